@@ -1,0 +1,141 @@
+"""Build the course site offline: `python docs/build.py [--profile mini]`.
+
+Gathers the executed chapters, the table, the run times and the figures in `build/site/source`,
+runs Sphinx, and checks every internal link. The site is `build/site/html/index.html`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from scgan_lib.paths import ROOT, UserError, output_root
+from scgan_lib.run import _timings
+
+SITE = ROOT / "build" / "site"
+MATHJAX = "3.2.2"
+MATHJAX_SHA256 = "d4295dc33744836935c1399feece5159577b34c5c8ffb9f1c6324cd82e03a882"
+
+
+def mathjax() -> Path:
+    """Fetch the one script that draws formulas from npm, once; return its path."""
+    script = ROOT / "build" / "mathjax" / MATHJAX / "tex-svg.js"
+    if not script.exists():
+        script.parent.mkdir(parents=True, exist_ok=True)
+        cure = f"install Node.js with npm, or put es5/tex-svg.js of mathjax {MATHJAX} at {script}"
+        if not shutil.which("npm"):
+            raise UserError(f"npm is missing: {cure}")
+        call = ["npm", "pack", f"mathjax@{MATHJAX}", "--silent"]
+        if subprocess.run(call, cwd=script.parent).returncode:
+            raise UserError(f"npm could not fetch mathjax {MATHJAX}: {cure}")
+        package = script.parent / f"mathjax-{MATHJAX}.tgz"
+        with tarfile.open(package) as tar:
+            script.write_bytes(tar.extractfile("package/es5/tex-svg.js").read())
+        package.unlink()
+    if hashlib.sha256(script.read_bytes()).hexdigest() != MATHJAX_SHA256:
+        raise UserError(f"{script}: not mathjax {MATHJAX}; delete it and build again")
+    return script
+
+
+def gather(profile: str) -> Path:
+    """Lay out `build/site/source` as the clone is, so that the chapters' links hold."""
+    results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
+    source = SITE / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    chapters = sorted((results / "notebooks").glob("[0-9]*.ipynb"))
+    chapters = [c for c in chapters if not c.stem.endswith(".failed")]
+    chapters = chapters or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    if not chapters:
+        raise UserError(f"{results / 'notebooks'}: no executed chapter; run `make reproduce`")
+    (source / "notebooks").mkdir(parents=True)
+    for chapter in chapters:
+        shutil.copyfile(chapter, source / "notebooks" / chapter.name)
+    if figures.exists():
+        shutil.copytree(figures, source / "figures" / profile)
+    shutil.copyfile(ROOT / "docs" / "index.md", source / "index.md")
+    (source / "results.md").write_text(_results(results, figures, profile), encoding="utf-8")
+    static = SITE / "static" / "mathjax"
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(mathjax(), static / "tex-svg.js")
+    return source
+
+
+def _results(results: Path, figures: Path, profile: str) -> str:
+    """Markdown: gallery picture, Table 1, run times; what is not there is left out."""
+    parts = []
+    for picture in sorted(figures.glob("gallery*.jpg")) + sorted(figures.glob("gallery*.png")):
+        text = "Test photographs: gray input, stage 1, SCGAN, real photo"
+        parts.append(f"![{text}](figures/{profile}/{picture.name})")
+        break
+    if (results / "table1.md").exists():
+        parts += [f"## Table 1, profile {profile}", (results / "table1.md").read_text()]
+    if times := _timings(results / "timings.csv"):
+        rows = [f"| {name} | {float(seconds):.0f} |" for name, seconds in times]
+        parts += ["## Run times", "\n".join(["| step | seconds |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+class _Links(HTMLParser):
+    """Collect a page's ids, links, and the addresses of what it loads."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.ids, self.links, self.loads = {"", "top"}, [], []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids |= {attrs[key] for key in ("id", "name") if attrs.get(key)}
+        if tag == "a" and attrs.get("href"):
+            self.links.append(attrs["href"])
+        elif tag in ("script", "img", "link", "iframe", "source"):
+            address = attrs.get("src") or attrs.get("href")
+            if address and attrs.get("rel") not in ("canonical", "search", "next", "prev"):
+                self.loads.append(address)
+
+
+def check(site: Path) -> list[str]:
+    """Broken internal links, missing files, and anything loaded from another host."""
+    pages = {page.resolve(): _Links(page) for page in site.rglob("*.html")}
+    wrong = []
+    for page, found in pages.items():
+        for address in found.links + found.loads:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                if address in found.loads and parts.scheme != "data":
+                    wrong.append(f"{page.name}: loads {address} from another host")
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            known = pages.get(target)
+            if not target.exists() or (known and unquote(parts.fragment) not in known.ids):
+                wrong.append(f"{page.name}: broken link {address}")
+    return sorted(set(wrong))
+
+
+def build(profile: str = "mini") -> Path:
+    """Build and check the site; return its first page. Raises UserError with what is wrong."""
+    source, site = gather(profile), SITE / "html"
+    options = ["-q", "-E", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(SITE / "doctrees")]
+    if subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(source), str(site)]
+    ).returncode:
+        raise UserError("Sphinx failed; see above (is it installed? pip install -e .[site])")
+    if wrong := check(site):
+        raise UserError("the site has mistakes:\n" + "\n".join(wrong))
+    return site / "index.html"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="mini")
+    try:
+        print(build(parser.parse_args().profile))
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,143 @@
+"""From a trained generator to pictures: any size in, the same size out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scgan_lib import config, pretrained
+from scgan_lib.config import Profile
+from scgan_lib.data import luma_u8, open_picture, to_pm1, to_u8
+from scgan_lib.networks import Generator
+from scgan_lib.paths import UserError, atomic_write
+from scgan_lib.vgg import FoldedVGG
+
+
+def build_generator(profile: Profile) -> Generator:
+    """The generator that `profile` describes, freshly initialised from torch's random state."""
+    encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
+    if profile.global_encoder == "folded_vgg16":
+        encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk()))
+    return Generator(
+        profile.width,
+        profile.saliency_width,
+        profile.levels,
+        encoder=encoder,
+        norm=profile.generator_norm,
+        spectral=profile.generator_spectral,
+        keep_luminance=profile.keep_luminance,
+        fidelity=profile.fidelity,
+    )
+
+
+def save_generator(generator: Generator, profile: Profile, path: Path, **facts: Any) -> None:
+    """Weights as safetensors, with the profile and `facts` as metadata; whole or not at all."""
+    state = {k: v.detach().cpu().contiguous() for k, v in generator.trainable_state().items()}
+    metadata = {"profile": json.dumps(profile.settings())} | {k: str(v) for k, v in facts.items()}
+    with atomic_write(path) as part:
+        save_file(state, part, metadata=metadata)
+
+
+def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Profile, dict]:
+    """A saved generator in eval mode, the profile it was trained with, its other metadata.
+
+    UserError when the file is missing, cut short, foreign or does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights; train first (`make reproduce`) or give a file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        settings = json.loads(metadata.pop("profile"))
+        profile = config.load(settings.pop("name"), settings.pop("seed"), **settings)
+        generator = build_generator(profile)
+        generator.load_trainable_state(load_file(path))
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: not a generator saved by this project ({error}); "
+            "an authors' file goes through `scgan convert` first"
+        ) from None
+    return generator.to(device).eval(), profile, metadata
+
+
+@torch.inference_mode()
+def render(generator: Generator, gray_u8: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Colorize gray pictures of one size at the working size, and bring the result back up.
+
+    gray_u8 (B,1,H,W) uint8 -> rgb (B,3,H,W) uint8 and saliency (B,1,H,W) uint8. The networks see
+    the picture with its short side at `size`. With `keep_luminance` only the chroma (rgb_hat −
+    gray, whose luma is 0) is up-sampled and the input's own luminance is kept at full resolution.
+    """
+    device = next(generator.parameters()).device
+    gray = to_pm1(gray_u8.to(device))
+    h, w = gray.shape[-2:]
+    scale = size / min(h, w)
+    small_size = (max(size, round(h * scale)), max(size, round(w * scale)))
+    small = _resize(gray, small_size)
+    rgb_hat, saliency_hat = generator(small)
+    if generator.keep_luminance:
+        rgb = gray + _resize(rgb_hat - small, (h, w))
+    else:
+        rgb = _resize(rgb_hat, (h, w))
+    saliency = _resize(saliency_hat, (h, w)).clamp(0, 1)
+    return to_u8(rgb).cpu(), (saliency * 255).round().to(torch.uint8).cpu()
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(x.shape[-2:]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
+
+
+class Colorizer:
+    """Colours for gray pictures of any size: `Colorizer.load("mini")("old.jpg").save("new.png")`.
+
+    Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
+    the input's transparency); the input file is never written. `chroma` scales the predicted
+    chroma (1: as predicted, 0: gray).
+    """
+
+    def __init__(self, generator: Generator, profile: Profile, chroma: float = 1.0) -> None:
+        self.generator, self.profile, self.chroma = generator.eval(), profile, chroma
+
+    @classmethod
+    def load(cls, path_or_name: str | Path = "mini", device: str = "cpu") -> Colorizer:
+        """From a weight file, or from the newest stage of a profile's run (`"mini"`)."""
+        path = Path(path_or_name)
+        if str(path_or_name) in config.PROFILES:
+            runs = config.load(str(path_or_name)).runs
+            stages = [runs / stage / "final.safetensors" for stage in ("stage2", "stage1")]
+            path = next((p for p in stages if p.is_file()), stages[0])
+        generator, profile, _ = load_generator(path, device)
+        return cls(generator, profile)
+
+    def __call__(self, picture: Image.Image | str | Path) -> Image.Image:
+        return self.both(picture)[0]
+
+    def both(self, picture: Image.Image | str | Path) -> tuple[Image.Image, Image.Image]:
+        """(colour picture, saliency picture in mode L), both of the input's size."""
+        image = picture if isinstance(picture, Image.Image) else open_picture(picture)
+        if image.mode not in ("RGB", "RGBA"):
+            image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+        gray = luma_u8(np.asarray(image.convert("RGB")))
+        rgb, saliency = render(
+            self.generator, torch.from_numpy(gray)[None, None], self.profile.image_size
+        )
+        array = rgb[0].permute(1, 2, 0).numpy()
+        if self.chroma != 1.0:
+            mixed = gray[..., None] + self.chroma * (array.astype(float) - gray[..., None])
+            array = mixed.clip(0, 255).round().astype(np.uint8)
+        out = Image.fromarray(array)
+        if image.mode == "RGBA":
+            out.putalpha(image.getchannel("A"))
+        return out, Image.fromarray(saliency[0, 0].numpy())

@@ -1,0 +1,225 @@
+"""Profiles: the numbers of a run. Profiles differ in numbers, never in code paths.
+
+`smoke` proves in CI that everything runs; `mini` is the shipped photographs on a laptop; `folder`
+is any directory of pictures; `imagenet` is the paper's setting (first public version of the code).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scgan_lib.paths import ROOT, UserError, output_root
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The λ of the generator's total (eq. 6) and of the gradient penalty; released values."""
+
+    pixel: float = 1.0
+    attention: float = 0.5
+    perceptual: float = 5.0
+    adversarial: float = 0.05
+    gradient_penalty: float = 10.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Every number of a run. Frozen: make another with `load(name, key=value)`."""
+
+    name: str
+    seed: int = 0
+    device: str = "auto"  # auto | cpu | cuda | mps
+    precision: str = "no"  # no | bf16 | fp16: Accelerate's mixed precision
+    fidelity: str = "paper"  # "released" repeats the released code's choices (paper.DEVIATIONS)
+
+    # data
+    data: str = "data/mini"
+    image_size: int = 256  # side of a training crop: what the networks see
+    judge_size: int = 256  # side of the pictures that are scored
+    min_scale: float = 1.0  # smallest random crop, as a share of the photo's short side
+    composites: float = 0.0  # share of a batch made of cut-outs on photographs (exact saliency)
+    teacher: str = "robust-background"  # saliency of the photographs
+    saliency_guidance: bool = True  # off: an ablation
+    train_images: int = 0  # at most so many training photos; 0: all
+    test_images: int = 0  # at most so many test photos, the gallery first; 0: all
+
+    # networks
+    width: int = 64
+    saliency_width: int = 128
+    levels: int = 9
+    global_encoder: str = "vgg16_gray"  # | folded_vgg16 | none
+    global_weights: str = ""  # file of the author's gray VGG-16, or of our stage 0
+    generator_norm: str = "batch"
+    generator_spectral: bool = True
+    critic_width: int = 64
+    critic_layers: int = 3  # stride-2 convolutions of the critics: 3 see 69x69 pixels
+    critic_norm: str = "layer"  # none | instance | layer | batch (fidelity="released": batch)
+    critic_spectral: bool = False
+    salient_critic: bool = True
+    keep_luminance: bool = False  # the result keeps the input's luma; the networks give chroma
+
+    # training
+    batch: int = 8
+    stage1_steps: int = 0
+    stage2_steps: int = 0
+    stage1_lr: float = 2e-4
+    stage2_lr: float = 1e-4
+    critic_lr: float = 1e-4
+    schedule: str = "halve"  # every `halve_every` steps | cosine: to zero at the end of the stage
+    halve_every: int = 160_000
+    optimizer: str = "adam"  # | adamw
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    critic_steps: int = 1  # critic updates for each generator update
+    gan: str = "wgan-gp"  # | lsgan | hinge (teaching alternatives)
+    ema: float = 0.0  # decay of the averaged generator that is evaluated; 0: none
+    loss: LossWeights = field(default_factory=LossWeights)
+    checkpoint_seconds: float = 60.0
+    samples: int = 12  # snapshots of the gallery kept over each stage
+    log_every: int = 10
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(
+                    f"profile {self.name}: {name}={getattr(self, name)!r} is not one of {allowed}"
+                )
+        if not 0 <= self.composites <= 0.2:
+            raise UserError(
+                f"profile {self.name}: composites={self.composites} must lie in 0..0.2: more of "
+                "them in a batch hurt the colours of real photographs"
+            )
+        if self.image_size % 32 or self.image_size < 2 ** (self.levels - 1):
+            raise UserError(
+                f"profile {self.name}: image_size={self.image_size} must be a multiple of 32 and "
+                f"at least {2 ** (self.levels - 1)} for levels={self.levels}"
+            )
+
+    @property
+    def run_name(self) -> str:
+        """`mini`, or `mini-seed3`: seed 0 is the one that README and table show."""
+        return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+
+    @property
+    def results(self) -> Path:
+        return output_root() / "results" / self.run_name
+
+    @property
+    def figures(self) -> Path:
+        return output_root() / "figures" / self.run_name
+
+    @property
+    def runs(self) -> Path:
+        return self.results / "runs"
+
+    @property
+    def data_path(self) -> Path:
+        path = Path(self.data).expanduser()
+        return path if path.is_absolute() else ROOT / path
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes a result, as plain values: what checkpoints are bound to."""
+        skip = {"device", "checkpoint_seconds", "log_every", "workers"}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
+
+    def digest(self) -> str:
+        """Twelve hex digits that name these settings."""
+        text = json.dumps(self.settings(), sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("no", "bf16", "fp16"),
+    "fidelity": ("paper", "released"),
+    "global_encoder": ("vgg16_gray", "folded_vgg16", "none"),
+    "generator_norm": ("none", "instance", "layer", "batch"),
+    "critic_norm": ("none", "instance", "layer", "batch"),
+    "schedule": ("halve", "cosine"),
+    "optimizer": ("adam", "adamw"),
+    "gan": ("wgan-gp", "lsgan", "hinge"),
+}
+
+_MINI: dict[str, Any] = dict(
+    data="data/mini", image_size=64, min_scale=0.5, composites=0.125,
+    width=24, saliency_width=24, levels=7, global_encoder="folded_vgg16",
+    generator_spectral=False, critic_width=24, critic_layers=2, critic_norm="none",
+    keep_luminance=True, batch=16, stage1_steps=1000, stage2_steps=300,
+    stage1_lr=1.5e-3, stage2_lr=2e-4, critic_lr=4e-4, schedule="cosine", optimizer="adamw",
+    betas=(0.9, 0.999), weight_decay=0.01,
+)  # fmt: skip
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": _MINI
+    | dict(
+        width=8,
+        saliency_width=8,
+        critic_width=8,
+        train_images=24,
+        test_images=8,
+        stage1_steps=30,
+        stage2_steps=10,
+        batch=8,
+        samples=2,
+        log_every=1,
+    ),
+    "mini": _MINI,
+    # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
+    "folder": _MINI | dict(data="", composites=0.0),
+    # PAPER.md §2, first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
+    "imagenet": dict(data="", stage1_steps=160_000, stage2_steps=480_000, workers=8, samples=40),
+}
+
+
+def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
+    """The profile `name` with `overrides` (`loss` may be a dict of λ).
+
+    Raises UserError for an unknown profile or key; the message names the nearest ones.
+    """
+    if name not in PROFILES:
+        raise UserError(f"unknown profile {name!r}{_near(name, PROFILES)}; there are {[*PROFILES]}")
+    values = {"name": name, "seed": seed} | PROFILES[name] | overrides
+    fields = {f.name: f for f in dataclasses.fields(Profile)}
+    for key in values:
+        if key not in fields:
+            raise UserError(f"profile {name}: unknown key {key!r}{_near(key, fields)}")
+    if isinstance(values.get("loss"), dict):
+        known = [f.name for f in dataclasses.fields(LossWeights)]
+        for key in values["loss"]:
+            if key not in known:
+                raise UserError(f"profile {name}: unknown loss weight {key!r}{_near(key, known)}")
+        values["loss"] = LossWeights(**values["loss"])
+    for key, value in values.items():
+        want = type(fields[key].default)
+        if want in (int, float, str, bool) and not _fits(value, want):
+            raise UserError(f"profile {name}: {key}={value!r} must be of type {want.__name__}")
+    values["betas"] = tuple(values.get("betas", Profile.betas))
+    return Profile(**values)
+
+
+def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
+    """`load`, with the Make variables DEVICE, DATA and IMAGENET taken from the environment."""
+    for variable, key in (("DEVICE", "device"), ("DATA", "data"), ("IMAGENET", "data")):
+        value = os.environ.get(variable, "")
+        if value and not (variable == "IMAGENET" and name != "imagenet"):
+            overrides.setdefault(key, value)
+    return load(name, seed=seed, **overrides)
+
+
+def _fits(value: Any, want: type) -> bool:
+    if want is bool or isinstance(value, bool):
+        return isinstance(value, bool) and want is bool
+    return isinstance(value, (int, float) if want is float else want)
+
+
+def _near(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.4)
+    return f"; did you mean {', '.join(close)}?" if close else ""

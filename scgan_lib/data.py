@@ -1,0 +1,320 @@
+"""Photographs in, (gray, rgb, saliency) out.
+
+Three kinds of data set behind one list of `Photo`: a folder with `credits.csv` (the shipped `mini`),
+an ImageNet tree (`train/`, `val/` with a folder a class) and any directory of pictures. What item
+i of a training run shows depends on (seed, stage, i) alone, so that a run resumed at step k sees
+what an unbroken one would have seen, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scgan_lib import saliency as saliency_maps
+from scgan_lib.config import Profile
+from scgan_lib.paths import UserError, cache_dir
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture file: `split` train/val/test, `label` an ImageNet class name or wnid or ''."""
+
+    path: Path
+    split: str
+    label: str = ""
+    gallery: bool = False
+    free: bool = False  # public domain or CC0
+    sha256: str = ""
+    kind: str = "photo"
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+
+# --- reading pictures -----------------------------------------------------------------------------
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """The decoded picture, upright, in mode RGB (or RGBA where it has transparency).
+
+    Gray, palette, CMYK and 16-bit pictures are converted. UserError if it is missing, no picture,
+    or cut short.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit gray
+                wide = np.asarray(image, dtype=np.float64)
+                top = 65535.0 if wide.max() > 255 else 255.0
+                image = Image.fromarray((wide / top * 255 + 0.5).clip(0, 255).astype(np.uint8))
+            has_alpha = "A" in image.getbands() or "transparency" in image.info
+            return image.convert("RGBA" if has_alpha else "RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a readable picture ({error}); replace or remove the file"
+        ) from None
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """The picture at `path` as uint8 (H,W,3); transparency is laid on white. See `open_picture`."""
+    image = open_picture(path)
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return np.asarray(image)
+
+
+def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
+    """BT.601 luma of uint8 (H,W,3), rounded to uint8 (H,W)."""
+    return np.rint(rgb_u8 @ LUMA).astype(np.uint8)
+
+
+def center_crop(rgb_u8: np.ndarray, size: int) -> np.ndarray:
+    """The largest centred square, resized to (size,size,3) with Pillow's bicubic filter."""
+    h, w = rgb_u8.shape[:2]
+    side = min(h, w)
+    left, top = (w - side) // 2, (h - side) // 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(rgb_u8).resize((size, size), Image.BICUBIC, box=box))
+
+
+def to_pm1(u8: np.ndarray | Tensor) -> Tensor:
+    """uint8 in any shape -> float32 in [-1, 1]: v / 127.5 − 1."""
+    return torch.as_tensor(u8).float() / 127.5 - 1
+
+
+def to_u8(pm1: Tensor) -> Tensor:
+    """[-1, 1] -> uint8, clamped and rounded."""
+    return ((pm1 + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+
+
+def to_chw(hwc: np.ndarray) -> Tensor:
+    """(H,W) or (H,W,C) array -> (C,H,W) tensor."""
+    array = hwc[..., None] if hwc.ndim == 2 else hwc
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+
+# --- lists of photographs -------------------------------------------------------------------------
+
+
+def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
+    """The photos (or `kind="cutout"`) of one split, in a fixed order, cut to the profile's count.
+
+    UserError when the folder is missing or empty, or a shipped file does not match its hash.
+    """
+    root = profile.data_path
+    if not profile.data or not root.is_dir():
+        variable = "IMAGENET" if profile.name == "imagenet" else "DATA"
+        raise UserError(
+            f"profile {profile.name}: no folder {root if profile.data else '(none given)'}; "
+            f"say where the pictures are with {variable}=DIR"
+        )
+    if (root / "credits.csv").is_file():
+        found = [p for p in _credited(root) if p.kind == kind]
+    elif kind != "photo":
+        return []
+    elif (root / "val").is_dir() and (root / "train").is_dir():
+        found = _imagenet_tree(root)
+    else:
+        found = _plain_folder(root)
+    found = [p for p in found if p.split == split]
+    if not found and kind == "photo":
+        raise UserError(f"{root}: no {split} pictures found; it holds none of {IMAGE_SUFFIXES}")
+    limit = {"train": profile.train_images, "test": profile.test_images}.get(split, 0)
+    if split == "test":
+        found.sort(key=lambda p: (not p.gallery, p.path.name))
+    return found[:limit] if limit and kind == "photo" else found
+
+
+@lru_cache(maxsize=4)
+def _credited(root: Path) -> tuple[Photo, ...]:
+    with open(root / "credits.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return tuple(
+        Photo(
+            path=root / row["file"],
+            split=row["split"],
+            label=row["imagenet_class"],
+            gallery=row["gallery"] == "1",
+            free=row["licence"].startswith(FREE_LICENCES),
+            sha256=row["sha256"],
+            kind=row["kind"],
+        )
+        for row in rows
+    )
+
+
+def _imagenet_tree(root: Path) -> list[Photo]:
+    """`train/WNID/*` and `val/WNID/*`; the validation images are split in two: val and test.
+
+    One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
+    """
+    found = []
+    for folder, files in (("train", _pictures(root / "train")), ("val", _pictures(root / "val"))):
+        for path in files:
+            split = "train" if folder == "train" else ("val" if _tenth(path) else "test")
+            found.append(Photo(path, split, label=path.parent.name))
+    return found
+
+
+def _plain_folder(root: Path) -> list[Photo]:
+    """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
+    found = []
+    for path in _pictures(root):
+        digest = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16)
+        split = {0: "val", 1: "test", 2: "test"}.get(digest % 10, "train")
+        found.append(Photo(path, split))
+    return found
+
+
+def _pictures(root: Path) -> list[Path]:
+    return sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _tenth(path: Path) -> bool:
+    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0
+
+
+def verify_hashes(found: Sequence[Photo]) -> None:
+    """UserError naming the first file that differs from the sha256 in credits.csv."""
+    for photo in found:
+        if not photo.path.is_file():
+            raise UserError(f"{photo.path}: listed in credits.csv but missing; run `git checkout`")
+        if photo.sha256:
+            digest = hashlib.sha256(photo.path.read_bytes()).hexdigest()
+            if digest != photo.sha256:
+                raise UserError(
+                    f"{photo.path}: its content differs from credits.csv (sha256 {digest[:12]}…, "
+                    f"expected {photo.sha256[:12]}…); restore it with `git checkout {photo.path}`"
+                )
+
+
+# --- training pictures ----------------------------------------------------------------------------
+
+
+class TrainingSet(Dataset):
+    """Item i of a run -> dict of gray (1,S,S), rgb (3,S,S) in [-1,1], saliency (1,S,S) in [0,1].
+
+    Random scale, crop and flip; the first ⌊composites·batch⌋ items of every batch are cut-outs of
+    the training split laid on public-domain or CC0 photos of the same split, saliency their exact
+    alpha. Photos go round in an order shuffled anew each epoch.
+    """
+
+    def __init__(self, profile: Profile, stage: int, length: int) -> None:
+        self.profile, self.stage, self.length = profile, stage, length
+        self.photos = photos(profile, "train")
+        verify_hashes([p for p in self.photos if p.sha256])
+        self.maps = saliency_maps.saliency_maps(
+            [p.path for p in self.photos], profile.teacher, cache_dir()
+        )
+        self.cutouts = photos(profile, "train", "cutout") if profile.composites else []
+        self.backgrounds = [i for i, p in enumerate(self.photos) if p.free]
+        self.in_batch = int(profile.composites * profile.batch) if self.backgrounds else 0
+        self._decoded: dict[Path, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, item: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.profile.seed, self.stage, item])
+        if item % self.profile.batch < self.in_batch:
+            index = int(rng.choice(self.backgrounds))
+            rgb, _ = self._crop(index, rng)
+            rgb, saliency = self._composite(rgb, rng)
+        else:
+            rgb, saliency = self._crop(self._shuffled(item), rng)
+        return make_item(rgb, saliency)
+
+    def _shuffled(self, item: int) -> int:
+        n = len(self.photos)
+        return int(_permutation(self.profile.seed, self.stage, item // n, n)[item % n])
+
+    def _open(self, path: Path, mode: str) -> Image.Image:
+        """Decoded pictures are kept while the set is small; a large set is decoded each time."""
+        image = self._decoded.get(path)
+        if image is None:
+            image = open_picture(path).convert(mode) if mode != "RGB" else _rgb_image(path)
+            if len(self.photos) <= 2000:
+                self._decoded[path] = image
+        return image
+
+    def _crop(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        photo = self._open(self.photos[index].path, "RGB")
+        saliency = self._open(self.maps[index], "L")
+        size = self.profile.image_size
+        side = min(photo.size) * rng.uniform(self.profile.min_scale, 1.0)
+        left, top = (rng.uniform(0, extent - side) for extent in photo.size)
+        box = (left, top, left + side, top + side)
+        pair = [
+            np.asarray(image.resize((size, size), Image.BICUBIC, box=box))
+            for image in (photo, saliency)
+        ]
+        if rng.random() < 0.5:
+            pair = [a[:, ::-1] for a in pair]
+        return pair[0], pair[1]
+
+    def _composite(
+        self, background: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        cutout = self._open(self.cutouts[rng.integers(len(self.cutouts))].path, "RGBA")
+        return composite(background, cutout, rng)
+
+
+def composite(
+    background: np.ndarray, cutout: Image.Image, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay `cutout` (RGBA) on uint8 (S,S,3), longer side 45-90 % of S, anywhere inside, flipped or not.
+
+    -> picture uint8 (S,S,3) and its exact saliency, the alpha, uint8 (S,S).
+    """
+    size = background.shape[0]
+    scale = size * rng.uniform(0.45, 0.9) / max(cutout.size)
+    w, h = (max(1, round(extent * scale)) for extent in cutout.size)
+    small = cutout.resize((w, h), Image.BICUBIC)  # Pillow weighs RGBA by alpha
+    if rng.random() < 0.5:
+        small = ImageOps.mirror(small)
+    layer = Image.new("RGBA", (size, size))
+    layer.paste(small, (int(rng.integers(size - w + 1)), int(rng.integers(size - h + 1))))
+    picture = Image.alpha_composite(Image.fromarray(background).convert("RGBA"), layer)
+    return np.asarray(picture.convert("RGB")), np.asarray(layer.getchannel("A"))
+
+
+def make_item(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> dict[str, Tensor]:
+    """uint8 (H,W,3) and (H,W) -> the tensors that the networks see; gray is BT.601 luma."""
+    rgb = to_pm1(to_chw(rgb_u8))
+    weights = torch.tensor(LUMA, dtype=torch.float32).view(3, 1, 1)
+    gray = (rgb * weights).sum(0, keepdim=True)
+    return {"gray": gray, "rgb": rgb, "saliency": to_chw(saliency_u8).float() / 255}
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, stage: int, epoch: int, n: int) -> np.ndarray:
+    return np.random.default_rng([seed, stage, epoch, n]).permutation(n)
+
+
+def _rgb_image(path: Path) -> Image.Image:
+    return Image.fromarray(read_rgb(path))
+
+
+def test_picture(photo: Photo, size: int) -> np.ndarray:
+    """The fixed picture that is judged: centre crop of `photo`, uint8 (size,size,3)."""
+    return center_crop(read_rgb(photo.path), size)

@@ -1,0 +1,223 @@
+"""Image metrics: one number an image, from 8-bit RGB pictures.
+
+Every metric takes uint8 images as (H, W, 3) arrays, and returns a float, or as (B, 3, H, W)
+tensors, and returns a (B,) float64 tensor on the CPU. Both run the same code, one plane of one
+image at a time: a plane fits in the cache, a batch does not. The real image comes first.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from scipy.ndimage import maximum_filter, minimum_filter
+from skimage.color import rgb2lab
+
+CCI_RANGE = (16.0, 20.0)  # where Hasler and Suesstrunk's observers liked pictures best
+BAND = 3  # pixels on each side of the object's edge that `boundary_chroma_error` looks at
+# Hue band in degrees -> (a, b) of its naturalness exp(-((mean saturation - a) / b)^2 / 2).
+CNI_BANDS = {(25, 70): (0.76, 0.52), (95, 135): (0.81, 0.53), (185, 260): (0.43, 0.22)}
+
+
+def _metric(function):
+    """Make a metric of (H, W, 3) arrays and (B, 3, H, W) tensors from one of (3, H, W) arrays.
+
+    Arguments by position are colour images (uint8) or masks (one channel), all of one size.
+    """
+
+    @functools.wraps(function)
+    def metric(*images, **options):
+        if isinstance(images[0], np.ndarray):
+            planes = [x.transpose(2, 0, 1) if x.ndim == 3 else x for x in map(np.asarray, images)]
+            return float(function(*_checked(planes), **options))
+        if any(x.ndim not in (3, 4) or len(x) != len(images[0]) for x in images):
+            raise ValueError("metrics want batches of one length: (B, 3, H, W) tensors")
+        batches = zip(*(x.detach().cpu().numpy() for x in images), strict=True)
+        each = [float(function(*_checked(one), **options)) for one in batches]
+        return torch.tensor(each, dtype=torch.float64)
+
+    return metric
+
+
+def _checked(planes) -> list[np.ndarray]:
+    first = planes[0]
+    if first.ndim != 3 or len(first) != 3:
+        raise ValueError("metrics want (H, W, 3) arrays or (B, 3, H, W) tensors")
+    for x in planes:
+        if x.ndim == 3 and len(x) == 3 and x.dtype != np.uint8:
+            raise ValueError(f"metrics want uint8 images (0..255), not {x.dtype}: round them first")
+        if x.shape[-2:] != first.shape[-2:]:
+            raise ValueError(f"sizes differ: {first.shape[-2:]} and {x.shape[-2:]} (H, W)")
+    return [np.ascontiguousarray(x) for x in planes]
+
+
+def _power(x: np.ndarray) -> np.float64:
+    """Sum of squares in float64: exact, since whole numbers below 2^53 stay whole."""
+    x = x.astype(np.float64).ravel()
+    return x @ x
+
+
+@_metric
+def psnr(real, fake):
+    """Peak signal-to-noise ratio in dB: 10 log10(255^2 / MSE), MSE over all three channels.
+
+    Identical images give inf. Equal to scikit-image's with data_range=255.
+    """
+    error = _power(np.subtract(real, fake, dtype=np.int16))
+    return 10 * np.log10(255.0**2 * real.size / error) if error else np.inf
+
+
+@_metric
+def nrmse(real, fake):
+    """Root mean square error, normalised: ||real - fake|| / ||real||, not symmetric.
+
+    The "euclidean" normalisation of scikit-image. A black real image gives nan: no norm.
+    """
+    norm = _power(real)
+    return np.sqrt(_power(np.subtract(real, fake, dtype=np.int16)) / norm) if norm else np.nan
+
+
+@_metric
+def ssim(real, fake):
+    """Structural similarity, -1..1: data range 255, 7x7 uniform window, sample covariance.
+
+    K1 = .01, K2 = .03; mean over R, G, B and all windows inside the image: scikit-image's with
+    data_range=255, channel_axis=-1. Wang et al., IEEE TIP 2004. Written with p = x + y, m = x - y:
+    (P - M + 2 C1)(Vp - Vm + 2 C2) / ((P + M + 2 C1)(Vp + Vm + 2 C2)), where P, M are squared means
+    and Vp, Vm variances, so that all sums are whole numbers that fit in int32.
+    """
+    if min(real.shape[-2:]) < 7:
+        raise ValueError(f"SSIM needs 7x7 pixels or more, not {real.shape[-2:]}")
+    return np.mean([_ssim_plane(x, y) for x, y in zip(real, fake, strict=True)])
+
+
+def _ssim_plane(x, y, n=np.int32(49)):
+    (h, w), x, y = x.shape, x.astype(np.int16).ravel(), y.astype(np.int16).ravel()
+    c1, c2 = np.float32([2 * (49 * 0.01 * 255) ** 2, 2 * 49 * 48 * (0.03 * 255) ** 2])
+
+    def moments(s):  # n^2 times the squared mean, n (n - 1) times the variance
+        mean = _box7(s, w).astype(np.int32)
+        power = np.square(s, dtype=np.int32)
+        mean *= mean
+        return mean, _box7(power, w) * n - mean
+
+    (p, vp), (m, vm) = moments(x + y), moments(x - y)
+    top = ((p - m).astype(np.float32) + c1) * ((vp - vm).astype(np.float32) + c2)
+    top /= ((p + m).astype(np.float32) + c1) * ((vp + vm).astype(np.float32) + c2)
+    top.resize((h - 6) * w, refcheck=False)  # pads the last row, which _box7 cut short
+    return top.reshape(h - 6, w)[:, : w - 6].mean(dtype=np.float64)
+
+
+def _box7(x, width):
+    """Sums of all 7x7 windows of a flattened image, by 4 + 4 additions; row ends are rubbish."""
+    for step in (width, 1):
+        size = len(x) - 6 * step
+        two = x[:-step] + x[step:]
+        seven = two[:size] + two[2 * step : 2 * step + size]
+        seven += two[4 * step : 4 * step + size]
+        seven += x[6 * step :]
+        x = seven
+    return x
+
+
+@_metric
+def cci(image):
+    """Colourfulness of Hasler and Suesstrunk (2003): 0 is gray, 16..20 is said to be best.
+
+    rg = R - G, yb = (R + G)/2 - B, CCI = sqrt(var rg + var yb) + .3 sqrt(mean(rg)^2 + mean(yb)^2);
+    signed (no absolute value), population variance, 0..255 values.
+    """
+    r, g, b = image.astype(np.float64)
+    rg, yb = r - g, (r + g) / 2 - b
+    means = np.array([rg.mean(), yb.mean()])
+    variance = (_power(rg - means[0]) + _power(yb - means[1])) / rg.size
+    return np.sqrt(variance) + 0.3 * np.sqrt(means @ means)
+
+
+def cci_ratio(values) -> float:
+    """Share (0..1) of images with a CCI in 16..20, ends included; nan where there is none.
+
+    `values`: CCI values (nan left out), a (B, 3, H, W) tensor, an (H, W, 3) array or a list of
+    arrays. Real photographs score a few percent, so this is no measure of quality.
+    """
+    if np.ndim(values) == 4 or (isinstance(values, np.ndarray) and values.ndim == 3):
+        values = cci(values)
+    elif isinstance(values, (list, tuple)):
+        values = [cci(x) if np.ndim(x) else x for x in values]
+    values = np.asarray(values, dtype=np.float64).ravel()
+    values = values[~np.isnan(values)]
+    low, high = CCI_RANGE
+    return float(np.mean((values >= low) & (values <= high))) if len(values) else float("nan")
+
+
+@_metric
+def cni(image):
+    """Colour naturalness, 0..1, as the authors' script computes it.
+
+    HSL pixels with S > .1 and .2 < L < .8 fall into the hue bands skin 25..70, grass 95..135, sky
+    185..260 degrees (ends included). A band of mean saturation m scores exp(-((m - a)/b)^2 / 2),
+    see CNI_BANDS; the scores are averaged by pixel count. No such pixel: 0. After Huang et al. 2006.
+    """
+    r, g, b = image.reshape(3, -1) / 255.0  # float64: a hue may lie exactly on an edge
+    high, low = np.maximum(np.maximum(r, g), b), np.minimum(np.minimum(r, g), b)
+    chroma, light = high - low, (high + low) / 2
+    saturation = chroma / np.maximum(1 - np.abs(2 * light - 1), 1e-9)  # black, white: 0
+    keep = (saturation > 0.1) & (light > 0.2) & (light < 0.8)
+    red = high == r
+    green = (high == g) & ~red
+    rise = red * (g - b) + green * (b - r) + ~(red | green) * (r - g)
+    hue = 60 * (rise / np.maximum(chroma, 1e-9)) + (240.0 + 120 * red.astype(float) - 120 * green)
+    hue -= 360.0 * (hue >= 360)  # red comes as 300..420
+    score = total = 0.0
+    for (start, end), (a, width) in CNI_BANDS.items():
+        inside = keep & (hue >= start) & (hue <= end)
+        count = np.count_nonzero(inside)
+        mean = saturation @ inside.astype(float) / max(count, 1)
+        score += count * np.exp(-0.5 * ((mean - a) / width) ** 2)
+        total += count
+    return score / max(total, 1)
+
+
+@_metric
+def mean_saturation(image):
+    """Mean HSV saturation, (max - min) / max of R, G, B and 0 for black pixels; 0..1.
+
+    HSV, since the saturation of HSL is large for nearly black and nearly white pixels.
+    """
+    high, low = image.max(0).astype(np.float64), image.min(0)
+    return np.mean((high - low) / np.maximum(high, 1))
+
+
+def _chroma_error(real, fake, region):
+    """Mean distance in the (a*, b*) plane over the pixels of an (H, W) region."""
+    if not region.any():
+        return np.nan
+    real, fake = (rgb2lab(x[:, region].T)[..., 1:] for x in (real, fake))  # (pixels, 2)
+    return np.linalg.norm(real - fake, axis=-1).mean()
+
+
+def _object(mask: np.ndarray) -> np.ndarray:
+    """(H, W) or (1, H, W) mask -> bool (H, W): True, >= 128 (uint8) or >= .5 (float) is object."""
+    return mask.reshape(mask.shape[-2:]) >= (128 if mask.dtype == np.uint8 else 0.5)
+
+
+@_metric
+def boundary_chroma_error(real, fake, mask, *, width: int = BAND):
+    """Colour bleeding: mean sqrt(da*^2 + db*^2) to the real image along the object's edge.
+
+    The band: all pixels that have one from the other side of the edge of `mask` in the square of
+    `width` pixels around them. Lab (D65) units, lightness left out: about 2 is just visible. `mask`
+    is (H, W), or (B, 1, H, W); True, >= 128 in uint8, or >= .5 is object. No edge: nan.
+    """
+    inside, size = _object(mask), 2 * width + 1
+    return _chroma_error(real, fake, maximum_filter(inside, size) & ~minimum_filter(inside, size))
+
+
+@_metric
+def salient_chroma_error(real, fake, mask):
+    """Mean sqrt(da*^2 + db*^2) in Lab (D65) to the real image inside the object of `mask`.
+
+    Lightness left out; `mask` as in `boundary_chroma_error`; an empty mask gives nan.
+    """
+    return _chroma_error(real, fake, _object(mask))

@@ -1,0 +1,49 @@
+"""Where things live, and how files appear: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, where, the cure."""
+
+
+def output_root() -> Path:
+    """Folder that holds `results/` and `figures/`: the clone, or `$SCGAN_OUTPUT`."""
+    return Path(os.environ.get("SCGAN_OUTPUT") or ROOT)
+
+
+def cache_dir() -> Path:
+    """Folder for fetched weights and saliency maps: `.cache/` in the clone, or `$SCGAN_CACHE`."""
+    path = Path(os.environ.get("SCGAN_CACHE") or ROOT / ".cache")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` only if the block succeeds.
+
+    Whoever reads `path` sees the old file or the new one, never half of one, even after a kill.
+    Raises UserError when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno in (13, 28, 30):  # EACCES, ENOSPC, EROFS
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); free space or choose another place"
+            ) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)

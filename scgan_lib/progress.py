@@ -1,0 +1,54 @@
+"""One progress bar for notebooks, terminals and logs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from tqdm.auto import tqdm as live_bar
+from tqdm.std import tqdm
+
+MARK = "… "  # a log line that starts so is progress: shown while it runs, not kept in the chapter
+
+
+class _Lines:
+    """A stream for tqdm that turns each redraw (carriage return) into one marked line."""
+
+    last = ""
+
+    def write(self, text: str) -> None:
+        text = text.strip("\r\n ")
+        if text and text != self.last:
+            self.last = text
+            print(MARK + text, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        pass
+
+
+def progress(
+    iterable: Iterable | None = None,
+    total: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    every: float = 30.0,
+    **options,
+) -> tqdm:
+    """Iterate with a progress bar; `.update(n)` and `.set_postfix(loss=...)` as tqdm has them.
+
+    A bar where somebody looks (notebook, terminal). Without a reader, as in a headless chapter
+    (`SCGAN_HEADLESS=1`) or a log file, one plain line every `every` seconds: done, rate, time left.
+    """
+    headless = os.environ.get("SCGAN_HEADLESS") == "1"
+    watched = not headless and ("ipykernel" in sys.modules or sys.stderr.isatty())
+    if watched:
+        return live_bar(iterable, total=total, desc=desc, unit=unit, **options)
+    plain = {
+        "file": _Lines(),
+        "mininterval": every,
+        "miniters": 1,
+        "delay": 1.0,  # silent when it is over at once
+        "bar_format": "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left{postfix}",
+    }
+    return tqdm(iterable, total=total, desc=desc, unit=unit, **(plain | options))

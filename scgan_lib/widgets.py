@@ -1,0 +1,251 @@
+"""Comparison sliders: one ES module, live in a notebook (anywidget) and in self-contained HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+from PIL import Image, ImageOps
+
+from scgan_lib.paths import UserError, atomic_write
+
+Picture = np.ndarray | Image.Image | str | Path
+_MODULE = Path(__file__).with_name("compare.js")
+
+
+def to_image(picture: Picture, label: str = "picture") -> Image.Image:
+    """Return a gray or RGB 8-bit image from a file, a PIL image or an array.
+
+    Arrays: (H, W) or (H, W, 3), uint8, bool, or float in 0..1. Raises UserError on another shape
+    or range, naming `label`.
+    """
+    if isinstance(picture, (str, Path)):
+        try:
+            picture = Image.open(picture)
+        except OSError as error:
+            raise UserError(f"{picture}: no readable picture for '{label}'") from error
+    if not isinstance(picture, Image.Image):
+        array = np.asarray(picture)
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[..., 0]
+        if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == 3):
+            raise UserError(f"'{label}' has shape {array.shape}; give (H, W) or (H, W, 3)")
+        if array.dtype != np.uint8:
+            array = array.astype(np.float64)
+            if not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
+                raise UserError(f"'{label}' leaves 0..1; scale it, or give uint8")
+            array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+        picture = Image.fromarray(array)
+    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+
+
+def _figure(picture: Picture, label: str, side: int, quality: int) -> tuple[str, float]:
+    """HTML of one labelled picture (WebP data URL, at most `side` pixels), and width / height."""
+    image = to_image(picture, label)
+    if max(image.size) > side:
+        image = ImageOps.contain(image, (side, side))
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=quality, method=6)
+    url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    name, (width, height) = html.escape(label), image.size
+    return (
+        '<figure style="display:inline-block;margin:2px">'
+        f'<img src="{url}" alt="{name}" width="{width}" height="{height}"'
+        ' style="width:160px;height:auto">'
+        f"<figcaption>{name}</figcaption></figure>"
+    ), width / height
+
+
+def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
+    """One section a frame; figures equal to the first frame's are left out (compare.js knows)."""
+    labels = list(next(iter(frames.values()), ()))
+    first: dict[str, str] = {}
+    sections = []
+    for name, pictures in frames.items():
+        if list(pictures) != labels or len(labels) < 2:
+            raise UserError(
+                f"'{name}' has the pictures {list(pictures)}; every frame needs the same labels "
+                f"as the first, two at least: {labels}"
+            )
+        made = {label: _figure(p, label, side, quality) for label, p in pictures.items()}
+        shapes = {label: ratio for label, (_, ratio) in made.items()}
+        if max(shapes.values()) > 1.02 * min(shapes.values()):
+            raise UserError(f"'{name}': pictures differ in shape (width / height): {shapes}")
+        figures = {label: figure for label, (figure, _) in made.items()}
+        kept = [figure for label, figure in figures.items() if first.get(label) != figure]
+        first = first or figures
+        title, caption = html.escape(name), html.escape(captions.get(name, ""))
+        text = ": ".join(part for part in (title, caption) if part)
+        sections.append(
+            f'<section data-name="{title}" data-caption="{caption}">'
+            f"{f'<p>{text}</p>' if text else ''}{''.join(kept)}</section>"
+        )
+    return "".join(sections)
+
+
+class Compare(anywidget.AnyWidget):
+    """Wipe between any two of the labelled `images` (arrays, PIL images or files of one shape).
+
+    Drag, arrow keys, Home and End move the border; digits choose the right picture, Shift and
+    digit the left one. `position` is the border in percent, `left` and `right` are indices; in a
+    live notebook they follow the user. Without a kernel the same control works from saved HTML,
+    without scripts a labelled strip remains. Pictures are stored as WebP, `side` pixels at most.
+    """
+
+    _esm = _MODULE
+    markup = traitlets.Unicode().tag(sync=True)
+    left = traitlets.Int(0).tag(sync=True)
+    right = traitlets.Int(1).tag(sync=True)
+    position = traitlets.Float(50.0, min=0, max=100).tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
+    width = traitlets.Int(384).tag(sync=True)
+    kind = traitlets.Unicode("picture").tag(sync=True)
+    thumbnails = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        images: Mapping[str, Picture],
+        *,
+        caption: str = "",
+        side: int = 384,
+        quality: int = 85,
+        **state,
+    ):
+        self._settings, self._labels = (side, quality), list(images)
+        markup = _markup({"": images}, {"": caption}, *self._settings)
+        super().__init__(markup=markup, **{"right": len(images) - 1} | state)
+
+    def show(self, images: Mapping[str, Picture], caption: str = "") -> None:
+        """Replace the pictures, keeping border and choice."""
+        self.markup, self._labels = _markup({"": images}, {"": caption}, *self._settings), [*images]
+
+    def html(self) -> str:
+        """The control as self-contained HTML: pictures and script inside, nothing fetched."""
+        thumbnails = " thumbnails" if self.thumbnails else ""
+        return (
+            f'<scgan-compare left="{self.left}" right="{self.right}" position="{self.position:g}"'
+            f' frame="{self.frame}" kind="{html.escape(self.kind)}"{thumbnails}'
+            f' style="--width:{self.width}px">{self.markup}</scgan-compare>'
+            f'<script type="module">\n{_MODULE.read_text(encoding="utf-8")}</script>'
+        )
+
+    def save(self, path: str | Path, title: str = "Comparison") -> None:
+        """Write a page that holds nothing but the control."""
+        head = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}'
+            '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
+        )
+        with atomic_write(path) as part:
+            page = f"{head}<main><h1>{html.escape(title)}</h1>{self.html()}</main></html>"
+            part.write_text(page, encoding="utf-8")
+
+    def _repr_mimebundle_(self, **options):
+        return _bundle(super()._repr_mimebundle_(**options), self.html(), repr(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._labels)})"
+
+
+class Gallery(Compare):
+    """A Compare with a second slider over `frames`: photos, training steps, settings.
+
+    `frames` maps a name to labelled pictures, the same labels in each; `captions` maps names to a
+    line of text (measures of that picture, say). A picture that does not change is stored once.
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[str, Mapping[str, Picture]],
+        *,
+        kind: str = "photo",
+        captions: Mapping[str, str] | None = None,
+        thumbnails: bool = True,
+        side: int = 256,
+        quality: int = 75,
+        **state,
+    ):
+        if not frames:
+            raise UserError("a Gallery needs one frame at least")
+        self._settings, self._labels = (side, quality), list(next(iter(frames.values())))
+        anywidget.AnyWidget.__init__(
+            self,
+            markup=_markup(frames, captions or {}, side, quality),
+            kind=kind,
+            thumbnails=thumbnails,
+            **{"right": len(self._labels) - 1} | state,
+        )
+
+
+class Explore(ipywidgets.VBox):
+    """Controls that need the kernel: `draw(**values)` makes the labelled pictures to compare.
+
+    `controls` are ipywidgets or their short forms: `(low, high, step)`, a list, a bool. `draw`
+    returns the pictures, or pictures and a caption; it runs when a control is let go. `examples`
+    maps names to values: without a kernel a slider over these few settings stands in.
+    """
+
+    def __init__(
+        self,
+        draw: Callable,
+        *,
+        examples: Mapping[str, Mapping] | None = None,
+        kind: str = "setting",
+        width: int = 384,
+        **controls,
+    ):
+        self._draw, self.controls = draw, {}
+        for name, control in controls.items():
+            if not isinstance(control, ipywidgets.Widget):
+                control = ipywidgets.interactive.widget_from_abbrev(control)
+            if control.has_trait("continuous_update"):
+                control.continuous_update = False
+            control.description = control.description or name.replace("_", " ")
+            control.style.description_width = "initial"
+            control.observe(self._refresh, "value")
+            self.controls[name] = control
+        images, caption = self._call(self.values)
+        self.compare = Compare(images, caption=caption, width=width)
+        drawn = {name: self._call(dict(self.values) | v) for name, v in (examples or {}).items()}
+        self._static = self.compare
+        if drawn:
+            self._static = Gallery(
+                {name: pictures for name, (pictures, _) in drawn.items()},
+                captions={name: text for name, (_, text) in drawn.items()},
+                kind=kind,
+                thumbnails=False,
+                width=width,
+            )
+        super().__init__([*self.controls.values(), self.compare])
+
+    @property
+    def values(self) -> dict:
+        """The controls' values by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _call(self, values: Mapping) -> tuple[Mapping, str]:
+        drawn = self._draw(**values)
+        return drawn if isinstance(drawn, tuple) else (drawn, "")
+
+    def _refresh(self, _change) -> None:
+        self.compare.show(*self._call(self.values))
+
+    def _repr_mimebundle_(self, **options):
+        names = ", ".join(control.description for control in self.controls.values())
+        note = f"<p><em>Needs a running notebook: {html.escape(names)}.</em></p>"
+        bundle = super()._repr_mimebundle_(**options)
+        return _bundle(bundle, note + self._static.html(), f"Explore({', '.join(self.controls)})")
+
+
+def _bundle(bundle, page: str, text: str):
+    """Add static HTML and a short text to a widget's MIME bundle."""
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    if data is not None:
+        data |= {"text/html": page, "text/plain": text}
+    return bundle
