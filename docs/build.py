@@ -1,7 +1,8 @@
 """Build the course site offline: `python docs/build.py [--profile mini]`.
 
 Gathers the executed chapters, the table, the run times and the figures in `build/site/source`,
-runs Sphinx, and checks every internal link. The site is `build/site/html/index.html`.
+runs Sphinx, and checks every link. The site is `build/site/html/index.html`; it loads nothing
+from elsewhere and works from the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from scgan_lib.paths import ROOT, UserError, output_root
-from scgan_lib.run import _timings
+from scgan_lib.run import timings
 
 SITE = ROOT / "build" / "site"
 MATHJAX = "3.2.2"
@@ -33,7 +34,7 @@ def mathjax() -> Path:
         if not shutil.which("npm"):
             raise UserError(f"npm is missing: {cure}")
         call = ["npm", "pack", f"mathjax@{MATHJAX}", "--silent"]
-        if subprocess.run(call, cwd=script.parent).returncode:
+        if subprocess.run(call, cwd=script.parent, stdout=subprocess.DEVNULL).returncode:
             raise UserError(f"npm could not fetch mathjax {MATHJAX}: {cure}")
         package = script.parent / f"mathjax-{MATHJAX}.tgz"
         with tarfile.open(package) as tar:
@@ -44,10 +45,10 @@ def mathjax() -> Path:
     return script
 
 
-def gather(profile: str) -> Path:
-    """Lay out `build/site/source` as the clone is, so that the chapters' links hold."""
+def gather(profile: str, folder: Path) -> Path:
+    """Lay out `folder/source` as the clone is, so that the chapters' links hold; return it."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
-    source = SITE / "source"
+    source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     chapters = sorted((results / "notebooks").glob("[0-9]*.ipynb"))
     chapters = [c for c in chapters if not c.stem.endswith(".failed")]
@@ -61,7 +62,7 @@ def gather(profile: str) -> Path:
         shutil.copytree(figures, source / "figures" / profile)
     shutil.copyfile(ROOT / "docs" / "index.md", source / "index.md")
     (source / "results.md").write_text(_results(results, figures, profile), encoding="utf-8")
-    static = SITE / "static" / "mathjax"
+    static = folder / "static" / "mathjax"
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / "tex-svg.js")
     return source
@@ -76,7 +77,7 @@ def _results(results: Path, figures: Path, profile: str) -> str:
         break
     if (results / "table1.md").exists():
         parts += [f"## Table 1, profile {profile}", (results / "table1.md").read_text()]
-    if times := _timings(results / "timings.csv"):
+    if times := timings(results / "timings.csv"):
         rows = [f"| {name} | {float(seconds):.0f} |" for name, seconds in times]
         parts += ["## Run times", "\n".join(["| step | seconds |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
@@ -103,7 +104,8 @@ class _Links(HTMLParser):
 
 def check(site: Path) -> list[str]:
     """Broken internal links, missing files, and anything loaded from another host."""
-    pages = {page.resolve(): _Links(page) for page in site.rglob("*.html")}
+    mine = [page for page in site.rglob("*.html") if "_static" not in page.parts]
+    pages = {page.resolve(): _Links(page) for page in mine}
     wrong = []
     for page, found in pages.items():
         for address in found.links + found.loads:
@@ -119,13 +121,12 @@ def check(site: Path) -> list[str]:
     return sorted(set(wrong))
 
 
-def build(profile: str = "mini") -> Path:
+def build(profile: str = "mini", folder: Path = SITE) -> Path:
     """Build and check the site; return its first page. Raises UserError with what is wrong."""
-    source, site = gather(profile), SITE / "html"
-    options = ["-q", "-E", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(SITE / "doctrees")]
-    if subprocess.run(
-        [sys.executable, "-m", "sphinx", *options, str(source), str(site)]
-    ).returncode:
+    source, site = gather(profile, folder), folder / "html"
+    call = [sys.executable, "-m", "sphinx", "-q", "-E", "-b", "html", "-c", str(ROOT / "docs")]
+    call += ["-d", str(folder / "doctrees"), "-D", f"html_static_path={folder / 'static'}"]
+    if subprocess.run([*call, str(source), str(site)]).returncode:
         raise UserError("Sphinx failed; see above (is it installed? pip install -e .[site])")
     if wrong := check(site):
         raise UserError("the site has mistakes:\n" + "\n".join(wrong))

@@ -1,9 +1,5 @@
 """Sphinx settings of the course site; `docs/build.py` gathers the pages and calls Sphinx."""
 
-from pathlib import Path
-
-_ROOT = Path(__file__).resolve().parents[1]
-
 project = "SCGAN, replicated"
 author = "the SCGAN replication"
 extensions = ["myst_nb"]
@@ -15,8 +11,9 @@ nb_merge_streams = True
 suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
 html_theme = "sphinx_book_theme"
 html_title = project
-html_static_path = [str(_ROOT / "build" / "site" / "static")]
+html_static_path = []  # docs/build.py gives the folder with mathjax
 mathjax_path = "mathjax/tex-svg.js"
 html_theme_options = {"use_download_button": True, "show_toc_level": 2}
 html_copy_source = True
 html_show_sphinx = False
+html_context = {"default_mode": "auto"}

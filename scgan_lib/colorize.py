@@ -26,7 +26,7 @@ def build_generator(profile: Profile) -> Generator:
     """The generator that `profile` describes, freshly initialised from torch's random state."""
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
-        encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk()))
+        encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
     return Generator(
         profile.width,
         profile.saliency_width,

@@ -55,6 +55,7 @@ class Profile:
     saliency_width: int = 128
     levels: int = 9
     global_encoder: str = "vgg16_gray"  # | folded_vgg16 | none
+    vgg: str = "auto"  # whose VGG-16: torchvision | hed (offline trunk) | auto: the first to be had
     global_weights: str = ""  # file of the author's gray VGG-16, or of our stage 0
     generator_norm: str = "batch"
     generator_spectral: bool = True
@@ -141,6 +142,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("no", "bf16", "fp16"),
     "fidelity": ("paper", "released"),
     "global_encoder": ("vgg16_gray", "folded_vgg16", "none"),
+    "vgg": ("auto", "torchvision", "hed"),
     "generator_norm": ("none", "instance", "layer", "batch"),
     "critic_norm": ("none", "instance", "layer", "batch"),
     "schedule": ("halve", "cosine"),

@@ -92,7 +92,7 @@ def ssim(real, fake):
     return np.mean([_ssim_plane(x, y) for x, y in zip(real, fake, strict=True)])
 
 
-def _ssim_plane(x, y, n=np.int32(49)):
+def _ssim_plane(x, y):
     (h, w), x, y = x.shape, x.astype(np.int16).ravel(), y.astype(np.int16).ravel()
     c1, c2 = np.float32([2 * (49 * 0.01 * 255) ** 2, 2 * 49 * 48 * (0.03 * 255) ** 2])
 
@@ -100,7 +100,7 @@ def _ssim_plane(x, y, n=np.int32(49)):
         mean = _box7(s, w).astype(np.int32)
         power = np.square(s, dtype=np.int32)
         mean *= mean
-        return mean, _box7(power, w) * n - mean
+        return mean, _box7(power, w) * np.int32(49) - mean
 
     (p, vp), (m, vm) = moments(x + y), moments(x - y)
     top = ((p - m).astype(np.float32) + c1) * ((vp - vm).astype(np.float32) + c2)
@@ -128,11 +128,13 @@ def cci(image):
     rg = R - G, yb = (R + G)/2 - B, CCI = sqrt(var rg + var yb) + .3 sqrt(mean(rg)^2 + mean(yb)^2);
     signed (no absolute value), population variance, 0..255 values.
     """
-    r, g, b = image.astype(np.float64)
-    rg, yb = r - g, (r + g) / 2 - b
-    means = np.array([rg.mean(), yb.mean()])
-    variance = (_power(rg - means[0]) + _power(yb - means[1])) / rg.size
-    return np.sqrt(variance) + 0.3 * np.sqrt(means @ means)
+    r, g, b = image
+    rg = np.subtract(r, g, dtype=np.int16)
+    yb = np.add(r, g, dtype=np.int16) - 2 * b.astype(np.int16)  # doubled, to stay whole
+    n = rg.size
+    means = np.array([rg.sum() / n, yb.sum() / n / 2])
+    variance = _power(rg) / n + _power(yb) / n / 4 - means @ means
+    return np.sqrt(max(variance, 0)) + 0.3 * np.sqrt(means @ means)
 
 
 def cci_ratio(values) -> float:
@@ -141,10 +143,10 @@ def cci_ratio(values) -> float:
     `values`: CCI values (nan left out), a (B, 3, H, W) tensor, an (H, W, 3) array or a list of
     arrays. Real photographs score a few percent, so this is no measure of quality.
     """
-    if np.ndim(values) == 4 or (isinstance(values, np.ndarray) and values.ndim == 3):
-        values = cci(values)
-    elif isinstance(values, (list, tuple)):
+    if isinstance(values, (list, tuple)):
         values = [cci(x) if np.ndim(x) else x for x in values]
+    elif np.ndim(values) > 2:
+        values = cci(values)
     values = np.asarray(values, dtype=np.float64).ravel()
     values = values[~np.isnan(values)]
     low, high = CCI_RANGE
@@ -157,9 +159,19 @@ def cni(image):
 
     HSL pixels with S > .1 and .2 < L < .8 fall into the hue bands skin 25..70, grass 95..135, sky
     185..260 degrees (ends included). A band of mean saturation m scores exp(-((m - a)/b)^2 / 2),
-    see CNI_BANDS; the scores are averaged by pixel count. No such pixel: 0. After Huang et al. 2006.
+    see CNI_BANDS; the scores are averaged by pixel count. No such pixel: 0. Huang et al., 2006.
     """
-    r, g, b = image.reshape(3, -1) / 255.0  # float64: a hue may lie exactly on an edge
+    pixels = image.reshape(3, -1)
+    parts = np.array_split(pixels, 1 + pixels.shape[1] // 2**14, axis=1)  # each fits in the cache
+    count, total = np.sum([_cni_bands(part) for part in parts], axis=0).T
+    a, width = np.array(list(CNI_BANDS.values())).T
+    score = np.exp(-0.5 * ((total / np.maximum(count, 1) - a) / width) ** 2)
+    return (count * score).sum() / max(count.sum(), 1)
+
+
+def _cni_bands(pixels):
+    """Number of pixels and sum of their HSL saturations in each hue band, from (3, N) uint8."""
+    r, g, b = pixels / 255.0  # float64: a hue may lie exactly on an edge
     high, low = np.maximum(np.maximum(r, g), b), np.minimum(np.minimum(r, g), b)
     chroma, light = high - low, (high + low) / 2
     saturation = chroma / np.maximum(1 - np.abs(2 * light - 1), 1e-9)  # black, white: 0
@@ -169,14 +181,8 @@ def cni(image):
     rise = red * (g - b) + green * (b - r) + ~(red | green) * (r - g)
     hue = 60 * (rise / np.maximum(chroma, 1e-9)) + (240.0 + 120 * red.astype(float) - 120 * green)
     hue -= 360.0 * (hue >= 360)  # red comes as 300..420
-    score = total = 0.0
-    for (start, end), (a, width) in CNI_BANDS.items():
-        inside = keep & (hue >= start) & (hue <= end)
-        count = np.count_nonzero(inside)
-        mean = saturation @ inside.astype(float) / max(count, 1)
-        score += count * np.exp(-0.5 * ((mean - a) / width) ** 2)
-        total += count
-    return score / max(total, 1)
+    inside = [(keep & (hue >= start) & (hue <= end)).astype(float) for start, end in CNI_BANDS]
+    return [(x.sum(), saturation @ x) for x in inside]
 
 
 @_metric

@@ -178,13 +178,14 @@ def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def record(profile: str, name: str, seconds: float) -> None:
     """Append or replace the row `name` of `results/<profile>/timings.csv`."""
     path = output_root() / "results" / profile / "timings.csv"
-    rows = dict(_timings(path)) | {name: f"{seconds:.1f}"}
+    rows = dict(timings(path)) | {name: f"{seconds:.1f}"}
     with atomic_write(path) as part, part.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("name", "seconds"), *sorted(rows.items())])
 
 
-def _timings(path: Path) -> list[tuple[str, str]]:
+def timings(path: Path) -> list[tuple[str, str]]:
+    """Rows (name, seconds) of a timings.csv; none when there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -299,7 +300,7 @@ def summary(profile: str) -> str:
     pictures = sorted(p for p in figures.glob("*") if p.suffix in (".png", ".jpg"))
     lines += ["Pictures:", *(f"  {p}" for p in pictures)] if pictures else []
     lines += [f"Executed chapters: {results / 'notebooks'}", "Time:"]
-    times = [(name, float(seconds)) for name, seconds in _timings(results / "timings.csv")]
+    times = [(name, float(seconds)) for name, seconds in timings(results / "timings.csv")]
     for name, seconds in [*times, ("total", sum(s for _, s in times))]:
         lines.append(f"  {name:<40}{seconds // 60:4.0f} min {seconds % 60:4.1f} s")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Saliency teachers: photograph in, map of what stands out, and a cache of such maps.
+"""Saliency teachers: photograph in, map of what stands out; and a cache of such maps.
 
-The authors' maps (PFAN's output) were never published, so the teacher is a choice of ours and its
-name goes wherever its maps go. All teachers share one interface: `teacher(name)(rgb_u8, path)`.
+The authors' maps (PFAN's output) were never published, so the teacher is a choice of this project,
+and its name goes wherever its maps go. One interface: `teacher(name)(rgb_u8, path)`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,8 @@ Teacher = Callable[..., np.ndarray]  # (rgb_u8 (H,W,3), path=None) -> float32 (H
 
 DEFAULT = "robust-background"
 REMBG_MODELS = {"u2netp": "u2netp", "isnet": "isnet-general-use"}
-# Raise a teacher's number when its maps change: old maps stay as they were, beside the new ones.
-VERSIONS = {"robust-background": 1, "folder": 1, "u2netp": 1, "isnet": 1}
+# Raise a teacher's number when its maps change: the old maps stay as they were, beside the new.
+VERSIONS = {DEFAULT: 1, "folder": 1, "u2netp": 1, "isnet": 1}
 
 
 def teacher(name: str = DEFAULT) -> Teacher:
@@ -38,118 +37,118 @@ def teacher(name: str = DEFAULT) -> Teacher:
     and "isnet" (deep, through rembg). Only "folder:DIR" needs the path. UserError if the name is
     unknown, the folder is missing, or rembg or its weights cannot be had.
     """
+    kind, folder = _parse(name)
+    if kind == "folder":
+        return _folder_teacher(_ready_maps(folder))
+    if kind in REMBG_MODELS:
+        return _rembg_teacher(kind)
+    return lambda rgb_u8, path=None: robust_background(rgb_u8)
+
+
+def _parse(name: str) -> tuple[str, str]:
     kind, _, folder = name.partition(":")
-    if kind == "folder" and folder:
-        return _folder_teacher(Path(folder))
-    if name in REMBG_MODELS:
-        return _rembg_teacher(name)
-    if name == DEFAULT:
-        return lambda rgb_u8, path=None: robust_background(rgb_u8)
-    known = ", ".join([DEFAULT, "folder:DIR", *REMBG_MODELS])
-    raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
+    if kind not in VERSIONS or (kind == "folder") != bool(folder):
+        known = ", ".join([DEFAULT, "folder:DIR", *REMBG_MODELS])
+        raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
+    return kind, folder
 
 
 # --- the classical teacher ------------------------------------------------------------------------
 
 
 def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = (200, 400)) -> np.ndarray:
-    """Salient object map of uint8 (H,W,3) -> float32 (H,W) in [0,1], without learned weights.
+    """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], no learned weights.
 
-    Robust background detection on SLIC superpixels at two scales (`superpixel_saliency`), averaged,
-    carried to every pixel by a guided filter, then a logistic stretch. A flat picture gives zeros.
-    Differs from the source in the centre prior, the two scales and the filter.
-    Source: Zhu, Liang, Wei, Sun, "Saliency optimization from robust background detection", 2014.
+    Robust background detection on superpixels at two scales, averaged, carried to every pixel by a
+    guided filter, stretched by a logistic curve. A flat picture gives zeros. Source: Zhu, Liang,
+    Wei, Sun, "Saliency optimization from robust background detection", CVPR 2014; two scales,
+    centre prior, filter and stretch are additions.
     """
     h, w = rgb_u8.shape[:2]
-    shrink = min(1.0, 400 / max(h, w))
+    shrink = min(1.0, 360 / max(h, w))
     size = tuple(max(16, round(extent * shrink)) for extent in (w, h))
     small_u8 = np.asarray(Image.fromarray(rgb_u8).resize(size, Image.BOX))
     lab = rgb2lab(small_u8)
     coarse = np.mean([superpixel_saliency(small_u8, lab, n) for n in scales], axis=0)
-    # One bright window should not dim a whole house: the top 3 % of the area counts as 1.
+    # One bright window should not dim a whole house: the top 3 % of the area count as 1.
     coarse = np.clip(coarse / max(np.quantile(coarse, 0.97), 1e-6), 0, 1)
     fine = guided_upsample(rgb_u8, small_u8, coarse)
-    contrast = np.ptp(lab, axis=(0, 1)).max()  # in Lab units: below 10 there is hardly an object
-    low, high = _logistic(0.0), _logistic(1.0)
-    stretched = (_logistic(fine) - low) / (high - low) * min(1.0, contrast / 10)
+    low, high, curve = (1 / (1 + np.exp(-8 * (x - 0.5))) for x in (0.0, 1.0, fine))
+    contrast = np.ptp(lab, axis=(0, 1)).max()  # Lab units: below 10 there is hardly an object
+    stretched = (curve - low) / (high - low) * min(1.0, contrast / 10)
     return stretched.clip(0, 1).astype(np.float32)
 
 
 def superpixel_saliency(rgb_u8: np.ndarray, lab: np.ndarray, n: int) -> np.ndarray:
-    """Saliency of about `n` superpixels, drawn back on the pixels: (H,W,3) -> (H,W), in [0,1].
+    """Saliency of about `n` SLIC superpixels, drawn on their pixels: (H,W,3) twice -> (H,W), 0..1.
 
-    A region that touches the rim along much of its length is background: with geodesic colour
-    distance D and a = exp(−D²/2σ²), connectivity = Σ_rim a / √(Σ a), w_bg = 1 − exp(−connectivity²/2).
-    Contrast to such background, weighted by nearness and a centre prior, is w_fg. The map solves
-    min_s Σ w_bg s² + Σ w_fg (s − 1)² + Σ w_ij (s_i − s_j)², a small linear system.
+    Background touches the rim along much of its length. With a = exp(−D²/2σ²), D the geodesic
+    colour distance: connectivity c = Σ_rim a / √Σ a and w_bg = 1 − exp(−c²/2). Contrast to such
+    regions, weighted by nearness and a centre prior, is w_fg. The map solves the linear system of
+    min_s Σ w_bg s² + Σ w_fg (s − 1)² + Σ w_ij (s_i − s_j)².
     """
     h, w = lab.shape[:2]
     label = slic(rgb_u8, n_segments=n, compactness=25, max_num_iter=5, start_label=0)
     k = int(label.max()) + 1
-    count = np.maximum(np.bincount(label.ravel(), minlength=k), 1)
     y, x = np.indices((h, w))
     planes = [*np.moveaxis(lab, 2, 0), (y + 0.5) / h, (x + 0.5) / w]
-    means = [np.bincount(label.ravel(), plane.ravel(), k) / count for plane in planes]
-    colour, place = np.stack(means[:3], 1), np.stack(means[3:], 1)  # (k, 3), (k, 2)
-    color_distance, place_distance = _distances(colour), _distances(place)  # (k, k)
+    count = np.bincount(label.ravel(), minlength=k)
+    mean = np.stack([np.bincount(label.ravel(), p.ravel(), k) / count for p in planes], axis=1)
+    place = mean[:, 3:]
+    color_distance, place_distance = (
+        np.linalg.norm(v[:, None] - v[None], axis=-1) for v in (mean[:, :3], place)
+    )
 
     touching = np.zeros((k, k), dtype=bool)
     for a, b in ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1])):
-        touching[a, b] = touching[b, a] = True
-    np.fill_diagonal(touching, False)
+        touching[a[a != b], b[a != b]] = True
+    touching |= touching.T
     rim = np.zeros(k, dtype=bool)
     rim[np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])] = True
-    linked = touching | np.outer(rim, rim)  # background cut in two by an object stays one
-    np.fill_diagonal(linked, False)
 
-    # Steps smaller than the usual one between neighbours are texture and cost nothing.
+    # Steps no larger than those between the most alike neighbours are texture and cost nothing.
     nearest = np.where(touching, color_distance, np.inf).min(axis=1)
-    texture = nearest[np.isfinite(nearest)].mean() if touching.any() else 0.0
-    i, j = np.nonzero(linked)
-    step = np.maximum(color_distance[i, j] - texture, 0) + 1e-5  # 0 would mean "no edge"
+    texture = nearest.mean() if k > 1 else 0.0
+    i, j = np.nonzero(touching | np.outer(rim, rim))  # background cut in two stays one
+    step = np.maximum(color_distance[i, j] - texture, 0) + 1e-5  # a zero would mean "no link"
     same = _bell(dijkstra(sparse.csr_array((step, (i, j)), shape=(k, k))), 10)
-    connectivity = same[:, rim].sum(axis=1) / np.sqrt(same.sum(axis=1))
-    w_bg = 1 - _bell(connectivity, 1)
+    w_bg = 1 - _bell(same[:, rim].sum(axis=1) / np.sqrt(same.sum(axis=1)), 1)
 
     contrast = _unit((color_distance * _bell(place_distance, 0.4)) @ w_bg)
     w_fg = contrast * _bell(np.linalg.norm(place - 0.5, axis=1), 0.35)
     w_fg[w_fg <= w_fg.mean()] = 0
     near = touching.astype(np.float32)
-    near = (near + near @ near) > 0  # neighbours and their neighbours
+    near = (near + near @ near) > 0  # neighbours and theirs
     smooth = np.where(near, _bell(color_distance, 10) + 0.005, 0)
-    np.fill_diagonal(smooth, 0)
     system = np.diag(smooth.sum(axis=1) + w_bg + w_fg + 1e-6) - smooth
     return _unit(np.linalg.solve(system, w_fg))[label]
 
 
 def guided_upsample(
-    rgb_u8: np.ndarray, small_u8: np.ndarray, coarse: np.ndarray, radius: int = 4, eps: float = 1e-3
+    rgb_u8: np.ndarray, small_u8: np.ndarray, coarse: np.ndarray, radius: int = 3, eps: float = 1e-4
 ) -> np.ndarray:
-    """Carry `coarse` (h,w) to all pixels of uint8 (H,W,3), its edges moved to those of the photo.
+    """Carry `coarse` (h,w) to the pixels of uint8 (H,W,3), its edges moved to those of the photo.
 
-    In every window map = a · rgb + b (least squares, ridge `eps`); a and b are fitted on the small
-    photo (h,w,3) and resized. Source: He and Sun, "Fast guided filter", arXiv 1505.00996.
+    In each window map = a · rgb + b (least squares, ridge `eps`), fitted on the small photo;
+    a and b are resized. Source: He and Sun, "Fast guided filter", arXiv 1505.00996.
     """
 
-    def mean(a: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(a, (2 * radius + 1,) * 2 + (0,) * (a.ndim - 2))
+    def mean(v: np.ndarray) -> np.ndarray:
+        return ndimage.uniform_filter(v, (2 * radius + 1,) * 2 + (1,) * (v.ndim - 2))
 
     guide = small_u8 / 255
     mu, mean_map = mean(guide), mean(coarse)
-    covariance = (
-        mean(guide[..., :, None] * guide[..., None, :]) - mu[..., :, None] * mu[..., None, :]
-    )
+    outer = mean(guide[..., :, None] * guide[..., None, :])  # (h,w,3,3)
+    covariance = outer - mu[..., :, None] * mu[..., None, :] + eps * np.eye(3)
     cross = mean(guide * coarse[..., None]) - mu * mean_map[..., None]
-    slope = np.linalg.solve(covariance + eps * np.eye(3), cross[..., None])[..., 0]
+    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
     offset = mean_map - (slope * mu).sum(-1)
-    fit = mean(np.concatenate([slope, offset[..., None]], axis=-1)).astype(np.float32)  # (h,w,4)
     size = rgb_u8.shape[1::-1]
-    fit = [np.asarray(Image.fromarray(fit[..., c]).resize(size, Image.BILINEAR)) for c in range(4)]
-    return sum(fit[c] * (rgb_u8[..., c] / 255) for c in range(3)) + fit[3]
-
-
-def _distances(points: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(points[:, None] - points[None], axis=-1)
+    *a, b = (
+        np.asarray(Image.fromarray(mean(v).astype(np.float32)).resize(size, Image.BILINEAR))
+        for v in (*np.moveaxis(slope, 2, 0), offset)
+    )
+    return sum(a[c] * (rgb_u8[..., c] / np.float32(255)) for c in range(3)) + b
 
 
 def _bell(x: np.ndarray, sigma: float) -> np.ndarray:
@@ -160,69 +159,61 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return (x - x.min()) / max(np.ptp(x), 1e-9)
 
 
-def _logistic(x: np.ndarray | float) -> np.ndarray:
-    return 1 / (1 + np.exp(-8 * (np.asarray(x, dtype=np.float64) - 0.5)))
-
-
 # --- ready maps and deep teachers -----------------------------------------------------------------
 
 
-def _folder_index(folder: Path) -> dict[str, list[Path]]:
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder of saliency maps; give folder:DIR an existing one"
-        )
+def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
+    """The function that finds the one map in `folder` with the stem of a photo."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder of saliency maps; check folder:DIR")
     index: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(Path(folder).rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             index.setdefault(path.stem, []).append(path)
-    return index
 
-
-def _folder_teacher(folder: Path) -> Teacher:
-    """Maps made elsewhere: DIR/<stem of the photo>.<any picture format>, resized to the photo."""
-    from scgan_lib.data import open_picture  # data imports this module
-
-    index = _folder_index(folder)
-
-    def find(path: str | Path | None) -> Path:
-        found = index.get(Path(path).stem, []) if path is not None else []
+    def find(photo: str | Path | None) -> Path:
+        found = index.get(Path(photo).stem, []) if photo is not None else []
         if len(found) != 1:
-            names = ", ".join(p.name for p in found) or "none"
-            raise UserError(f"{path}: needs one map of its name in {folder}, found {names}")
+            names = ", ".join(path.name for path in found) or "none"
+            raise UserError(f"{photo}: needs one map of its name in {folder}, found {names}")
         return found[0]
 
-    def read(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
-        size = rgb_u8.shape[1::-1]
-        gray = open_picture(find(path)).convert("L").resize(size, Image.BILINEAR)
-        return np.asarray(gray, dtype=np.float32) / 255
+    return find
 
-    read.source = find  # the cache's key needs the map's content too
+
+def _folder_teacher(find: Callable[[str | Path | None], Path]) -> Teacher:
+    from scgan_lib.data import open_picture  # here, since data imports this module
+
+    def read(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
+        gray = open_picture(find(path)).convert("L")
+        return np.asarray(gray.resize(rgb_u8.shape[1::-1], Image.BILINEAR), np.float32) / 255
+
     return read
 
 
 def _rembg_teacher(name: str) -> Teacher:
-    """A deep salient object network (U²-Net small, IS-Net) run by the package rembg."""
+    """A deep salient object network (small U²-Net, IS-Net), run by the package rembg."""
     model = REMBG_MODELS[name]
+    if not (Path.home() / ".u2net" / f"{model}.onnx").exists():
+        os.environ.setdefault("U2NET_HOME", str(cache_dir() / "rembg"))
     try:
         from rembg import new_session
     except (ImportError, SystemExit) as error:  # rembg exits where onnxruntime is missing
         raise UserError(
-            f'saliency teacher {name}: install rembg first (pip install "rembg[cpu]"), or use {DEFAULT}'
+            f'saliency teacher {name}: needs rembg; pip install "rembg[cpu]", or use {DEFAULT}'
         ) from error
-    if not (Path.home() / ".u2net" / f"{model}.onnx").exists():
-        os.environ.setdefault("U2NET_HOME", str(cache_dir() / "rembg"))
     try:
         session = new_session(model)
     except Exception as error:  # no network, a proxy, a damaged file: the cure is the same
+        cause = " ".join(str(error).split())[:120]
         raise UserError(
-            f"saliency teacher {name}: its weights {model}.onnx cannot be had ({error}); they need the "
-            f"network once, or the file in ~/.u2net; or use {DEFAULT}"
+            f"saliency teacher {name}: cannot load {model}.onnx ({cause}); it needs the network "
+            f"once, or the file in {os.environ.get('U2NET_HOME', '~/.u2net')}; or use {DEFAULT}"
         ) from error
 
     def predict(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
         mask = session.predict(Image.fromarray(rgb_u8))[0].convert("L")
-        return np.asarray(mask.resize(rgb_u8.shape[1::-1]), dtype=np.float32) / 255
+        return np.asarray(mask.resize(rgb_u8.shape[1::-1]), np.float32) / 255
 
     return predict
 
@@ -237,41 +228,41 @@ def saliency_maps(
     progress: Callable[..., Iterable] | None = None,
     workers: int = 2,
 ) -> list[Path]:
-    """Paths of the maps of `files`, in order; maps that are missing or damaged are computed.
+    """Paths of the maps of `files`, in order; those that are missing or damaged are computed.
 
-    A map is an 8-bit gray PNG of the photo's size, <cache_root>/saliency/<teacher>-<version>/
-    <sha256 of the photo>.png; with "folder:DIR" the hash covers the ready map too. `progress` wraps
-    the loop (default: the library's bar). Errors: those of `teacher` and of reading a photo.
+    A map is an 8-bit gray PNG of the photo's size: <cache_root>/saliency/<teacher>-<version>/
+    <sha256 of the photo>.png; with "folder:DIR" the hash covers the ready map too. `progress(done,
+    total=n)` wraps the loop. Errors: those of `teacher`, and UserError for an unreadable photo.
     """
-    kind = teacher_name.partition(":")[0]
-    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS.get(kind, 0)}"
-    # A teacher that is not in VERSIONS is unknown, and folder maps are part of the key.
-    teach = teacher(teacher_name) if kind == "folder" or kind not in VERSIONS else None
-    sources = getattr(teach, "source", None)
-    targets = [folder / f"{_digest(file, sources)}.png" for file in files]
+    kind, ready = _parse(teacher_name)
+    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
+    find = _ready_maps(ready) if ready else None
+    targets = [folder / f"{_digest(f, find(f)) if find else _digest(f)}.png" for f in files]
     missing = {t: f for t, f in zip(targets, files, strict=True) if not _is_sound(t)}
     if missing:
-        teach = teach or teacher(teacher_name)
-        wrap = progress or partial(progress_bar, desc=f"saliency ({teacher_name})", unit="photo")
+        teach = teacher(teacher_name)
         with ThreadPoolExecutor(workers) as pool:
             done = pool.map(lambda item: _save_map(teach, *item), missing.items())
-            for _ in wrap(done, total=len(missing)):
+            if progress is None:
+                done = progress_bar(done, total=len(missing), desc="saliency", unit="photo")
+            else:
+                done = progress(done, total=len(missing))
+            for _ in done:  # the loop raises what a worker raised
                 pass
     return targets
 
 
-def _save_map(teach: Teacher, target: Path, file: str | Path) -> None:
-    from scgan_lib.data import read_rgb  # data imports this module
+def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
+    from scgan_lib.data import read_rgb  # here, since data imports this module
 
-    saliency = np.nan_to_num(teach(read_rgb(file), path=file))
+    saliency = np.nan_to_num(teach(read_rgb(photo), photo)).clip(0, 1)
     with atomic_write(target) as part:
-        Image.fromarray(np.rint(saliency.clip(0, 1) * 255).astype(np.uint8)).save(part, "PNG")
+        Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
 
 
-def _digest(file: str | Path, source: Callable[[str | Path], Path] | None) -> str:
-    """sha256 of the photo's bytes (and of its ready map's)."""
+def _digest(*files: str | Path) -> str:
     digest = hashlib.sha256()
-    for path in [file] if source is None else [file, source(file)]:
+    for path in files:
         try:
             digest.update(Path(path).read_bytes())
         except OSError as error:
@@ -280,11 +271,11 @@ def _digest(file: str | Path, source: Callable[[str | Path], Path] | None) -> st
 
 
 def _is_sound(target: Path) -> bool:
-    """A whole gray PNG: its checksums hold. Half a file, or another thing, is computed anew."""
+    """Whether `target` is a whole gray PNG: all its checksums hold."""
     try:
         with Image.open(target) as image:
-            sound = image.format == "PNG" and image.mode == "L"
+            gray = image.mode == "L"
             image.verify()
-        return sound
+        return gray
     except (OSError, SyntaxError, ValueError):
         return False

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +167,8 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     `checkpoint-*/` while it runs, `final.safetensors` at the end. `until` stops after that step
     (and leaves a checkpoint). UserError when the folder holds a run with other settings.
     """
+    # Which VGG-16 was found is a setting of the run: another one later would be another network.
+    profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     folder, final = stage_folder(profile, stage), final_weights(profile, stage)
     steps = profile.stage1_steps if stage == 1 else profile.stage2_steps
     folder.mkdir(parents=True, exist_ok=True)
@@ -287,7 +289,7 @@ def _players(profile: Profile, stage: int) -> Players:
         rate = profile.stage2_lr if profile.fidelity == "released" else profile.critic_lr
         players.critic_optimizer = _optimizer(profile, list(players.critics.values()), rate, True)
     if profile.loss.perceptual:
-        players.features = VGGFeatures(pretrained.vgg16_trunk().state, profile.fidelity)
+        players.features = VGGFeatures(pretrained.vgg16_trunk(profile.vgg).state, profile.fidelity)
     if profile.ema:
         players.average = build_generator(profile)
         players.average.load_trainable_state(generator.trainable_state())

@@ -1,0 +1,288 @@
+"""Scores of folders of pictures, the paired bootstrap, and the provenance of both.
+
+Every method is a folder of 8-bit pictures, matched to the real ones by name without suffix; the
+result is one row for each image and method (`metrics.csv`), from which all tables can be made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scgan_lib import metrics
+from scgan_lib.data import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
+from scgan_lib.paths import ROOT, UserError, atomic_write
+
+PROTOCOL = (
+    "Each picture is the largest centred square of a photo, resized with Pillow's bicubic filter, "
+    "and judged as 8-bit RGB, values clipped to 0..255 and rounded to the nearest. PSNR and SSIM "
+    "at data range 255 over R, G, B; SSIM with a 7x7 uniform window and sample covariance."
+)
+COLUMNS = (
+    "image method psnr ssim nrmse cci cni saturation top1 top5 agree judge_class boundary_chroma "
+    "salient_chroma"
+).split()
+BATCH = 32
+
+
+class Skipped(NamedTuple):
+    """A picture that was not scored: of which method, which one, and why."""
+
+    method: str
+    image: str
+    reason: str
+
+
+def score(
+    real: Path,
+    methods: Mapping[str, Path],
+    judge: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    labels: Mapping[str, int] | None = None,
+    masks: Path | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> tuple[pd.DataFrame, list[Skipped]]:
+    """Score folders of pictures against the folder `real`: a row for each image and method.
+
+    The rows `real` and `gray` (BT.601 luma of the real photo) are added where `methods` has none.
+    top1, top5: 0 or 1, for stems in `labels` (ImageNet class index); agree: same first answer of
+    `judge` as on the real photo; boundary_chroma, salient_chroma: where `masks` has a picture of
+    that stem (>= 128 is object). What was not measured is nan; identical pictures have psnr inf.
+    Pictures that are missing, surplus, unreadable or of another size than the real one are
+    returned as `Skipped`, the rest is scored. UserError if a folder is missing or none is left.
+    """
+    skipped: list[Skipped] = []
+    originals = _listing("real", real, skipped)
+    folders = {name: _listing(name, folder, skipped) for name, folder in methods.items()}
+    folders = {"real": originals} | folders
+    if "gray" not in folders:
+        folders["gray"] = None
+    for name, files in folders.items():
+        files = originals if files is None else files
+        skipped += [Skipped(name, s, "missing") for s in originals if s not in files]
+        skipped += [
+            Skipped(name, s, "no real photo of this name") for s in files.keys() - originals
+        ]
+    mask_files = _listing("masks", masks, skipped) if masks else {}
+    rows: list[dict[str, Any]] = []
+    stems = list(originals)
+    for start in progress(range(0, len(stems), BATCH)):
+        reals = _load("real", originals, stems[start : start + BATCH], skipped)
+        objects = _load("masks", mask_files, reals, skipped, reals, _read_mask)
+        answers: dict[str, int] = {}  # the judge's first choice on the real photos
+        for name, files in folders.items():
+            if name == "real":
+                images = reals
+            elif files is None:
+                images = {s: np.repeat(luma_u8(x)[..., None], 3, 2) for s, x in reals.items()}
+            else:
+                images = _load(name, files, reals, skipped, reals)
+            logits = _judge(judge, images)
+            if name == "real":
+                answers = {s: int(x.argmax()) for s, x in logits.items()}
+            for stem, image in images.items():
+                row = {"image": stem, "method": name}
+                row |= _numbers(reals[stem], image, objects.get(stem))
+                if stem in logits:
+                    row |= _verdict(logits[stem], answers[stem], (labels or {}).get(stem))
+                rows.append(row)
+    if not rows:
+        raise UserError(f"{real}: no picture could be scored; the first: {skipped[:1]}")
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    order = list(dict.fromkeys([*methods, "gray", "real"])).index  # methods as they were given
+    table = table.sort_values("method", key=lambda m: m.map(order), kind="stable")
+    return table.reset_index(drop=True), sorted(set(skipped))
+
+
+def _listing(name: str, folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder of pictures of {name!r}")
+    files: dict[str, Path] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            if path.stem in files:
+                reason = f"{path.name}: same name as {files[path.stem].name}, which is used"
+                skipped.append(Skipped(name, path.stem, reason))
+            files.setdefault(path.stem, path)
+    return files
+
+
+def _load(name, files, stems, skipped, reals=None, read=read_rgb) -> dict[str, np.ndarray]:
+    """The readable pictures of `stems`; with `reals`, only those of the real picture's size."""
+    images = {}
+    for stem in stems:
+        if stem not in files:
+            continue  # named as missing already
+        try:
+            image = read(files[stem])
+        except UserError as error:
+            reason = str(error).replace(f"{files[stem]}", files[stem].name)
+            skipped.append(Skipped(name, stem, reason))
+            continue
+        if reals is not None and image.shape[:2] != reals[stem].shape[:2]:
+            (h, w), (rh, rw) = image.shape[:2], reals[stem].shape[:2]
+            reason = f"{files[stem].name}: {w}x{h} pixels, the real photo has {rw}x{rh}"
+            skipped.append(Skipped(name, stem, reason))
+            continue
+        images[stem] = image
+    return images
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    return np.asarray(open_picture(path).convert("L"))
+
+
+def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
+    out = {name: getattr(metrics, name)(real, image) for name in ("psnr", "ssim", "nrmse")}
+    out |= {"cci": metrics.cci(image), "cni": metrics.cni(image)}
+    out["saturation"] = metrics.mean_saturation(image)
+    if mask is not None:
+        out["boundary_chroma"] = metrics.boundary_chroma_error(real, image, mask)
+        out["salient_chroma"] = metrics.salient_chroma_error(real, image, mask)
+    return out
+
+
+def _judge(judge, images: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Logits (1000,) by stem; pictures of one size go to the judge together."""
+    logits = {}
+    by_size = sorted(images, key=lambda s: images[s].shape) if judge else []
+    for _, group in groupby(by_size, key=lambda s: images[s].shape):
+        stems = list(group)
+        batch = torch.stack([to_chw(images[s]) for s in stems])
+        logits |= dict(zip(stems, judge(batch), strict=True))
+    return logits
+
+
+def _verdict(logits: torch.Tensor, answer: int, label: int | None) -> dict[str, int]:
+    best = logits.topk(min(5, len(logits))).indices.tolist()
+    verdict = {"judge_class": best[0], "agree": int(best[0] == answer)}
+    if label is not None:
+        verdict |= {"top1": int(best[0] == label), "top5": int(label in best)}
+    return verdict
+
+
+def write_metrics(table: pd.DataFrame, path: Path) -> None:
+    """Write `metrics.csv` whole or not at all, with enough digits to read the same numbers back."""
+    with atomic_write(path) as part:
+        table.to_csv(part, index=False, lineterminator="\n")
+
+
+# --- the paired bootstrap -------------------------------------------------------------------------
+
+
+def bootstrap_means(values, n: int = 10_000, seed: int = 0) -> np.ndarray:
+    """Means (n, columns) of n resamples, with replacement, of the rows of (images, columns).
+
+    All columns see the same resampled images: differences of two columns are therefore paired.
+    nan is left out of a mean. Efron and Tibshirani, 1993.
+    """
+    values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
+    known = ~np.isnan(values)
+    rng, rows, means = np.random.default_rng(seed), len(values), []
+    for size in _chunks(n, max(1, 2_000_000 // max(rows, 1))):
+        drawn = rng.integers(0, rows, (size, rows)) + rows * np.arange(size)[:, None]
+        count = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(float)
+        with np.errstate(invalid="ignore"):
+            means.append((count @ np.where(known, values, 0)) / (count @ known))
+    return np.concatenate(means)
+
+
+def _chunks(total: int, size: int) -> Iterable[int]:
+    return (min(size, total - start) for start in range(0, total, size))
+
+
+def interval(means: np.ndarray) -> np.ndarray:
+    """Ends (2, columns) of the 95 % percentile interval of resampled means (n, columns)."""
+    known = ~np.isnan(means)
+    return np.array(
+        [
+            np.percentile(m[k], [2.5, 97.5]) if k.any() else [np.nan] * 2
+            for m, k in zip(means.T, known.T, strict=True)
+        ]
+    ).T
+
+
+def bootstrap_interval(values, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+    """(mean, low, high): the mean over images and its 95 % bootstrap interval; nan left out."""
+    values = np.asarray(values, dtype=np.float64)
+    if np.isnan(values).all():
+        return (np.nan,) * 3
+    low, high = interval(bootstrap_means(values, n, seed))[:, 0]
+    return float(np.nanmean(values)), float(low), float(high)
+
+
+def paired_difference(a, b, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+    """(mean, low, high) of a - b over the images that both have: see `bootstrap_interval`.
+
+    `a` and `b` hold one number an image, in the same order. An interval that excludes 0 is the
+    project's meaning of "these images tell the two methods apart".
+    """
+    return bootstrap_interval(np.asarray(a, float) - np.asarray(b, float), n, seed)
+
+
+# --- provenance -----------------------------------------------------------------------------------
+
+
+def write_manifest(
+    path: Path, profile, *, judge: str = "", vgg: str = "", skipped: Iterable = (), **more: Any
+) -> dict[str, Any]:
+    """Write what a result depends on: settings, seed, commit, versions, judge, VGG, protocol.
+
+    `more` (timings, hashes, device ...) is stored as given; `metrics.csv` beside it by its sha256.
+    Folders inside the project are written relative to it, others by their name alone.
+    """
+    path = Path(path)
+    table = path.with_name("metrics.csv")
+    manifest = {
+        "profile": profile.name,
+        "seed": profile.seed,
+        "settings": profile.settings(),
+        "judge": judge,
+        "vgg": vgg,
+        "commit": _commit(),
+        "protocol": PROTOCOL,
+        "skipped": [s._asdict() if isinstance(s, Skipped) else s for s in skipped],
+        "metrics_sha256": hashlib.sha256(table.read_bytes()).hexdigest() if table.exists() else "",
+        "versions": {"python": platform.python_version()}
+        | {p: version(p) for p in ("torch", "torchvision", "numpy", "pillow", "scikit-image")},
+    } | more
+    manifest["settings"]["data"] = _portable(Path(str(manifest["settings"].get("data", ""))))
+    with atomic_write(path) as part:
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, default=_plain)
+        part.write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return _portable(value)
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _portable(path: Path) -> str:
+    inside = path.is_absolute() and path.is_relative_to(ROOT)
+    return str(path.relative_to(ROOT)) if inside else path.name if path.is_absolute() else str(path)
+
+
+def _commit() -> str:
+    """Commit of the code, with "+" if files were changed since; "unknown" outside a clone."""
+    try:
+        run = [
+            subprocess.run(
+                ["git", "-C", ROOT, *a], capture_output=True, text=True, check=True
+            ).stdout
+            for a in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno", "scgan_lib"])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return run[0].strip() + ("+" if run[1].strip() else "")

@@ -1,0 +1,414 @@
+"""Tables 1 and 2, from files alone: `metrics.csv` (or `ablations.csv`) and `manifest.json`.
+
+The same files give the same bytes. Every table carries its spread, its baselines, its provenance
+and a plain statement, computed from the numbers, of what may be concluded from it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scgan_lib.evaluation import bootstrap_means, interval
+from scgan_lib.metrics import CCI_RANGE
+from scgan_lib.paths import UserError, atomic_write
+
+ROWS = {
+    "gray": "gray copy",
+    "mean_color": "mean colour",
+    "stage1": "stage 1",
+    "scgan": "SCGAN",
+}
+REAL = "real"
+BASELINES = ("gray", REAL)  # shown, but no contestants for the bold type
+GRAY_BELOW = 1.0  # a real photo with a CCI below this counts as gray
+DIRECTIONS = {"psnr": 1, "ssim": 1, "top1": 1, "agree": 1, "boundary_chroma": -1}
+DIRECTIONS |= {"salient_chroma": -1}  # colourfulness has no better end: never bold
+DIGITS = {"psnr": 2, "ssim": 3, "top1": 1, "agree": 1, "cci": 1, "ratio": 1}
+DIGITS |= {"boundary_chroma": 2, "salient_chroma": 2}
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is printed: `cells` (text), `numbers` (a row a method), `bold` cells, lines below."""
+
+    cells: pd.DataFrame
+    numbers: pd.DataFrame
+    bold: frozenset[tuple[str, str]]
+    notes: list[str]
+
+
+def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
+    """Table 1 of `results_dir`, written there as table1.csv, table1.md and table1.tex.
+
+    Every cell is the mean and the 95 % bootstrap interval over images; with `extra_seeds`
+    (results folders of other runs over the same images) also mean ± standard deviation of the
+    runs' means. Bold: better than the next method by a paired difference that excludes 0.
+    UserError if a file is missing or the folders do not hold the same images.
+    """
+    results_dir = Path(results_dir)
+    frame, manifest = _read(results_dir / "metrics.csv"), _manifest(results_dir)
+    runs = [frame]
+    for folder in map(Path, extra_seeds):
+        runs.append(_read(folder / "metrics.csv"))
+        if set(runs[-1]["image"]) != set(frame["image"]):
+            raise UserError(
+                f"{folder / 'metrics.csv'}: other images than in {results_dir / 'metrics.csv'}; "
+                "evaluate all seeds on the same photos"
+            )
+    present = list(dict.fromkeys(frame["method"]))
+    others = [m for m in present if m not in ROWS and m != REAL]
+    columns = ["psnr", "ssim", _judged(frame), "cci", "ratio"]
+    table = _build(frame, runs, [*ROWS, *others, REAL], columns, manifest)
+    _write(table, results_dir, "table1", "Table 1")
+    return table
+
+
+def table2(results_dir: Path) -> Table:
+    """Table 2, the ablations, from `ablations.csv`: metrics.csv with columns variant and seed.
+
+    Written as table2.csv, .md and .tex. A row is a variant; `full` is the unchanged method. Cells:
+    mean over images of the seeds' average, its interval, and mean ± deviation over seeds.
+    """
+    results_dir = Path(results_dir)
+    frame = _read(results_dir / "ablations.csv", ("variant", "seed", "image"))
+    frame = frame.drop(columns="method", errors="ignore").rename(columns={"variant": "method"})
+    runs = [run for _, run in frame.groupby("seed")]
+    measures = list(frame.columns.difference(["image", "method", "seed"]))
+    mean = frame.groupby(["method", "image"], sort=False)[measures].mean().reset_index()
+    present = list(dict.fromkeys(frame["method"]))
+    order = [m for m in ("gray", "full") if m in present]
+    order += [m for m in present if m not in (*order, REAL)] + [REAL] * (REAL in present)
+    columns = ["psnr", "ssim", _judged(frame), "cci", "ratio", "boundary_chroma", "salient_chroma"]
+    table = _build(mean, runs, order, columns, _manifest(results_dir), reference="full")
+    _write(table, results_dir, "table2", "Table 2 (ablations)")
+    return table
+
+
+def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
+    """Table 1 as a styled notebook cell, notes below; it writes the files as `table1` does."""
+    return style(table1(results_dir, extra_seeds))
+
+
+def style(table: Table) -> pd.io.formats.style.Styler:
+    """A table for a notebook: bold cells, right-aligned, the notes as its caption."""
+
+    def marks(cells: pd.DataFrame) -> pd.DataFrame:
+        css = [
+            ["font-weight: bold" if (r, c) in table.bold else "" for c in cells]
+            for r in cells.index
+        ]
+        return pd.DataFrame(css, index=cells.index, columns=cells.columns)
+
+    notes = "<br>".join(map(html.escape, table.notes))
+    caption = [("caption-side", "bottom"), ("text-align", "left"), ("max-width", "60em")]
+    return (
+        table.cells.style.apply(marks, axis=None)
+        .format(escape="html")
+        .format_index(escape="html", axis=0)
+        .set_uuid("table")
+        .set_caption(notes)
+        .set_table_styles([{"selector": "caption", "props": caption}])
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def _read(path: Path, keys=("image", "method")) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; evaluate first: scgan evaluate")
+    frame = pd.read_csv(path, dtype={"image": str, "method": str, "variant": str}, na_values=[""])
+    for column in [*keys, "psnr", "ssim", "cci"]:
+        if column not in frame:
+            raise UserError(f"{path}: no column {column!r}; write it anew: scgan evaluate")
+    return frame.assign(ratio=frame["cci"].between(*CCI_RANGE).where(frame["cci"].notna()))
+
+
+def _manifest(folder: Path) -> dict:
+    path = folder / "manifest.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; evaluate first: scgan evaluate") from None
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); evaluate again: scgan evaluate") from None
+
+
+def _judged(frame: pd.DataFrame) -> str:
+    """`top1` if every image has a label, else `agree`."""
+    return "top1" if "top1" in frame and frame["top1"].notna().all() else "agree"
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+Key = tuple[str, str]  # (method, column)
+
+
+def _values(frame: pd.DataFrame, methods, columns, images) -> dict[Key, np.ndarray]:
+    """One number an image for every cell; percent where it is a share; nan: not measured."""
+    values = {}
+    for method in methods:
+        rows = frame[frame["method"] == method].set_index("image").reindex(images)
+        for column in columns:
+            x = rows[column].to_numpy(float) if column in rows else np.full(len(images), np.nan)
+            values[method, column] = 100 * x if column in ("ratio", "top1", "agree") else x
+    return values
+
+
+def _mean(x: np.ndarray) -> float:
+    x = x[np.isfinite(x)]
+    return float(x.mean()) if len(x) else np.nan
+
+
+def _build(frame, runs, methods, columns, manifest, reference="") -> Table:
+    images = list(dict.fromkeys(frame["image"]))
+    raw = _values(frame, methods, columns, images)
+    values = {k: np.where(np.isinf(x), np.nan, x) for k, x in raw.items()}
+    by_run = [_values(run, methods, columns, images) for run in runs]
+    mean = {k: _mean(x) for k, x in values.items()}
+    contestants = [m for m in methods if m not in BASELINES]
+
+    def ranking(column):
+        """Contestants that have the column, best first."""
+        measured = [m for m in contestants if not np.isnan(mean[m, column])]
+        return sorted(measured, key=lambda m: -DIRECTIONS[column] * mean[m, column])
+
+    quality = [c for c in columns if c in DIRECTIONS]
+    finals = {c: tuple(ranking(c)[:2]) for c in quality if len(ranking(c)) > 1}
+    # Every difference that the table speaks of, resampled together with the cells themselves.
+    pairs = {(a, b, c) for c, (a, b) in finals.items()}
+    pairs |= {(m, "gray", c) for m in contestants for c in quality if "gray" in methods}
+    pairs |= {(m, REAL, "cci") for m in contestants if REAL in methods}
+    pairs |= {(m, reference, c) for m in contestants for c in columns if reference in methods}
+    pairs = sorted(pairs)
+    difference = {(a, b, c): values[a, c] - values[b, c] for a, b, c in pairs}
+    everything = values | difference
+    ends = interval(bootstrap_means(np.stack([*everything.values()], 1), seed=BOOTSTRAP_SEED))
+    ends = dict(zip(everything, ends.T, strict=True))
+
+    def told(a, b, c) -> int:
+        """Sign of a - b if its interval excludes 0 and all runs agree with it, else 0."""
+        low, high = ends[a, b, c]
+        sign = int(low > 0) - int(high < 0)
+        signs = [np.sign(_mean(run[a, c] - run[b, c])) for run in by_run]
+        return sign if all(s == sign or np.isnan(s) for s in signs) else 0
+
+    bold = {(a, c) for c, (a, b) in finals.items() if told(a, b, c)}
+    numbers = pd.DataFrame({"method": methods}, index=methods)
+    cells = pd.DataFrame("", index=[ROWS.get(m, m) for m in methods], columns=columns)
+    for row, (method, column) in enumerate(raw):
+        key, x = (method, column), raw[method, column]
+        over_runs = np.array([_mean(run[key]) for run in by_run])
+        over_runs = over_runs[~np.isnan(over_runs)]
+        stats = {"mean": mean[key], "low": ends[key][0], "high": ends[key][1]}
+        stats |= {"n": int(np.isfinite(x).sum()), "infinite": int(np.isinf(x).sum())}
+        if len(runs) > 1:
+            stats |= {"runs": len(over_runs), "runs_mean": _mean(over_runs)}
+            stats["runs_sd"] = over_runs.std(ddof=1) if len(over_runs) > 1 else np.nan
+        stats["bold"] = int(key in bold)
+        for name, value in stats.items():
+            numbers.loc[method, f"{column}_{name}"] = value
+        cells.iloc[row // len(columns), row % len(columns)] = _cell(stats, DIGITS[column])
+    titles = {c: _title(c, manifest.get("judge", "")) for c in columns}
+    named = frozenset((ROWS.get(m, "real photo" if m == REAL else m), titles[c]) for m, c in bold)
+    cells = cells.rename(columns=titles, index={REAL: "real photo"})
+    notes = _conclusions(methods, mean, ends, finals, quality, told, reference)
+    notes += _notes(frame, raw, len(runs), methods, columns, manifest, images)
+    return Table(cells, numbers, named, notes)
+
+
+def _cell(stats: dict, digits: int) -> str:
+    if np.isnan(stats["mean"]):
+        return "∞" if stats["infinite"] else ""
+    text = "{mean:.{d}f} [{low:.{d}f}, {high:.{d}f}]".format(d=digits, **stats)
+    if stats.get("runs_sd", 0) > 1e-9:  # nan and untrained rows: no spread over runs
+        text += "; runs {runs_mean:.{d}f} ± {runs_sd:.{d}f}".format(d=digits, **stats)
+    return text
+
+
+def _title(column: str, judge: str) -> str:
+    judge = judge or "no judge"
+    return {
+        "psnr": "PSNR (dB) ↑",
+        "ssim": "SSIM ↑",
+        "top1": f"top-1 ({judge}, %) ↑",
+        "agree": f"agreement with real ({judge}, %) ↑",
+        "cci": "CCI",
+        "ratio": "CCI ratio (share inside 16..20, %)",
+        "boundary_chroma": "boundary chroma error ↓",
+        "salient_chroma": "salient chroma error ↓",
+    }[column]
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def _name(method: str) -> str:
+    return ROWS.get(method, "real photo" if method == REAL else method)
+
+
+def _short(column: str) -> str:
+    names = {"top1": "top-1", "agree": "agreement", "ratio": "CCI ratio"}
+    names |= {"boundary_chroma": "boundary chroma error", "salient_chroma": "salient chroma error"}
+    return names.get(column, column.upper())
+
+
+def _conclusions(methods, mean, ends, finals, quality, told, reference) -> list[str]:
+    """What may be concluded, from the intervals alone."""
+    said = []
+    for c, (a, b) in finals.items():
+        low, high = sorted(ends[a, b, c])
+        span = f"{_name(a)} minus {_name(b)} {low:.{DIGITS[c]}f} to {high:.{DIGITS[c]}f}"
+        verdict = "is best" if told(a, b, c) else f"cannot be told from {_name(b)}"
+        if not told(a, b, c) and (low > 0 or high < 0):
+            verdict += ", as the runs differ in sign"
+        said.append(f"{_short(c)}: {_name(a)} {verdict} ({span}).")
+    base = reference if reference in methods else "gray"
+    for m in methods:
+        if m in BASELINES or m == base or np.isnan(mean[m, "cci"]) or base not in methods:
+            continue
+        found = {1: [], -1: [], 0: []}
+        for c in quality:
+            if not np.isnan(ends[m, base, c]).any():
+                found[told(m, base, c) * DIRECTIONS[c]].append(_short(c))
+        words = {1: "better in", -1: "worse in", 0: "not told apart in"}
+        parts = [f"{words[k]} {', '.join(v)}" for k, v in found.items() if v]
+        if parts:
+            said.append(f"{_name(m)} against {_name(base)}: {'; '.join(parts)}.")
+    for m in methods:
+        if m in BASELINES or (m, REAL, "cci") not in ends or np.isnan(ends[m, REAL, "cci"]).any():
+            continue
+        word = {1: "more", -1: "less", 0: "neither measurably more nor less"}[told(m, REAL, "cci")]
+        values = f"CCI {mean[m, 'cci']:.1f} against {mean[REAL, 'cci']:.1f}"
+        said.append(f"{_name(m)} is {word} colourful than the real photos ({values}).")
+    said = [line[0].upper() + line[1:] for line in said]
+    return ["What may be concluded. " + (" ".join(said) or "Nothing: no method was evaluated.")]
+
+
+def _listed(names, most: int = 20) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _notes(frame, raw, runs, methods, columns, manifest, images) -> list[str]:
+    get = manifest.get
+    notes = []
+    if get("profile") != "imagenet":
+        notes.append(
+            f"Profile {get('profile')} is not comparable with the paper: other photos, fewer of "
+            "them, smaller networks and a shorter training."
+        )
+    notes.append(
+        f"n = {len(images)} images; profile {get('profile')}; seed {get('seed')}; judge "
+        f"{get('judge') or 'none'}; VGG {get('vgg') or 'none'}; commit {get('commit')}."
+    )
+    several = "; after 'runs': mean ± standard deviation of the runs' means" if runs > 1 else ""
+    notes.append(
+        "Cells: mean over images [95 % paired bootstrap interval over images, 10,000 resamples, "
+        f"seed {BOOTSTRAP_SEED}]{several}. Bold: the difference to the next best method excludes 0"
+        + (" and has one sign in all runs" if runs > 1 else "")
+        + "; gray copy and real photo do not compete. ∞: identical to the real photo. CCI and CCI ratio have no better end: read "
+        "them against the real photos, of which few lie inside 16..20."
+    )
+    if get("protocol"):
+        notes.append(f"Protocol. {get('protocol')}")
+    real = frame[frame["method"] == REAL]
+    gray = real.loc[real["cci"] < GRAY_BELOW, "image"]
+    what = f"Gray photos in the test set (real CCI below {GRAY_BELOW:g}): {len(gray)}"
+    notes.append(what + (f" ({_listed(gray)})." if len(gray) else "."))
+    for method in methods:
+        infinite = int(np.isinf(raw[method, "psnr"]).sum())
+        if infinite and method != REAL:
+            notes.append(
+                f"{_name(method)}: {infinite} pictures are identical to the real photo; their "
+                "infinite PSNR is left out of mean and interval."
+            )
+        count = int((frame["method"] == method).sum())
+        if 0 < count < len(images) and "seed" not in frame:
+            notes.append(f"{_name(method)}: only {count} of {len(images)} images were scored.")
+    notes += _blanks(frame, raw, methods, columns, manifest)
+    skipped = [f"{s['method']}/{s['image']}: {s['reason']}" for s in get("skipped", [])]
+    if skipped:
+        notes.append(f"Skipped pictures: {len(skipped)} ({_listed(skipped)}).")
+    return notes
+
+
+def _blanks(frame, raw, methods, columns, manifest) -> list[str]:
+    """Why cells are blank."""
+    scored = set(frame["method"])
+    absent = [_name(m) for m in methods if m not in scored]
+    notes = []
+    if absent:
+        notes.append(f"Blank rows: no pictures of {_listed(absent)} were scored.")
+    for c in columns:
+        blank = [m for m in methods if m in scored and np.isnan(raw[m, c]).all()]
+        if blank and c in ("top1", "agree"):
+            why = "the judge was not run" if manifest.get("judge") else "there was no judge"
+        else:
+            why = "no masks of objects" if c.endswith("chroma") else "not measured"
+        if blank:
+            notes.append(f"Blank {_short(c)} of {_listed(map(_name, blank))}: {why}.")
+    labelled = frame["top1"].notna().sum() if "top1" in frame else 0
+    if "agree" in columns:
+        why = "only some photos have" if labelled else "no photo has"
+        notes.append(
+            f"Agreement, the judge's answer on the real photo, replaces top-1: {why} a label."
+        )
+    notes.append("LPIPS and FID are not measured: their weights do not come with the project.")
+    return notes
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def _write(table: Table, folder: Path, name: str, title: str) -> None:
+    """The three files appear together, each whole."""
+    marked = {
+        mark: table.cells.apply(
+            lambda column, mark=mark: [
+                _mark(text, mark, (row, column.name) in table.bold) for row, text in column.items()
+            ]
+        )
+        for mark in ("md", "tex")
+    }
+    tex = marked["tex"].rename(index=_tex, columns=_tex)
+    markdown = marked["md"].rename(index=_pipe, columns=_pipe).to_markdown(disable_numparse=True)
+    notes = [f"- {_pipe(line)}" for line in table.notes]
+    body = tex.style.to_latex(hrules=True, column_format="l" + "r" * tex.shape[1])
+    below = "\n\n".join(map(_tex, table.notes))
+    with (
+        atomic_write(folder / f"{name}.csv") as csv,
+        atomic_write(folder / f"{name}.md") as md,
+        atomic_write(folder / f"{name}.tex") as latex,
+    ):
+        table.numbers.to_csv(csv, index=False, float_format="%.6f", lineterminator="\n")
+        lines = [f"**{title}**", "", markdown, "", *notes, ""]
+        md.write_text("\n".join(lines), encoding="utf-8")
+        latex.write_text(f"% {title}\n{body}\n{{\\footnotesize\n{below}\n}}\n", encoding="utf-8")
+
+
+def _mark(text: str, kind: str, bold: bool) -> str:
+    text = _tex(text) if kind == "tex" else _pipe(text)
+    return text if not bold else f"\\textbf{{{text}}}" if kind == "tex" else f"**{text}**"
+
+
+def _pipe(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+TEX |= {"^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+TEX |= {"∞": r"$\infty$", "−": "-"}
+
+
+def _tex(text: str) -> str:
+    return "".join(TEX.get(c, c) for c in text)

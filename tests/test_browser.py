@@ -1,0 +1,303 @@
+"""Sliders and site in Chromium: live notebook, static page, no scripts, touch, keyboard, paper."""
+
+import importlib.util
+import os
+import shutil
+import statistics
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+
+from scgan_lib import run
+from scgan_lib.paths import ROOT
+from scgan_lib.widgets import Compare, Gallery
+
+sys.path.insert(0, os.path.dirname(__file__))
+import browser_helpers as helpers
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not helpers.CHROMIUM, reason="no Chromium (apt-get install chromium)"),
+    pytest.mark.skipif(
+        not importlib.util.find_spec("playwright"),
+        reason="no Playwright (pip install -e .[browser])",
+    ),
+]
+
+RED, GREEN, BLUE = (
+    np.full((90, 120, 3), c, np.uint8) for c in ((200, 0, 0), (0, 160, 0), (0, 0, 200))
+)
+CHAPTER = """\
+# %% [markdown]
+# # Sliders
+# The loss is $\\lVert c - G_c(x) \\rVert_1$. Back to the [start](01_dummy.ipynb).
+
+# %% tags=["parameters"]
+profile = "smoke"
+
+# %%
+import numpy as np
+
+from scgan_lib.widgets import Compare, Explore
+
+red, green, blue = (np.full((90, 120, 3), c, np.uint8)
+                    for c in ((200, 0, 0), (0, 160, 0), (0, 0, 200)))
+wipe = Compare({"red": red, "green": green, "blue": blue})
+wipe
+
+# %%
+noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+explore = Explore(lambda strength: {"gray": noise[..., 0], "out": noise // (1 + strength)},
+                  strength=(0, 20, 1), examples={"none": {"strength": 0}, "some": {"strength": 9}})
+explore
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with helpers.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def chapter(tmp_path_factory):
+    source = tmp_path_factory.mktemp("chapter") / "01_dummy.py"
+    source.write_text(CHAPTER)
+    return source
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    Compare({"red": RED, "green": GREEN, "blue": BLUE}, caption="PSNR 24 dB").save(
+        folder / "compare.html"
+    )
+    frames = {
+        f"step {n}": {"red": RED, "model": np.full_like(RED, n), "blue": BLUE} for n in (20, 220)
+    }
+    Gallery(frames, kind="step", captions={"step 220": "the end"}, right=1).save(
+        folder / "gallery.html"
+    )
+    return folder
+
+
+def at(compare, x, y=0.75):
+    """Colour at a share of the stage's width and height."""
+    view = helpers.pixels(compare.locator(".stage"))
+    return view[int(y * view.shape[0]), int(x * (view.shape[1] - 1))]
+
+
+def near(colour, wanted):
+    return np.abs(np.asarray(colour) - wanted).max() <= 8
+
+
+def test_static_page_mouse_and_keyboard(chromium, pages):
+    with helpers.open_page(chromium) as page:
+        page.goto(f"file://{pages}/compare.html")
+        compare = page.locator("scgan-compare")
+        assert near(at(compare, 0.3), (200, 0, 0)) and near(at(compare, 0.7), (0, 0, 200))
+        helpers.drag(page, compare, 0.5, 0.9)
+        assert abs(float(compare.get_attribute("position")) - 90) < 0.6
+        assert near(at(compare, 0.85), (200, 0, 0)) and near(at(compare, 0.96), (0, 0, 200))
+        assert page.evaluate("document.activeElement.tagName") == "SCGAN-COMPARE"
+        for key, position in [("Home", 0), ("ArrowRight", 2), ("Shift+ArrowRight", 12)]:
+            page.keyboard.press(key)
+            assert float(compare.get_attribute("position")) == position
+        for key, position in [("End", 100), ("ArrowLeft", 98), ("PageDown", 78)]:
+            page.keyboard.press(key)
+            assert float(compare.get_attribute("position")) == position
+        page.keyboard.press("Digit2")
+        page.keyboard.press("Shift+Digit3")
+        assert near(at(compare, 0.2), (0, 0, 200)) and near(at(compare, 0.9), (0, 160, 0))
+        assert compare.locator(".tag.l").inner_text() == "blue"
+        page.keyboard.press("Digit9")  # no such picture
+        assert compare.get_attribute("right") == "1"
+        compare.locator(".pick-right").select_option(label="red")
+        assert near(at(compare, 0.9), (200, 0, 0))
+        spoken = compare.locator(".wipe")
+        assert spoken.get_attribute("aria-label").startswith("Compare blue (left) with red (right)")
+        assert spoken.get_attribute("aria-valuetext") == "78 percent blue, 22 percent red"
+        assert compare.locator(".caption").inner_text() == "PSNR 24 dB"
+        assert page.complaints == []
+
+
+def test_gallery_slider_and_thumbnails(chromium, pages):
+    with helpers.open_page(chromium) as page:
+        page.goto(f"file://{pages}/gallery.html")
+        compare = page.locator("scgan-compare")
+        assert near(at(compare, 0.8), (20, 20, 20)) and compare.locator(".caption").is_hidden()
+        compare.locator(".step input").focus()
+        page.keyboard.press("ArrowRight")
+        assert near(at(compare, 0.8), (220, 220, 220))
+        assert near(at(compare, 0.2), (200, 0, 0))  # shared with the first frame
+        assert compare.locator(".caption").inner_text() == "the end"
+        assert compare.locator(".step input").get_attribute("aria-valuetext") == "step 220"
+        compare.locator(".thumbs button").first.click()
+        assert near(at(compare, 0.8), (20, 20, 20))
+        assert page.complaints == []
+
+
+def test_touch(chromium, pages):
+    with helpers.open_page(chromium, 390, 800, has_touch=True) as page:
+        page.goto(f"file://{pages}/compare.html")
+        box = page.locator("scgan-compare .stage").bounding_box()
+        assert box["x"] + box["width"] <= 390
+        devtools = page.context.new_cdp_session(page)
+
+        def touch(kind, share):
+            point = {"x": box["x"] + share * box["width"], "y": box["y"] + 50}
+            points = [] if kind == "touchEnd" else [point]
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        touch("touchStart", 0.5)
+        for share in (0.4, 0.3, 0.2):
+            touch("touchMove", share)
+        touch("touchEnd", 0.2)
+        page.wait_for_timeout(100)
+        assert abs(float(page.locator("scgan-compare").get_attribute("position")) - 20) < 1
+
+
+def test_without_scripts_and_on_paper_a_strip_remains(chromium, pages):
+    with helpers.open_page(chromium, java_script_enabled=False) as page:
+        page.goto(f"file://{pages}/compare.html")
+        captions = page.locator("figcaption")
+        assert captions.all_inner_texts() == ["red", "green", "blue"]
+        assert near(helpers.pixels(page.locator("figure img").nth(1))[40, 40], (0, 160, 0))
+    with helpers.open_page(chromium) as page:
+        page.goto(f"file://{pages}/compare.html")
+        assert not page.locator("figure").first.is_visible()
+        page.emulate_media(media="print")
+        assert page.locator("figure").first.is_visible()
+        assert not page.locator("scgan-compare .stage").is_visible()
+
+
+def test_wipe_follows_within_a_frame(chromium, pages):
+    """From the pointer's event to the painted frame: median under 16 ms."""
+    with helpers.open_page(chromium) as page:
+        page.goto(f"file://{pages}/compare.html")
+        page.evaluate(
+            """() => { window.delays = [];
+            document.querySelector('scgan-compare').addEventListener('pointermove', () => {
+              const start = performance.now();
+              requestAnimationFrame(() => { const port = new MessageChannel();
+                port.port1.onmessage = () => window.delays.push(performance.now() - start);
+                port.port2.postMessage(0); }); }, { capture: true }); }"""
+        )
+        box = page.locator("scgan-compare .stage").bounding_box()
+        page.mouse.move(box["x"] + 10, box["y"] + 100)
+        page.mouse.down()
+        for step in range(60):
+            page.mouse.move(box["x"] + 10 + 5 * step, box["y"] + 100)
+        page.mouse.up()
+        page.wait_for_timeout(200)
+        delays = page.evaluate("window.delays")
+    print(f"wipe: median {statistics.median(delays):.1f} ms of {len(delays)} moves")
+    assert len(delays) >= 30 and statistics.median(delays) < 16
+
+
+def test_no_serious_accessibility_finding(chromium, pages):
+    script = helpers.axe()
+    if script is None:
+        pytest.skip("no axe-core (npm is missing or has no network)")
+    for name in ("compare", "gallery"):
+        with helpers.open_page(chromium) as page:
+            page.goto(f"file://{pages}/{name}.html")
+            page.evaluate(script)
+            found = page.evaluate("axe.run().then((r) => r.violations)")
+            assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+def test_live_notebook(chromium, chapter, tmp_path):
+    work, home = tmp_path / "work", tmp_path / "home"
+    work.mkdir()
+    home.mkdir()
+    nbformat.write(run.read_source(chapter), work / "live.ipynb")
+    with helpers.lab(work, home) as (url, token), helpers.open_page(chromium) as page:
+        page.set_default_timeout(60_000)
+        helpers.open_notebook(page, url, token, "live.ipynb")
+        assert helpers.run_all(page) is True
+        compare = page.locator("scgan-compare").first
+        compare.locator(".tag.l").wait_for()
+        compare.scroll_into_view_if_needed()
+        assert near(at(compare, 0.3), (200, 0, 0)) and near(at(compare, 0.7), (0, 0, 200))
+        helpers.drag(page, compare, 0.5, 0.9)
+        page.wait_for_timeout(300)
+        assert near(at(compare, 0.85), (200, 0, 0))
+        assert abs(float(helpers.ask_kernel(page, "print(wipe.position)")) - 90) < 0.6
+        compare.locator(".wipe").focus()
+        for key in ("Home", "ArrowRight", "Digit2"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert helpers.ask_kernel(page, "print(wipe.position, wipe.right)") == "2.0 1"
+        helpers.ask_kernel(page, "wipe.position = 60; wipe.show({'red': blue, 'green': red})")
+        page.wait_for_timeout(300)
+        assert near(at(compare, 0.3), (0, 0, 200)) and near(at(compare, 0.8), (200, 0, 0))
+
+        handle = page.locator(".noUi-handle").first  # the slider of ipywidgets
+        handle.focus()
+        page.evaluate(
+            """() => { window.delays = []; let start;
+            const all = [...document.querySelectorAll('scgan-compare')], last = all.at(-1);
+            document.addEventListener('keydown', () => { start = performance.now(); }, true);
+            new MutationObserver(() => window.delays.push(performance.now() - start))
+              .observe(last.shadowRoot.querySelector('.under'), { attributeFilter: ['src'] }); }"""
+        )
+        for _ in range(7):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(500)
+        delays = page.evaluate("window.delays")
+        print(
+            f"picture from the kernel: median {statistics.median(delays):.0f} ms of {len(delays)}"
+        )
+        assert len(delays) == 7 and statistics.median(delays) < 250
+        assert page.complaints == []
+
+
+def test_site(chromium, chapter, tmp_path, monkeypatch):
+    pytest.importorskip("myst_nb", reason="no myst-nb (pip install -e .[site])")
+    if not (ROOT / "build" / "mathjax").exists() and not shutil.which("npm"):
+        pytest.skip("no npm, which brings mathjax")
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    results = tmp_path / "results" / "smoke"
+    run.run(chapter, results / "notebooks" / "01_dummy.ipynb", timeout=120)
+    (results / "table1.md").write_text("| method | PSNR |\n|---|---|\n| gray copy | 20.6 |\n")
+    spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    first = build.build("smoke", tmp_path / "site")
+    chapters = sorted(first.parent.glob("notebooks/*.html"))
+    assert [p.name for p in chapters] == ["01_dummy.html"]
+    script = helpers.axe()
+    for address in (first, *chapters):
+        for width in (1280, 390):
+            with helpers.open_page(chromium, width) as page:
+                page.goto(f"file://{address}")
+                page.wait_for_load_state("networkidle")
+                page.screenshot(path=tmp_path / f"{address.stem}-{width}.png", full_page=True)
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, f"{address.name} is {wide} wide on {width}"
+                if address in chapters:
+                    assert page.locator("mjx-container svg").count() >= 1
+                    compare = page.locator("scgan-compare").first
+                    helpers.drag(page, compare, 0.5, 0.2)
+                    assert near(at(compare, 0.5), (0, 0, 200))
+                    stand_in = page.locator("scgan-compare").last
+                    assert stand_in.locator(".kind").inner_text() == "setting: none"
+                else:
+                    assert page.get_by_role("cell", name="20.6").is_visible()
+                assert page.complaints == []
+                if script:
+                    page.evaluate(script)
+                    part = "scgan-compare" if address in chapters else "article"
+                    found = page.evaluate(f"axe.run('{part}').then((r) => r.violations)")
+                    bad = [v["id"] for v in found if v["impact"] in ("serious", "critical")]
+                    assert bad == []
+
+    page = chapters[0].read_text()
+    chapters[0].write_text(page + '<a href="none.html">x</a><img src="https://a.org/x.png">')
+    assert build.check(first.parent) == [
+        "01_dummy.html: broken link none.html",
+        "01_dummy.html: loads https://a.org/x.png from another host",
+    ]

@@ -1,0 +1,206 @@
+"""Folders of pictures: what is scored, what is named; the bootstrap; the manifest."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from scgan_lib import config, evaluation, metrics
+from scgan_lib.evaluation import bootstrap_interval, paired_difference, score
+from scgan_lib.paths import ROOT, UserError
+
+
+class FirstPixel:
+    """A judge that sees class R of the first pixel, and next to it R+1, R+2 ..."""
+
+    name = "first pixel"
+
+    def __call__(self, rgb_u8):
+        distance = (torch.arange(1000)[None] - rgb_u8[:, 0, 0, 0].long()[:, None]) % 1000
+        return -distance.float()
+
+
+def picture(seed, size=16):
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def save(folder, **pictures):
+    folder.mkdir(exist_ok=True)
+    for name, rgb in pictures.items():
+        stem, _, suffix = name.rpartition("_")
+        Image.fromarray(rgb).save(folder / f"{stem}.{suffix}")
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    real = save(tmp_path / "real", a_png=picture(0), b_png=picture(1), c_png=picture(2))
+    mine = save(tmp_path / "mine", a_bmp=picture(3), b_tif=picture(1), c_ppm=picture(5))
+    return real, mine
+
+
+def test_every_number_is_the_metric_of_its_pair(folders):
+    real, mine = folders
+    table, skipped = score(real, {"mine": mine})
+    assert not skipped
+    assert list(table.columns) == evaluation.COLUMNS
+    assert list(table["method"]) == ["mine"] * 3 + ["gray"] * 3 + ["real"] * 3
+    row = table.iloc[0]
+    assert (row["image"], row["method"]) == ("a", "mine")
+    for name in ("psnr", "ssim", "nrmse"):
+        assert row[name] == getattr(metrics, name)(picture(0), picture(3))
+    assert row["cci"] == metrics.cci(picture(3)) and row["cni"] == metrics.cni(picture(3))
+    assert row["saturation"] == metrics.mean_saturation(picture(3))
+    assert np.isinf(table.iloc[1]["psnr"])  # b is a copy
+    assert np.isinf(table[table.method == "real"]["psnr"]).all()
+    assert (table[table.method == "gray"]["cci"] == 0).all()
+    unmeasured = ["top1", "top5", "agree", "judge_class", "boundary_chroma", "salient_chroma"]
+    assert table[unmeasured].isna().all(axis=None)
+
+
+def test_judge_with_and_without_labels(folders):
+    real, mine = folders
+    first = {s: int(picture(i)[0, 0, 0]) for i, s in enumerate("abc")}
+    labels = {"a": int(picture(3)[0, 0, 0]), "b": first["b"] + 4}
+    table, _ = score(real, {"mine": mine}, FirstPixel(), labels)
+    table = table.set_index(["method", "image"])
+    mine = table.loc["mine"]
+    assert mine["judge_class"].tolist() == [int(picture(i)[0, 0, 0]) for i in (3, 1, 5)]
+    assert mine["agree"].tolist() == [0, 1, 0]
+    assert mine["top1"].tolist()[:2] == [1, 0] and mine["top5"].tolist()[:2] == [1, 1]
+    assert np.isnan(mine.loc["c", "top1"])  # no label
+    assert (table.loc["real", "agree"] == 1).all()
+
+
+def test_masks_give_the_chroma_errors_where_there_are_any(folders, tmp_path):
+    real, mine = folders
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:12, 4:12] = 255
+    masks = save(tmp_path / "masks", a_png=mask, c_png=mask[:8])
+    table, skipped = score(real, {"mine": mine}, masks=masks)
+    row = table.iloc[0]
+    expected = metrics.boundary_chroma_error(picture(0), picture(3), mask)
+    assert row["boundary_chroma"] == pytest.approx(expected)
+    assert row["salient_chroma"] == metrics.salient_chroma_error(picture(0), picture(3), mask)
+    assert table.iloc[1:3]["boundary_chroma"].isna().all()
+    assert [(s.method, s.image) for s in skipped] == [("masks", "c")]
+
+
+def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
+    names = ["fine", "missing", "truncated", "small", "twice"]
+    real = save(tmp_path / "real", **{f"{n}_png": picture(i) for i, n in enumerate(names)})
+    mine = save(
+        tmp_path / "mine",
+        fine_png=picture(9),
+        truncated_png=picture(9),
+        small_png=picture(9, size=8),
+        extra_png=picture(9),
+        twice_png=picture(9),
+        twice_bmp=picture(8),
+    )
+    cut = mine / "truncated.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    (mine / "notes.txt").write_text("no picture")
+    table, skipped = score(real, {"mine": mine})
+    assert set(table[table.method == "mine"]["image"]) == {"fine", "twice"}
+    assert set(table[table.method == "gray"]["image"]) == set(names)
+    reasons = {s.image: s.reason for s in skipped}
+    assert {s.method for s in skipped} == {"mine"} and len(skipped) == 5
+    assert reasons["missing"] == "missing"
+    assert reasons["extra"] == "no real photo of this name"
+    assert "truncated.png: not a readable picture" in reasons["truncated"]
+    assert str(tmp_path) not in reasons["truncated"]
+    assert reasons["small"] == "small.png: 8x8 pixels, the real photo has 16x16"
+    assert "same name as twice.bmp" in reasons["twice"]
+
+
+def test_more_pictures_than_one_batch_and_progress(tmp_path):
+    count = evaluation.BATCH + 3
+    pictures = {f"p{i:03d}_png": picture(i) for i in range(count)}
+    real = save(tmp_path / "real", **pictures)
+    seen = []
+    table, _ = score(real, {}, FirstPixel(), progress=lambda steps: seen.extend(steps) or seen)
+    assert len(seen) == 2 and (table["method"] == "real").sum() == count
+    assert table[table.method == "real"]["image"].is_monotonic_increasing
+
+
+def test_missing_and_empty_folders_name_themselves(folders, tmp_path):
+    real, _ = folders
+    with pytest.raises(UserError, match="nowhere"):
+        score(real, {"mine": tmp_path / "nowhere"})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty"):
+        score(tmp_path / "empty", {})
+
+
+def test_metrics_csv_reads_back_the_same_numbers(folders, tmp_path):
+    table, _ = score(folders[0], {"mine": folders[1]}, FirstPixel())
+    evaluation.write_metrics(table, tmp_path / "metrics.csv")
+    back = pd.read_csv(tmp_path / "metrics.csv")
+    pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
+
+
+# --- bootstrap ------------------------------------------------------------------------------------
+
+
+def test_bootstrap_interval_agrees_with_the_normal_one():
+    x = np.random.default_rng(0).normal(5, 2, 400)
+    mean, low, high = bootstrap_interval(x, seed=1)
+    half = 1.96 * x.std() / 20
+    assert mean == pytest.approx(x.mean())
+    assert (low, high) == (
+        pytest.approx(mean - half, abs=0.02),
+        pytest.approx(mean + half, abs=0.02),
+    )
+    assert bootstrap_interval(x, seed=1) == bootstrap_interval(x, seed=1)
+    assert bootstrap_interval(x, seed=2) != bootstrap_interval(x, seed=1)
+
+
+def test_bootstrap_leaves_out_nan():
+    assert bootstrap_interval([1.0, np.nan, 1.0]) == (1, 1, 1)
+    assert np.isnan(bootstrap_interval([np.nan, np.nan])).all()
+
+
+def test_paired_difference_sees_what_separate_intervals_cannot():
+    rng = np.random.default_rng(0)
+    photo = rng.normal(20, 5, 60)  # photos differ far more than the methods
+    a, b = photo + 0.3 + rng.normal(0, 0.2, 60), photo
+    _, low_a, high_a = bootstrap_interval(a)
+    _, low_b, high_b = bootstrap_interval(b)
+    assert low_a < high_b and low_b < high_a
+    mean, low, high = paired_difference(a, b)
+    assert 0.2 < low < mean < high < 0.4
+    mean, low, high = paired_difference(b, b)
+    assert (mean, low, high) == (0, 0, 0)
+
+
+# --- manifest -------------------------------------------------------------------------------------
+
+
+def test_manifest_says_what_the_result_depends_on(tmp_path):
+    profile = config.load("smoke", seed=3)
+    (tmp_path / "metrics.csv").write_text("image,method\n")
+    skipped = [evaluation.Skipped("mine", "x", "missing")]
+    path = tmp_path / "manifest.json"
+    evaluation.write_manifest(
+        path,
+        profile,
+        judge="J",
+        vgg="V",
+        skipped=skipped,
+        seconds={"stage1": 1.5},
+        at=ROOT / "data",
+    )
+    read = json.loads(path.read_text())
+    assert (read["profile"], read["seed"], read["judge"], read["vgg"]) == ("smoke", 3, "J", "V")
+    assert read["settings"]["data"] == "data/mini" and read["at"] == "data"
+    assert read["skipped"] == [{"method": "mine", "image": "x", "reason": "missing"}]
+    assert read["seconds"] == {"stage1": 1.5} and read["protocol"] == evaluation.PROTOCOL
+    assert len(read["metrics_sha256"]) == 64 and read["versions"]["torch"] and read["commit"]
+    elsewhere = config.load("folder", data=str(tmp_path / "photos"))
+    read = evaluation.write_manifest(path, elsewhere)
+    assert read["settings"]["data"] == "photos"  # no path of this machine
+    assert str(tmp_path) not in path.read_text()

@@ -1,0 +1,313 @@
+"""Metrics: the authors' numbers, scikit-image, hand-computed values and properties."""
+
+import json
+import math
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import metrics as reference
+from skimage.color import rgb2lab
+
+from scgan_lib import metrics
+
+OFFICIAL = json.loads((Path(__file__).parent / "data" / "official_metrics.json").read_text())
+PAIRED = ("psnr", "ssim", "nrmse")
+SINGLE = ("cci", "cni", "mean_saturation")
+
+
+def waves(name: str, size: int, seed: int = 11) -> np.ndarray:
+    """The recipe `image` of official_metrics.json: (3, size, size) in 0..1."""
+    random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
+    row, col = np.mgrid[:size, :size] / size
+    channels = []
+    for _ in range(3):
+        total = np.zeros((size, size))
+        for _ in range(8):
+            fy, fx, phase, a = (random.uniform(*r) for r in ((0, 6), (0, 6), (0, 6.28), (0.2, 1)))
+            total += a * np.cos(2 * np.pi * (fy * row + fx * col) + phase)
+        channels.append(total)
+    image = np.stack(channels)
+    return (image - image.min()) / (image.max() - image.min())
+
+
+def to_u8(image_01: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(image_01, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def official_pair(row: dict) -> tuple[np.ndarray, np.ndarray]:
+    image = waves(f"ref{row['k']}", 96)
+    luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+    real = to_u8(luma + row["gain"] * (image - luma))
+    fake = 0.7 * real.transpose(2, 0, 1) / 255 + 0.3 * waves(f"hyp{row['k']}", 96)
+    return real, to_u8(fake)
+
+
+def batch(*images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+PAIRS = [official_pair(row) for row in OFFICIAL["rows"]]
+REALS, FAKES = (batch(*side) for side in zip(*PAIRS, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("psnr", "psnr_uint8_255"), ("ssim", "ssim_uint8_255"), ("nrmse", "nrmse")],
+)
+def test_paired_metrics_equal_the_authors_numbers(name, key):
+    expected = [row[key] for row in OFFICIAL["rows"]]
+    arrays = [getattr(metrics, name)(real, fake) for real, fake in PAIRS]
+    np.testing.assert_allclose(arrays, expected, rtol=0, atol=1e-6)
+    tensors = getattr(metrics, name)(REALS, FAKES)
+    assert tensors.dtype == torch.float64 and tensors.shape == (len(PAIRS),)
+    np.testing.assert_allclose(tensors, arrays, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["cci", "cni"])
+def test_colour_metrics_equal_the_authors_numbers(name):
+    expected = [row[name] for row in OFFICIAL["rows"]]
+    arrays = [getattr(metrics, name)(real) for real, _ in PAIRS]
+    np.testing.assert_allclose(arrays, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(getattr(metrics, name)(REALS), arrays, rtol=0, atol=1e-12)
+
+
+def test_paired_metrics_equal_scikit_image_on_odd_sizes_and_noise():
+    rng = np.random.default_rng(0)
+    for shape in ((7, 7, 3), (31, 50, 3), (64, 9, 3)):
+        real, fake = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+        flat = np.full(shape, 255, np.uint8)  # where rounding errors of variances show
+        for x, y in ((real, fake), (flat, fake), (flat, flat - 1)):
+            ssim = reference.structural_similarity(x, y, data_range=255, channel_axis=-1)
+            assert metrics.ssim(x, y) == pytest.approx(ssim, abs=1e-6)
+            psnr = reference.peak_signal_noise_ratio(x, y, data_range=255)
+            assert metrics.psnr(x, y) == pytest.approx(psnr, abs=1e-9)
+            nrmse = reference.normalized_root_mse(x, y)
+            assert metrics.nrmse(x, y) == pytest.approx(nrmse, abs=1e-9)
+
+
+def constant(*rgb: int, size: int = 16) -> np.ndarray:
+    return np.full((size, size, 3), rgb, np.uint8)
+
+
+def test_hand_computed_values():
+    half = constant(0, 0, 0)
+    half[:8] = (100, 100, 100)
+    assert metrics.psnr(constant(10, 10, 10), constant(20, 20, 20)) == pytest.approx(
+        10 * math.log10(255**2 / 100)
+    )
+    assert metrics.nrmse(constant(10, 10, 10), constant(20, 20, 20)) == pytest.approx(1.0)
+    assert metrics.cci(half) == 0  # gray
+    # rg = 255, yb = 127.5, no spread: 0.3 * sqrt(255^2 + 127.5^2)
+    assert metrics.cci(constant(255, 0, 0)) == pytest.approx(0.3 * math.hypot(255, 127.5))
+    # hue 40, L = .5, S = 153 / 255 = .6: skin alone
+    skin = constant(204, 153, 51)
+    assert metrics.cni(skin) == pytest.approx(math.exp(-0.5 * ((0.6 - 0.76) / 0.52) ** 2))
+    assert metrics.cni(constant(9, 9, 9)) == metrics.cni(constant(255, 255, 255)) == 0
+    assert metrics.cni(constant(255, 0, 51)) == 0  # hue 348 lies in no band
+    assert metrics.mean_saturation(skin) == pytest.approx(0.75)
+    assert metrics.mean_saturation(constant(0, 0, 0)) == 0
+
+
+def test_cci_ratio_of_values_and_of_images():
+    assert metrics.cci_ratio([16.0, 20.0, 15.999, 20.001]) == 0.5
+    assert metrics.cci_ratio(torch.tensor([18.0, float("nan"), 50.0])) == 0.5
+    assert math.isnan(metrics.cci_ratio([]))
+    above = constant(60, 0, 0)  # 0.3 * hypot(60, 30) = 20.1
+    assert metrics.cci_ratio([above, constant(55, 0, 0)]) == 0.5  # and 18.4
+    assert metrics.cci_ratio(batch(above, constant(55, 0, 0))) == 0.5
+    assert metrics.cci_ratio(constant(55, 0, 0)) == 1.0
+    shares = [row["cci_in_16_20"] for row in OFFICIAL["rows"]]
+    assert metrics.cci_ratio(REALS) == np.mean(shares)
+
+
+# --- the two chroma errors ------------------------------------------------------------------------
+
+
+def test_chroma_errors_of_a_known_bleeding():
+    """A red object on the left half, on gray; its red runs two columns over the edge.
+
+    The band is three columns on each side, so two of its six columns are wrong, each by the
+    chroma of pure red in Lab: a* = 80.09, b* = 67.20, so 104.55 (gray has none).
+    """
+    real = constant(119, 119, 119, size=20)
+    mask = np.zeros((20, 20), bool)
+    mask[:, :10] = True
+    real[mask] = (255, 0, 0)
+    fake = real.copy()
+    fake[:, 10:12] = (255, 0, 0)
+    red = math.hypot(80.0925, 67.2032)
+    assert red == pytest.approx(104.55, abs=0.01)
+    expected = {"boundary_chroma_error": 2 / 6 * red, "salient_chroma_error": 0.0}
+    for name, value in expected.items():
+        measure = getattr(metrics, name)
+        assert measure(real, fake, mask) == pytest.approx(value, abs=0.01)
+        for kind in (mask, mask.astype(np.uint8) * 255, mask.astype(np.float32)):
+            assert measure(real, fake, kind) == measure(real, fake, mask)
+            tensors = torch.from_numpy(kind)[None, None].expand(2, 1, 20, 20)
+            got = measure(batch(real, real), batch(fake, fake), tensors)
+            np.testing.assert_allclose(got, measure(real, fake, mask), atol=1e-12)
+    assert metrics.boundary_chroma_error(real, fake, mask, width=1) == pytest.approx(
+        red / 2, abs=0.01
+    )
+    fake[:, :10] = (119, 119, 119)  # the object lost its colour
+    assert metrics.salient_chroma_error(real, fake, mask) == pytest.approx(red, abs=0.01)
+
+
+def test_chroma_errors_without_edge_or_object_are_nan():
+    image = constant(9, 80, 200)
+    for mask in (np.zeros((16, 16), bool), np.ones((16, 16), bool)):
+        assert math.isnan(metrics.boundary_chroma_error(image, image, mask))
+    assert math.isnan(metrics.salient_chroma_error(image, image, np.zeros((16, 16), bool)))
+    assert metrics.salient_chroma_error(image, image, np.ones((16, 16), bool)) == 0
+
+
+@given(st.integers(1, 9), st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_chroma_error_grows_with_the_error(steps, seed):
+    """Fading towards the luma moves each pixel's (a*, b*) further and further from the real one."""
+    rng = np.random.default_rng(seed)
+    real = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    gray = (real @ np.array([0.299, 0.587, 0.114]))[..., None]
+    mask = np.zeros((16, 16), bool)
+    mask[4:12, 4:12] = True
+    shares = np.linspace(0, 1, steps + 1)
+    faded = [np.rint(real + s * (gray - real)).astype(np.uint8) for s in shares]
+    for measure in (metrics.boundary_chroma_error, metrics.salient_chroma_error):
+        errors = [measure(real, x, mask) for x in faded]
+        assert errors[0] == 0 and all(np.diff(errors) > 0)
+    region = rgb2lab(real)[mask][:, 1:] - rgb2lab(faded[-1])[mask][:, 1:]
+    expected = np.hypot(*region.T).mean()
+    assert metrics.salient_chroma_error(real, faded[-1], mask) == pytest.approx(expected)
+
+
+# --- properties -----------------------------------------------------------------------------------
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def noise(seed: int, count: int = 3) -> torch.Tensor:
+    return torch.from_numpy(
+        np.random.default_rng(seed).integers(0, 256, (count, 3, 12, 10), dtype=np.uint8)
+    )
+
+
+@given(seeds)
+@settings(max_examples=25, deadline=None)
+def test_identity_and_symmetry(seed):
+    x, y = noise(seed), noise(seed + 1)
+    assert metrics.psnr(x, x).isinf().all()
+    assert torch.equal(metrics.ssim(x, x), torch.ones(3, dtype=torch.float64))
+    assert not metrics.nrmse(x, x).any()
+    assert torch.equal(metrics.psnr(x, y), metrics.psnr(y, x))
+    assert torch.equal(metrics.ssim(x, y), metrics.ssim(y, x))
+    assert not torch.equal(metrics.nrmse(x, y), metrics.nrmse(y, x))  # the real image is the norm
+
+
+@given(seeds, st.permutations(range(3)))
+@settings(max_examples=25, deadline=None)
+def test_order_of_the_batch_does_not_matter(seed, order):
+    x, y = noise(seed), noise(seed + 1)
+    for name in PAIRED:
+        metric = getattr(metrics, name)
+        assert torch.equal(metric(x[order], y[order]), metric(x, y)[order])
+    for name in SINGLE:
+        metric = getattr(metrics, name)
+        assert torch.equal(metric(x[order]), metric(x)[order])
+
+
+@given(seeds)
+@settings(max_examples=25, deadline=None)
+def test_gray_has_no_colour_and_colour_ignores_place(seed):
+    x = noise(seed, 1)
+    gray = x[:, :1].expand(1, 3, 12, 10)
+    assert metrics.cci(gray) == metrics.cni(gray) == metrics.mean_saturation(gray) == 0
+    moved = x.flatten(2)[..., torch.randperm(120)].view_as(x)
+    for name in SINGLE:
+        a, b = getattr(metrics, name)(x), getattr(metrics, name)(moved)
+        assert a.item() == pytest.approx(b.item(), abs=1e-12)
+
+
+def test_wrong_inputs_are_named():
+    image = constant(1, 2, 3)
+    with pytest.raises(ValueError, match="uint8"):
+        metrics.psnr(image / 255, image)
+    with pytest.raises(ValueError, match="sizes differ"):
+        metrics.ssim(image, constant(1, 2, 3, size=17))
+    with pytest.raises(ValueError, match="one length"):
+        metrics.psnr(REALS, FAKES[:2])
+    with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
+        metrics.cci(image[..., 0])
+    with pytest.raises(ValueError, match="7x7"):
+        metrics.ssim(image[:6], image[:6])
+
+
+# --- speed ----------------------------------------------------------------------------------------
+
+
+def plain_cni(image: np.ndarray) -> float:
+    """CNI pixel by pixel, as scripts in the wild compute it."""
+    saturations = {band: [] for band in metrics.CNI_BANDS}
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            r, g, b = image[i, j] / 255
+            high, low = max(r, g, b), min(r, g, b)
+            light = (high + low) / 2
+            if high == low:
+                continue
+            if high == r:
+                hue = (60 * ((g - b) / (high - low)) + 360) % 360
+            elif high == g:
+                hue = 60 * ((b - r) / (high - low)) + 120
+            else:
+                hue = 60 * ((r - g) / (high - low)) + 240
+            s = (high - low) / (1 - abs(2 * light - 1))
+            if s > 0.1 and 0.2 < light < 0.8:
+                for start, end in saturations:
+                    if start <= hue <= end:
+                        saturations[start, end].append(s)
+    count = sum(map(len, saturations.values()))
+    score = 0.0
+    for band, values in saturations.items():
+        if values:
+            a, width = metrics.CNI_BANDS[band]
+            mean = sum(values) / len(values)
+            score += len(values) * math.exp(-0.5 * ((mean - a) / width) ** 2)
+    return score / count if count else 0.0
+
+
+def test_batches_are_fast_and_equal_to_the_slow_way():
+    """Processor time on a few pairs; the measured factor is about 100, asked for here: 25."""
+    real = batch(*(to_u8(waves(f"speed{i}", 256)) for i in range(4)))
+    fake = batch(*(to_u8(waves(f"speed{i}", 256)) for i in (2, 3, 1, 0)))
+
+    def fast():
+        single = [getattr(metrics, name)(fake) for name in ("cci", "cni")]
+        return torch.stack([getattr(metrics, name)(real, fake) for name in PAIRED] + single)
+
+    def slow(x, y):
+        r, g, b = y.astype(float).transpose(2, 0, 1)
+        rg, yb = r - g, (r + g) / 2 - b
+        return [
+            reference.peak_signal_noise_ratio(x, y, data_range=255),
+            reference.structural_similarity(x, y, data_range=255, channel_axis=-1),
+            reference.normalized_root_mse(x, y),
+            math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean()),
+            plain_cni(y),
+        ]
+
+    fast()
+    start = time.process_time()
+    for _ in range(3):
+        got = fast()
+    quick = (time.process_time() - start) / 3 / 4
+    start = time.process_time()
+    expected = slow(*(x[0].permute(1, 2, 0).numpy() for x in (real, fake)))
+    plain = time.process_time() - start
+    np.testing.assert_allclose(got[:, 0], expected, rtol=0, atol=1e-6)
+    assert plain / quick > 25, f"only {plain / quick:.0f} times faster"

@@ -1,0 +1,254 @@
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from scgan_lib import saliency
+from scgan_lib.paths import UserError
+from scgan_lib.saliency import guided_upsample, robust_background, saliency_maps, teacher
+
+
+def disc(h=160, w=200, radius=40):
+    """A red disc on gray, and where it is."""
+    y, x = np.indices((h, w))
+    inside = (y - h / 2) ** 2 + (x - w / 2) ** 2 < radius**2
+    return np.where(inside[..., None], (200, 30, 30), (128, 128, 128)).astype(np.uint8), inside
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photos" / "disc.png"
+    path.parent.mkdir()
+    Image.fromarray(disc()[0]).save(path)
+    return path
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def test_a_red_disc_on_gray_is_salient_to_the_pixel():
+    rgb_u8, inside = disc()
+    found = teacher("robust-background")(rgb_u8)
+    assert found.dtype == np.float32 and found.shape == inside.shape
+    assert 0 <= found.min() and found.max() <= 1
+    assert found[inside].mean() > 0.8 and found[~inside].mean() < 0.2
+    assert np.mean((found > 0.5) != inside) < 0.01
+    assert np.array_equal(found, robust_background(rgb_u8))
+
+
+def test_it_is_the_ground_that_reaches_the_rim_that_is_background():
+    """Gray disc on a red ground, and a ground of two halves: colour alone does not decide."""
+    rgb_u8, inside = disc()
+    swapped = np.where(inside[..., None], (128, 128, 128), (200, 30, 30)).astype(np.uint8)
+    halves = rgb_u8.copy()
+    halves[:80][~inside[:80]] = (120, 180, 240)
+    for picture in (swapped, halves):
+        found = robust_background(picture)
+        assert found[inside].mean() > 0.8 and found[~inside].mean() < 0.2
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_flat_picture_gives_zeros(value):
+    found = robust_background(np.full((60, 80, 3), value, np.uint8))
+    assert found.shape == (60, 80) and np.all(found == 0)
+
+
+def test_a_faint_object_counts_less_than_a_clear_one():
+    _, inside = disc()
+    faint = np.where(inside[..., None], 132, 128).astype(np.uint8).repeat(3, axis=2)
+    assert 0 < robust_background(faint)[inside].mean() < 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 3), (17, 30), (700, 500)])
+def test_any_size_gives_finite_maps_of_that_size(shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    found = robust_background(noise)
+    assert found.shape == shape and np.isfinite(found).all()
+    assert 0 <= found.min() and found.max() <= 1
+
+
+def test_guided_upsampling_sharpens_a_soft_edge_where_the_photo_has_one():
+    rgb_u8, inside = disc()
+    soft = ndimage.gaussian_filter(inside[::2, ::2].astype(float), 1.5)
+    plain = soft.repeat(2, 0).repeat(2, 1)
+    guided = guided_upsample(rgb_u8, rgb_u8[::2, ::2], soft)
+    assert guided.shape == inside.shape
+    assert np.abs(guided - inside).mean() < 0.7 * np.abs(plain - inside).mean()
+    flat = np.full((80, 100), 0.3)
+    np.testing.assert_allclose(guided_upsample(rgb_u8, rgb_u8[::2, ::2], flat), 0.3, atol=1e-3)
+
+
+def test_an_unknown_teacher_names_the_known_ones(photo, tmp_path):
+    for name in ("pfan", "folder", "folder:", "u2netp:x", ""):
+        with pytest.raises(UserError, match=r"robust-background, folder:DIR, u2netp, isnet"):
+            teacher(name)
+    with pytest.raises(UserError, match="known teachers"):
+        saliency_maps([photo], "pfan", tmp_path)
+
+
+# --- the cache ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """robust_background that counts its calls."""
+    calls = []
+    original = saliency.robust_background
+    monkeypatch.setattr(
+        saliency, "robust_background", lambda rgb_u8: calls.append(1) or original(rgb_u8)
+    )
+    return calls
+
+
+def test_maps_are_computed_once_and_kept_under_teacher_version_and_content(
+    photo, tmp_path, counted
+):
+    other = photo.with_name("other.png")
+    Image.fromarray(disc(120, 100, 30)[0]).save(other)
+    twin = photo.with_name("twin.png")
+    twin.write_bytes(photo.read_bytes())
+    maps = saliency_maps([photo, other, twin], "robust-background", tmp_path)
+    assert len(counted) == 2 and maps[0] == maps[2] != maps[1]
+    folder = tmp_path / "saliency" / "robust-background-1"
+    assert {m.parent for m in maps} == {folder}
+    assert sorted(folder.iterdir()) == sorted(set(maps))  # no leftovers
+    assert Image.open(maps[0]).mode == "L" and read(maps[1]).shape == (120, 100)
+    exact = robust_background(read(photo))
+    assert np.abs(read(maps[0]) / 255 - exact).max() <= 0.5 / 255 + 1e-6
+    assert saliency_maps([photo, other, twin], "robust-background", tmp_path) == maps
+    assert len(counted) == 2
+
+
+def test_a_new_version_leaves_old_maps_alone(photo, tmp_path, counted, monkeypatch):
+    (old,) = saliency_maps([photo], "robust-background", tmp_path)
+    monkeypatch.setitem(saliency.VERSIONS, "robust-background", 2)
+    (new,) = saliency_maps([photo], "robust-background", tmp_path)
+    assert new != old and old.exists() and len(counted) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "colour"])
+def test_a_damaged_map_is_computed_anew(photo, tmp_path, counted, damage):
+    (target,) = saliency_maps([photo], "robust-background", tmp_path)
+    good = target.read_bytes()
+    half = len(good) // 2
+    bad = {
+        "truncated": good[:half],
+        "flipped": good[:half] + bytes([good[half] ^ 255]) + good[half + 1 :],
+        "empty": b"",
+        "text": b"not a picture",
+    }
+    if damage == "colour":
+        Image.fromarray(disc()[0]).save(target)
+    else:
+        target.write_bytes(bad[damage])
+    assert saliency_maps([photo], "robust-background", tmp_path) == [target]
+    assert target.read_bytes() == good and len(counted) == 2
+
+
+def test_progress_sees_only_what_is_computed(photo, tmp_path):
+    seen = []
+
+    def progress(done, total):
+        seen.append(total)
+        return done
+
+    for _ in range(2):
+        saliency_maps([photo], "robust-background", tmp_path, progress)
+    assert seen == [1]
+
+
+def test_an_unreadable_photo_is_named(photo, tmp_path):
+    gone, text = photo.with_name("gone.png"), photo.with_name("text.png")
+    text.write_text("no picture")
+    for path in (gone, text):
+        with pytest.raises(UserError, match=path.name):
+            saliency_maps([photo, path], "robust-background", tmp_path)
+
+
+# --- ready maps -----------------------------------------------------------------------------------
+
+
+def test_folder_maps_are_found_by_stem_resized_and_cached_by_content(photo, tmp_path):
+    ready = tmp_path / "ready"
+    (ready / "deep").mkdir(parents=True)
+    source = ready / "deep" / "disc.tif"
+    ramp = np.tile(np.linspace(0, 65535, 20).astype(np.uint16), (16, 1))  # 16 bit, a tenth as large
+    Image.fromarray(ramp).save(source)
+    name = f"folder:{ready}"
+    found = teacher(name)(read(photo), photo)
+    assert found.dtype == np.float32 and found.shape == (160, 200)
+    assert found[:, 0].max() == 0 and found[:, -1].min() == 1
+    assert found[80, 100] == pytest.approx(0.5, abs=0.03)
+
+    (first,) = saliency_maps([photo], name, tmp_path)
+    assert first.parent.name == "folder-1"
+    assert first not in saliency_maps([photo], "robust-background", tmp_path)
+    Image.fromarray(ramp[:, ::-1]).save(source)  # another map is another file
+    (second,) = saliency_maps([photo], name, tmp_path)
+    assert second != first and np.array_equal(read(second), read(first)[:, ::-1])
+
+
+def test_a_folder_without_the_one_map_says_so(photo, tmp_path):
+    ready = tmp_path / "ready"
+    with pytest.raises(UserError, match="no such folder"):
+        teacher(f"folder:{ready}")
+    ready.mkdir()
+    with pytest.raises(UserError, match=r"disc\.png.*found none"):
+        saliency_maps([photo], f"folder:{ready}", tmp_path)
+    for suffix in ("png", "bmp"):
+        Image.new("L", (4, 4)).save(ready / f"disc.{suffix}")
+    with pytest.raises(UserError, match=r"found disc\.bmp, disc\.png"):
+        teacher(f"folder:{ready}")(read(photo), photo)
+
+
+# --- deep teachers --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake_rembg(monkeypatch, tmp_path):
+    """Puts a stand-in for rembg in place; its `new_session` is the given function."""
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+
+    def install(new_session):
+        module = types.ModuleType("rembg")
+        module.new_session = new_session
+        monkeypatch.setitem(sys.modules, "rembg", module)
+
+    return install
+
+
+def test_without_rembg_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "rembg", None)
+    with pytest.raises(UserError, match=r'u2netp.*pip install "rembg\[cpu\]".*robust-background'):
+        teacher("u2netp")
+
+
+def test_without_weights_the_error_says_that_they_need_the_network(fake_rembg):
+    def offline(model):
+        raise ConnectionError("no route\nto host")
+
+    fake_rembg(offline)
+    with pytest.raises(UserError, match=r"isnet-general-use\.onnx \(no route to host\).*network"):
+        teacher("isnet")
+
+
+def test_rembg_masks_become_maps(fake_rembg, photo, tmp_path):
+    _, inside = disc()
+
+    class Session:
+        def predict(self, image):
+            assert image.mode == "RGB" and image.size == (200, 160)
+            return [Image.fromarray((inside * 255).astype(np.uint8))]
+
+    models = []
+    fake_rembg(lambda model: models.append(model) or Session())
+    assert np.array_equal(teacher("isnet")(read(photo)), inside.astype(np.float32))
+    (target,) = saliency_maps([photo], "u2netp", tmp_path)
+    assert target.parent.name == "u2netp-1" and np.array_equal(read(target), inside * 255)
+    saliency_maps([photo], "u2netp", tmp_path)  # from the cache, without the network
+    assert models == ["isnet-general-use", "u2netp"]
