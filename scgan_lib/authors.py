@@ -5,7 +5,6 @@ Sources: the authors' public repository (MIT), read and run; PAPER.md §2.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scgan_lib.config import Profile, load
 from scgan_lib.layers import ConvBlock
 from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic
 from scgan_lib.paths import UserError
@@ -41,17 +41,22 @@ def load_author_generator(source: Source, value_range: tuple[int, int] = (-1, 1)
     state = _read(source)
     names = {"down1.conv2d.module.weight_bar", "attention_prediction_network.conv3.norm.weight"}
     if missing := names - state.keys():
-        raise UserError(f"{_name(source)}: not the authors' generator: no {', '.join(missing)}")
+        raise UserError(f"{_name(source)}: not the authors' generator: no {min(missing)}")
     if value_range not in ((-1, 1), (0, 1)):
         raise UserError(f"value_range={value_range}: (-1, 1) or (0, 1)")
+    levels = sum(n.startswith("down") and n.endswith("weight_bar") for n in state)
+    if levels < 5:
+        raise UserError(f"{_name(source)}: not the authors' generator: only {levels} down blocks")
     generator = Generator(
-        width=state["down1.conv2d.module.weight_bar"].shape[0],
-        saliency_width=state["attention_prediction_network.conv3.norm.weight"].shape[0],
-        levels=sum(n.startswith("down") and n.endswith("weight_bar") for n in state),
+        width=_first_extent(state, "down1.conv2d.module.weight_bar", source),
+        saliency_width=_first_extent(
+            state, "attention_prediction_network.conv3.norm.weight", source
+        ),
+        levels=levels,
+        unit_range=value_range == (0, 1),
         fidelity="paper",
     )
     _load(generator, state, _generator_names(generator), source)
-    generator.unit_range = value_range == (0, 1)
     return generator.eval()
 
 
@@ -63,7 +68,7 @@ def load_author_critic(source: Source) -> PatchCritic:
             f"{_name(source)}: not the authors' critic: no block1.conv2d.module.weight_bar"
         )
     critic = PatchCritic(
-        state["block1.conv2d.module.weight_bar"].shape[0],
+        _first_extent(state, "block1.conv2d.module.weight_bar", source),
         layers=sum(n.startswith("block") and n.endswith("weight_bar") for n in state) - 1,
         norm="batch",
         spectral=True,
@@ -79,6 +84,14 @@ def load_author_encoder(source: Source, encoder: GlobalEncoder) -> GlobalEncoder
     state = {k: v for k, v in _read(source).items() if not k.startswith("classifier.")}
     _load(encoder, state, {name: name for name, _ in encoder.named_children()}, source)
     return encoder
+
+
+def _first_extent(state: Mapping[str, Tensor], name: str, source: Source) -> int:
+    """The width that a tensor's first dimension tells; UserError for one that tells nonsense."""
+    shape = state[name].shape
+    if not shape or not 1 <= shape[0] <= 1024:
+        raise UserError(f"{_name(source)}: {name} has shape {[*shape]}; nothing loaded")
+    return shape[0]
 
 
 def _generator_names(generator: Generator) -> dict[str, str]:
@@ -137,7 +150,7 @@ def _read(source: Source) -> dict[str, Tensor]:
             raise UserError(f"{source}: no such file")
         try:
             state = torch.load(source, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        except Exception as error:  # a damaged file can raise nearly anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"{source}: not a weight file that can be read safely, nothing loaded ({reason})"
@@ -146,10 +159,25 @@ def _read(source: Source) -> dict[str, Tensor]:
         state = dict(source)
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise UserError(f"{_name(source)}: holds no state dict (names with tensors)")
-    return {k.removeprefix("module."): v for k, v in state.items()}
+    plain = {k.removeprefix("module."): v for k, v in state.items()}
+    if len(plain) < len(state):
+        raise UserError(f"{_name(source)}: holds some tensors twice, with and without `module.`")
+    return plain
 
 
 def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else "state dict"
+
+
+def author_profile(generator: Generator) -> Profile:
+    """The profile that describes a generator from `load_author_generator`, for saving it."""
+    return load(
+        "imagenet",
+        width=generator.down[0].conv.weight.shape[0],
+        saliency_width=generator.saliency.final.conv.weight.shape[1],
+        levels=generator.levels,
+    )

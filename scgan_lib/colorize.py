@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scgan_lib import config, pretrained
 from scgan_lib.config import Profile
-from scgan_lib.data import luma_u8, open_picture, to_pm1, to_u8
+from scgan_lib.data import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
 from scgan_lib.networks import Generator
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.vgg import FoldedVGG
@@ -42,6 +42,7 @@ def build_generator(profile: Profile) -> Generator:
 def save_generator(generator: Generator, profile: Profile, path: Path, **facts: Any) -> None:
     """Weights as safetensors, with the profile and `facts` as metadata; whole or not at all."""
     state = {k: v.detach().cpu().contiguous() for k, v in generator.trainable_state().items()}
+    facts |= {"unit_range": True} if generator.unit_range else {}
     metadata = {"profile": json.dumps(profile.settings())} | {k: str(v) for k, v in facts.items()}
     with atomic_write(path) as part:
         save_file(state, part, metadata=metadata)
@@ -62,9 +63,11 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
         profile = config.load(settings.pop("name"), settings.pop("seed"), **settings)
         generator = build_generator(profile)
         generator.load_trainable_state(load_file(path))
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        generator.unit_range = metadata.get("unit_range") == "True"
+    except (SafetensorError, LookupError, ValueError, RuntimeError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{path}: not a generator saved by this project ({error}); "
+            f"{path}: not a generator saved by this project ({reason}); "
             "an authors' file goes through `scgan convert` first"
         ) from None
     return generator.to(device).eval(), profile, metadata
@@ -127,8 +130,7 @@ class Colorizer:
     def both(self, picture: Image.Image | str | Path) -> tuple[Image.Image, Image.Image]:
         """(colour picture, saliency picture in mode L), both of the input's size."""
         image = picture if isinstance(picture, Image.Image) else open_picture(picture)
-        if image.mode not in ("RGB", "RGBA"):
-            image = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+        image = to_rgb_mode(image)
         gray = luma_u8(np.asarray(image.convert("RGB")))
         rgb, saliency = render(
             self.generator, torch.from_numpy(gray)[None, None], self.profile.image_size

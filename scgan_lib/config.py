@@ -159,6 +159,13 @@ _MINI: dict[str, Any] = dict(
     betas=(0.9, 0.999), weight_decay=0.01,
 )  # fmt: skip
 
+# What `fidelity="released"` changes besides what the modules look up themselves: the settings with
+# which the released code differs from the paper (paper.DEVIATIONS). Explicit overrides win.
+RELEASED: dict[str, Any] = dict(
+    generator_norm="batch", generator_spectral=True,
+    critic_norm="batch", critic_spectral=True, salient_critic=False,
+)  # fmt: skip
+
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": _MINI
     | dict(
@@ -188,7 +195,8 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
     """
     if name not in PROFILES:
         raise UserError(f"unknown profile {name!r}{_near(name, PROFILES)}; there are {[*PROFILES]}")
-    values = {"name": name, "seed": seed} | PROFILES[name] | overrides
+    released = RELEASED if overrides.get("fidelity") == "released" else {}
+    values = {"name": name, "seed": seed} | PROFILES[name] | released | overrides
     fields = {f.name: f for f in dataclasses.fields(Profile)}
     for key in values:
         if key not in fields:

@@ -1,9 +1,9 @@
 """Photographs in, (gray, rgb, saliency) out.
 
-Three kinds of data set behind one list of `Photo`: a folder with `credits.csv` (the shipped `mini`),
-an ImageNet tree (`train/`, `val/` with a folder a class) and any directory of pictures. What item
-i of a training run shows depends on (seed, stage, i) alone, so that a run resumed at step k sees
-what an unbroken one would have seen, with any number of workers.
+Three kinds of data set behind one list of `Photo`: a folder with `credits.csv` (the shipped
+`mini`), an ImageNet tree (`train/`, `val/` with a folder a class) and any directory of pictures.
+What item i of a training run shows depends on (seed, stage, i) alone, so that a run resumed at
+step k sees what an unbroken one would have seen, with any number of workers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -59,19 +59,23 @@ def open_picture(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit gray
-                wide = np.asarray(image, dtype=np.float64)
-                top = 65535.0 if wide.max() > 255 else 255.0
-                image = Image.fromarray((wide / top * 255 + 0.5).clip(0, 255).astype(np.uint8))
-            has_alpha = "A" in image.getbands() or "transparency" in image.info
-            return image.convert("RGBA" if has_alpha else "RGB")
+            return to_rgb_mode(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
             f"{path}: not a readable picture ({error}); replace or remove the file"
         ) from None
+
+
+def to_rgb_mode(image: Image.Image) -> Image.Image:
+    """Any Pillow picture in mode RGB, or RGBA where it has transparency."""
+    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit gray
+        wide = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I;16") or wide.max() > 255 else 255.0
+        image = Image.fromarray((wide / top * 255 + 0.5).clip(0, 255).astype(np.uint8))
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    return image.convert("RGBA" if has_alpha else "RGB")
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
@@ -138,7 +142,10 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
         found = _plain_folder(root)
     found = [p for p in found if p.split == split]
     if not found and kind == "photo":
-        raise UserError(f"{root}: no {split} pictures found; it holds none of {IMAGE_SUFFIXES}")
+        raise UserError(
+            f"{root}: no {split} pictures found; give a folder with more files of the kinds "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     limit = {"train": profile.train_images, "test": profile.test_images}.get(split, 0)
     if split == "test":
         found.sort(key=lambda p: (not p.gallery, p.path.name))
@@ -222,13 +229,14 @@ class TrainingSet(Dataset):
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
         self.profile, self.stage, self.length = profile, stage, length
         self.photos = photos(profile, "train")
-        verify_hashes([p for p in self.photos if p.sha256])
+        self.cutouts = photos(profile, "train", "cutout") if profile.composites else []
+        verify_hashes([p for p in (*self.photos, *self.cutouts) if p.sha256])
         self.maps = saliency_maps.saliency_maps(
             [p.path for p in self.photos], profile.teacher, cache_dir()
         )
-        self.cutouts = photos(profile, "train", "cutout") if profile.composites else []
         self.backgrounds = [i for i, p in enumerate(self.photos) if p.free]
-        self.in_batch = int(profile.composites * profile.batch) if self.backgrounds else 0
+        possible = bool(self.backgrounds and self.cutouts)
+        self.in_batch = int(profile.composites * profile.batch) if possible else 0
         self._decoded: dict[Path, Image.Image] = {}
 
     def __len__(self) -> int:
@@ -282,7 +290,7 @@ class TrainingSet(Dataset):
 def composite(
     background: np.ndarray, cutout: Image.Image, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay `cutout` (RGBA) on uint8 (S,S,3), longer side 45-90 % of S, anywhere inside, flipped or not.
+    """Lay `cutout` (RGBA) on uint8 (S,S,3): longer side 45-90 % of S, anywhere, flipped or not.
 
     -> picture uint8 (S,S,3) and its exact saliency, the alpha, uint8 (S,S).
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
@@ -19,10 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
-from scgan_lib import metrics
+from scgan_lib import colorize, data, metrics, pretrained, training
+from scgan_lib.config import Profile
 from scgan_lib.data import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
 from scgan_lib.paths import ROOT, UserError, atomic_write
+from scgan_lib.progress import progress
 
 PROTOCOL = (
     "Each picture is the largest centred square of a photo, resized with Pillow's bicubic filter, "
@@ -175,6 +179,87 @@ def write_metrics(table: pd.DataFrame, path: Path) -> None:
     """Write `metrics.csv` whole or not at all, with enough digits to read the same numbers back."""
     with atomic_write(path) as part:
         table.to_csv(part, index=False, lineterminator="\n")
+
+
+# --- a profile's own results ----------------------------------------------------------------------
+
+
+def write_outputs(profile: Profile) -> dict[str, Path]:
+    """Colorize the profile's test photos: `results/<profile>/outputs/<method>/<stem>.png`.
+
+    Methods: real, gray, mean_color (the photo's luma with the training photos' mean chroma), and
+    stage1 and scgan where trained; `saliency` holds the newest stage's predicted maps. Photos that
+    cannot be read are left out and named by UserError only if none is left.
+    """
+    root = profile.results / "outputs"
+    shutil.rmtree(root, ignore_errors=True)
+    weights = {
+        name: path
+        for name, stage in (("stage1", 1), ("scgan", 2))
+        if (path := training.final_weights(profile, stage)).is_file()
+    }
+    generators = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
+    chroma = mean_chroma(profile)
+    folders = {n: root / n for n in ("real", "gray", "mean_color", *generators)}
+    for photo in progress(data.photos(profile, "test"), desc="colorize", unit="photo"):
+        real = data.test_picture(photo, profile.judge_size)
+        gray = luma_u8(real)
+        pictures = {"real": real, "gray": np.repeat(gray[..., None], 3, 2)}
+        pictures["mean_color"] = np.rint(gray[..., None] + chroma).clip(0, 255).astype(np.uint8)
+        for name, generator in generators.items():
+            rgb, saliency = colorize.render(
+                generator, torch.from_numpy(gray)[None, None], profile.image_size
+            )
+            pictures[name] = rgb[0].permute(1, 2, 0).numpy()
+            pictures["saliency"] = saliency[0, 0].numpy()
+        for name, picture in pictures.items():
+            with atomic_write(root / name / f"{photo.stem}.png") as part:
+                Image.fromarray(picture).save(part, "PNG")
+    return folders
+
+
+def mean_chroma(profile: Profile) -> np.ndarray:
+    """Mean of rgb − luma over the training photos, (3,), in 0..255: the "one colour" baseline."""
+    chosen = data.photos(profile, "train")[:1000]
+    means = []
+    for photo in chosen:
+        rgb = data.test_picture(photo, 64).astype(float)
+        means.append((rgb - luma_u8(rgb)[..., None]).mean((0, 1)))
+    return np.mean(means, 0)
+
+
+def evaluate(
+    profile: Profile, extra: Mapping[str, Path] | None = None
+) -> tuple[pd.DataFrame, list[Skipped]]:
+    """Colorize, score and write `metrics.csv` and `manifest.json` of a profile.
+
+    `extra` adds methods: name -> folder of somebody's pictures, matched by name. Labels exist for
+    ImageNet trees with all 1,000 classes; elsewhere the judge's agreement with its answer on the
+    real photo is measured. -> (the rows, what was skipped).
+    """
+    folders = write_outputs(profile)
+    real = folders.pop("real")
+    judge = pretrained.load_judge()
+    wnids = sorted({p.label for p in data.photos(profile, "test") if p.label})
+    labels = None
+    if len(wnids) == 1000:
+        labels = {p.stem: wnids.index(p.label) for p in data.photos(profile, "test")}
+    table, skipped = score(
+        real, folders | dict(extra or {}), judge, labels,
+        progress=lambda x: progress(x, desc="score", unit="batch"),
+    )  # fmt: skip
+    write_metrics(table, profile.results / "metrics.csv")
+    vgg = pretrained.vgg16_trunk(profile.vgg).name
+    hours = {}
+    for stage in (1, 2):
+        if training.final_weights(profile, stage).is_file():
+            facts = colorize.load_generator(training.final_weights(profile, stage))[2]
+            hours[f"stage{stage}"] = {k: float(facts[k]) for k in ("steps", "seconds")}
+    write_manifest(
+        profile.results / "manifest.json", profile,
+        judge=judge.name, vgg=vgg, skipped=skipped, training=hours,
+    )  # fmt: skip
+    return table, skipped
 
 
 # --- the paired bootstrap -------------------------------------------------------------------------

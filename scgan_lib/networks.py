@@ -115,8 +115,9 @@ class Generator(nn.Module):
     convolution). `width=64, saliency_width=128, levels=9` is the released network: 58,755,200
     trainable numbers. `encoder`: None builds VGG-16-Gray, a FoldedVGG is wrapped frozen, False
     leaves global features out. `keep_luminance` gives the result the input's luma (it may then
-    leave [-1,1] a little; clamp when you make a picture). `fidelity="released"`: convolutions keep
-    torch's initialisation and spectral norm iterates at inference too.
+    leave [-1,1] a little; clamp when you make a picture). `unit_range`: inside, the layers speak
+    [0,1], as the authors' later files do. `fidelity="released"`: convolutions keep torch's
+    initialisation and spectral norm iterates at inference too.
     """
 
     def __init__(
@@ -129,13 +130,15 @@ class Generator(nn.Module):
         norm: str = "batch",
         spectral: bool = True,
         keep_luminance: bool = False,
+        unit_range: bool = False,
         fidelity: str = "paper",
         fused: bool = True,
     ) -> None:
         super().__init__()
         if levels < 5:
             raise ValueError(f"levels={levels}: the saliency branch needs at least 5")
-        self.keep_luminance, self.fidelity, self.levels = keep_luminance, fidelity, levels
+        self.keep_luminance, self.unit_range = keep_luminance, unit_range
+        self.fidelity, self.levels = fidelity, levels
         channels = [min(width * 2**i, 8 * width) for i in range(levels)]
         self.fusion = min(6, levels - 1)  # index of the convolution that sees global features
         if encoder is False:
@@ -166,10 +169,11 @@ class Generator(nn.Module):
     def forward(self, gray: Tensor) -> tuple[Tensor, Tensor]:
         if self.fidelity == "released" and not self.training:
             advance_spectral_norm(self)
-        skips, x = [], gray
+        inner = (gray + 1) / 2 if self.unit_range else gray
+        skips, x = [], inner
         for i, block in enumerate(self.down):
             if i == self.fusion and self.global_encoder is not None:
-                x = torch.cat([x, self.global_encoder(gray, tuple(x.shape[-2:]))], 1)
+                x = torch.cat([x, self.global_encoder(inner, tuple(x.shape[-2:]))], 1)
             x = block(x)
             skips.append(x)
         decoder = {}
@@ -177,7 +181,7 @@ class Generator(nn.Module):
             level = self.levels - 2 - k
             x = decoder[level] = crop(block(x), skips[level].shape[-2:])
             x = torch.cat([skips[level], x], 1)
-        rgb_hat = self.to_rgb(x)
+        rgb_hat = 2 * self.to_rgb(x) - 1 if self.unit_range else self.to_rgb(x)
         saliency_hat = crop(self.saliency(decoder[3], decoder[2], decoder[1]), gray.shape[-2:])
         if self.keep_luminance:
             rgb_hat = rgb_hat + (gray - luma(rgb_hat))

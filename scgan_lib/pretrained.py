@@ -314,6 +314,3 @@ def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str
     index = {category: i for i, category in enumerate(_IMAGENET_CATEGORIES)}
     names = list(dict.fromkeys(names))
     return {n: index[n] for n in names if n in index}, [n for n in names if n not in index]
-
-
-# --- the authors' files ---------------------------------------------------------------------------

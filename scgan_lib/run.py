@@ -231,9 +231,9 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
     with atomic_write(target) as part:
         nbformat.write(tidy(nbformat.read(failed, 4)), part)
     failed.unlink()
-    profile = (defaults | values).get("profile")
+    profile, seed = ((defaults | values).get(k) for k in ("profile", "seed"))
     if profile:
-        record(profile, source.stem, seconds)
+        record(f"{profile}-seed{seed}" if seed else profile, source.stem, seconds)
     return seconds
 
 
@@ -290,6 +290,20 @@ def _cells(nb: nbformat.NotebookNode) -> list[tuple[str, str]]:
     return [(c.cell_type, c.source.strip()) for c in mine]
 
 
+def readme_text(profile: str, text: str) -> str:
+    """README `text` with the table and the run time of `profile` between its markers."""
+    results = output_root() / "results" / profile
+    minutes = sum(float(seconds) for _, seconds in timings(results / "timings.csv")) / 60
+    blocks = {
+        "table1": f"\n{(results / 'table1.md').read_text().strip()}\n",
+        "time": f"{minutes:.0f} minutes on two CPU cores for everything",
+    }
+    for name, block in blocks.items():
+        pattern = rf"(<!-- {name}:begin -->).*?(<!-- {name}:end -->)"
+        text = re.sub(pattern, lambda m, b=block: m[1] + b + m[2], text, flags=re.S)
+    return text
+
+
 def summary(profile: str) -> str:
     """The table, where the pictures and chapters are, and the time each step took."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
@@ -315,7 +329,9 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("target", type=Path, metavar="TARGET.ipynb")
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "YAML"))
     one.add_argument("--timeout", type=float, default=3600, help="seconds, for the whole chapter")
-    two = commands.add_parser("pair", help="put executed chapters beside their sources")
+    two = commands.add_parser(
+        "pair", help="executed chapters beside sources; README's table"
+    )
     two.add_argument("--check", action="store_true", help="copy nothing, exit 1 if a pair differs")
     three = commands.add_parser("summary", help="print the table, the pictures, the times")
     for command in (two, three):
@@ -330,6 +346,11 @@ def main(argv: list[str] | None = None) -> int:
             print(summary(args.profile))
         elif wrong := pair(args.profile, args.check):
             raise RuntimeError("\n".join(wrong))
+        elif not args.check:
+            readme = ROOT / "README.md"
+            text = readme_text(args.profile, readme.read_text())
+            with atomic_write(readme) as part:
+                part.write_text(text)
     except (UserError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

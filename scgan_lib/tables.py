@@ -316,8 +316,8 @@ def _notes(frame, raw, runs, methods, columns, manifest, images) -> list[str]:
         "Cells: mean over images [95 % paired bootstrap interval over images, 10,000 resamples, "
         f"seed {BOOTSTRAP_SEED}]{several}. Bold: the difference to the next best method excludes 0"
         + (" and has one sign in all runs" if runs > 1 else "")
-        + "; gray copy and real photo do not compete. ∞: identical to the real photo. CCI and CCI ratio have no better end: read "
-        "them against the real photos, of which few lie inside 16..20."
+        + "; gray copy and real photo do not compete. ∞: identical to the real photo. CCI and CCI "
+        "ratio have no better end: read them against the real photos, of which few are in 16..20."
     )
     if get("protocol"):
         notes.append(f"Protocol. {get('protocol')}")

@@ -139,7 +139,7 @@ def _frozen(critics: dict[str, nn.Module]) -> Iterator[None]:
 # --- a run ----------------------------------------------------------------------------------------
 
 STAGE2_ONLY = (
-    "stage2_", "critic_", "gan", "salient_critic", "ema", "judge_size", "test_images"
+    "stage2_", "critic_", "gan", "salient_critic", "judge_size", "test_images"
 )  # fmt: skip
 
 
@@ -271,6 +271,10 @@ def _players(profile: Profile, stage: int) -> Players:
     generator.train()
     lr = profile.stage1_lr if stage == 1 else profile.stage2_lr
     players = Players(generator, generator_optimizer=_optimizer(profile, [generator], lr))
+    if profile.ema:
+        players.average = build_generator(profile)
+        players.average.load_trainable_state(generator.trainable_state())
+        players.average.requires_grad_(False).eval()
     if stage == 1:
         return players
     if profile.loss.adversarial:
@@ -290,10 +294,6 @@ def _players(profile: Profile, stage: int) -> Players:
         players.critic_optimizer = _optimizer(profile, list(players.critics.values()), rate, True)
     if profile.loss.perceptual:
         players.features = VGGFeatures(pretrained.vgg16_trunk(profile.vgg).state, profile.fidelity)
-    if profile.ema:
-        players.average = build_generator(profile)
-        players.average.load_trainable_state(generator.trainable_state())
-        players.average.requires_grad_(False).eval()
     return players
 
 

@@ -1,0 +1,99 @@
+# SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
+# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
+
+PROFILE ?= mini
+SEED    ?= 0
+PYTHON  ?= python3
+export DEVICE DATA IMAGENET
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+OUT      := $(if $(SCGAN_OUTPUT),$(SCGAN_OUTPUT),.)
+RUN      := $(if $(filter 0,$(SEED)),$(PROFILE),$(PROFILE)-seed$(SEED))
+RESULTS  := $(OUT)/results/$(RUN)
+FIGURES  := $(OUT)/figures/$(RUN)
+DONE     := $(OUT)/build/done/$(RUN)
+LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle)
+CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/0[0-7]_*.py))
+PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst
+ON       := --profile $(PROFILE) --seed $(SEED)
+
+.PHONY: help env reproduce chapters test lint format lab site bench pairs clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) DEVICE DATA IMAGENET"
+
+# --- set-up: a step of its own only for those who want it -------------------------------------------
+
+env: $(VENV)/done  ## the Python environment in .venv/
+
+$(VENV)/done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,site,browser]'
+	@touch $@
+
+# --- the main job -----------------------------------------------------------------------------------
+
+# What was made is remembered in build/done, which git does not know: a fresh clone trains, even
+# though it holds the committed results; a second run has nothing to do.
+reproduce: $(CHAPTERS:%=$(DONE)/%) \
+  $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex \
+  $(PICTURES:%=$(FIGURES)/%.jpg) $(PICTURES:%=$(FIGURES)/%.pdf)  ## train both stages, Table 1, figures
+	@$(BIN)/python -m scgan_lib.run summary --profile $(RUN)
+
+chapters: $(CHAPTERS:%=$(DONE)/%)
+
+# Chapters run in order; each goes on from what the ones before it left.
+define chapter
+$(DONE)/$(1): notebooks/$(1).py $(LIBRARY) | $(VENV)/done $(2)
+	@rm -f $(RESULTS)/notebooks/$(1).failed.ipynb
+	$(BIN)/python -m scgan_lib.run run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED)
+	@mkdir -p $(DONE) && touch $$@
+previous := $(DONE)/$(1)
+endef
+previous :=
+$(foreach c,$(CHAPTERS),$(eval $(call chapter,$(c),$(previous))))
+
+# Missing files only: the chapters have made them already, these rules make again what was deleted.
+LAST := $(lastword $(CHAPTERS:%=$(DONE)/%))
+$(RESULTS)/metrics.csv: | $(LAST)
+	test -f $@ || $(BIN)/scgan evaluate $(ON)
+$(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex: | $(LAST) $(RESULTS)/metrics.csv
+	test -f $@ || $(BIN)/scgan table $(ON)
+$(FIGURES)/%.jpg: | $(LAST) $(RESULTS)/metrics.csv
+	test -f $@ || $(BIN)/scgan figures $(ON) --only $*
+$(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
+	test -f $@ || $(BIN)/scgan figures $(ON) --only $*
+
+# --- work on the project ----------------------------------------------------------------------------
+
+test: env  ## all tests, chapters on the smoke profile included
+	$(BIN)/python -m pytest
+
+lint: env  ## ruff on code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: env  ## JupyterLab on the chapters
+	$(BIN)/jupyter lab notebooks
+
+pairs: env
+	$(BIN)/python -m scgan_lib.run pair --profile mini
+
+site: env  ## the course as a static site in build/site/html
+	$(BIN)/python docs/build.py --profile $(RUN)
+
+bench: env  ## speed, as ratios in one run
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## forget what was made (trained weights and results stay)
+	rm -rf build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,324 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 0 · SCGAN on one page
+#
+# **You will learn** what problem SCGAN solves and with which idea, how its parts fit together, what
+# it means to *replicate* a paper whose weights and data were never published, and where in this
+# course each thing is.
+#
+# **Time:** 15 minutes to read, a few seconds to run. **Before this:** nothing. You should have
+# seen a convolutional network once.
+#
+# The paper: *SCGAN: Saliency Map-guided Colorization with Generative Adversarial Network*, Y. Zhao,
+# L.-M. Po, K.-W. Cheung, W.-Y. Yu, Y. A. U. Rehman, IEEE Transactions on Circuits and Systems for
+# Video Technology 31(8), 2021, [arXiv 2011.11377](https://arxiv.org/abs/2011.11377).
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown, display
+
+from scgan_lib import config, data, losses, paper, saliency, viz
+from scgan_lib.paths import UserError, cache_dir
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+
+# %% [markdown]
+# ## The problem
+#
+# A gray photograph keeps one number a pixel where the scene had three. Many colours give the same
+# gray, so colorization has no single right answer. It has plausible ones.
+
+# %%
+photos = data.photos(p, "test")[:3]
+colors = [data.test_picture(photo, 256) for photo in photos]
+panels = [{"what is given": data.luma_u8(rgb), "what was there": rgb} for rgb in colors]
+viz.strip(
+    {f"{name}{' ' * i}": picture for i, row in enumerate(panels) for name, picture in row.items()}
+)
+
+# %% [markdown]
+# *Three photographs of the test set. The network sees the left one of each pair.*
+#
+# A network that is trained to be right on the average fails in typical ways:
+#
+# | failure | what it looks like | why |
+# |---|---|---|
+# | **dullness** | all is brownish gray | the mean of all possible colours has little colour |
+# | **semantic confusion** | a crowd is painted like trees | it does not know *what* it sees |
+# | **colour bleeding** | a parrot's red runs into the sky | it does not know *where* the thing ends |
+#
+# Older methods add edges or class maps as a help. Edges often mean nothing, and class maps need
+# labelled data.
+#
+# ## The idea
+#
+# What stands out in a picture is usually small and rich in colours. The rest is mostly one flat
+# colour: sky, grass, road. A loss that is a mean over all pixels is ruled by the rest. So SCGAN
+# predicts, beside the colours, a **saliency map**: how much each pixel stands out, from 0 to 1. The
+# product of colours and map is the **salient area**. The network is trained, and criticised, on the
+# whole picture *and* on the salient area. No labels are needed, so any photographs will do.
+
+# %%
+files = saliency.saliency_maps([photo.path for photo in photos[:2]], p.teacher, cache_dir())
+rows = []
+for rgb, file in zip(colors, files, strict=False):
+    s = data.center_crop(data.read_rgb(file), 256)[..., 0]
+    rows.append({"photo c": rgb, "saliency s": s, "salient area c ⊙ s": viz.salient_area(rgb, s)})
+viz.grid(rows, blocks=2)
+
+# %% [markdown]
+# *Photo, saliency map from this project's teacher ([chapter 1](01_data_and_saliency.ipynb)), and
+# their product. Colours lie in [−1, 1], so a weight of 0 gives 0, which is mid-gray.*
+#
+# ## The method
+#
+# ```
+#               ┌──────────────────────────────────────────┐
+#               │ global encoder: VGG-16 for gray pictures │   what is it?
+#               └───────────────────┬──────────────────────┘
+#                                   ▼
+#  gray x ──► U-Net: down ──────► middle ──────► up ───┬──► colours G_c(x) ────────► critic D_c
+#                └───────── skip connections ─────┘    │        │
+#                                                      │        ⊙ ──► salient area ─► critic D_s
+#                                                      │        │
+#                                                      └──► saliency branch: G_s(x)
+# ```
+#
+# | symbol | meaning | name in code | shape, range |
+# |---|---|---|---|
+# | $x$ | gray picture | `gray` | (B, 1, H, W), [−1, 1] |
+# | $c$, $G_c(x)$ | colours, predicted colours | `rgb`, `rgb_hat` | (B, 3, H, W), [−1, 1] |
+# | $s$, $G_s(x)$ | teacher's, predicted map | `saliency`, `saliency_hat` | (B, 1, H, W), [0, 1] |
+# | $c \odot s$ | salient area | `salient`, `salient_hat` | (B, 3, H, W) |
+# | $D_c$, $D_s$ | the two critics | `color_critic`, `salient_critic` | one score a patch |
+# | $\phi_l$ | VGG-16 features, conv3_3 | `VGGFeatures` | |
+#
+# Six equations make the training. The course numbers them as a published review of the paper does.
+# They are printed here from the library, together with the functions that compute them.
+
+# %%
+lines = ["| no. | name | equation | in code |", "|---|---|---|---|"]
+for number, equation in paper.EQUATIONS.items():
+    functions = ", ".join(f"`{path.removeprefix('scgan_lib.')}`" for path in equation.functions)
+    latex = equation.latex.replace("|", "\\vert ")
+    lines.append(f"| {number} | {equation.title} | ${latex}$ | {functions} |")
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# In words: be right (1), be right where it matters (2), look real as a whole and in the salient
+# area (3, judged by 4), and have the same textures and parts (5). Equation 6 adds them up.
+#
+# A GAN that starts from random weights falls into bad minima. So there are **two stages**, with
+# saliency guidance in both:
+#
+# 1. the generator alone, equations 1 and 2 ([chapter 4](04_stage1_l1_pretraining.ipynb));
+# 2. generator and both critics in turn, all six
+#    ([chapter 5](05_stage2_adversarial_training.ipynb)).
+#
+# The library reads like the paper. Equation 2 is this:
+
+# %%
+print(inspect.getsource(losses.attention_loss))
+
+# %% [markdown]
+# ## What a replication means here
+#
+# *Reproducing* would be: take the authors' code, data and weights, and get their numbers.
+# That cannot be done by anybody:
+#
+# - the colorizer's weights were never published;
+# - the saliency maps of the training set (made with PFAN, another network) were never published;
+# - the published code has one critic where the paper has two.
+#
+# So this is a **replication**: the method is built anew from its description, and each claim is
+# measured anew, with baselines and intervals. Three rules keep it honest.
+#
+# 1. **No number is quoted that was not computed here.** The paper's own Table 1 is not copied;
+#    what nobody could measure stays blank and says why.
+# 2. **Every table carries its yardsticks**: a gray copy of the input (no method at all) and the
+#    real photograph (the end of the road).
+# 3. **Small is not called large.** The default profile trains for minutes on a few hundred photos.
+#    It shows *how* the method works. It is never called comparable with the paper, which
+#    used ImageNet. The profile for that is there too, with the same code.
+#
+# ## Profiles
+#
+# A profile is a set of numbers. All profiles run through the same lines of code.
+
+# %%
+shown = ["image_size", "width", "global_encoder", "critic_norm", "keep_luminance", "composites"]
+shown += ["batch", "stage1_steps", "stage2_steps", "optimizer", "schedule"]
+profiles = {name: config.load(name) for name in config.PROFILES}
+table = pd.DataFrame({name: {k: str(getattr(q, k)) for k in shown} for name, q in profiles.items()})
+table.loc["use"] = ["continuous integration", "the shipped photographs, a laptop",
+                    "any directory of pictures", "the paper's setting, GPUs"]  # fmt: skip
+table
+
+# %% [markdown]
+# A profile is frozen and checked. A misspelled setting is an error that names its neighbours,
+# since a silent typo would cost a night of training:
+
+# %%
+try:
+    config.load("mini", stage1_step=10)
+except UserError as error:
+    print(error)
+
+# %% [markdown]
+# ## The map
+#
+# | chapter | question it answers |
+# |---|---|
+# | 0 overview | what is this? |
+# | [1 data and saliency](01_data_and_saliency.ipynb) | what goes in: photographs, gray, saliency |
+# | [2 generator](02_generator.ipynb) | which network makes colours and saliency |
+# | [3 losses and critics](03_losses_and_critics.ipynb) | equations 1 to 6, one by one, checked |
+# | [4 stage 1](04_stage1_l1_pretraining.ipynb) | learning to be right on the average |
+# | [5 stage 2](05_stage2_adversarial_training.ipynb) | learning to look real, and what that costs |
+# | [6 evaluation](06_evaluation_table1.ipynb) | how good is it? Table 1 |
+# | [7 compare](07_compare_interactively.ipynb) | look for yourself, with sliders |
+# | [8 ablations](08_ablations.ipynb) | which part does what? Table 2 |
+# | [9 your photos](09_colorize_your_photos.ipynb) | colour a folder of old pictures |
+# | [10 scaling up](10_scaling_up.ipynb) | ImageNet, several GPUs, precision |
+#
+# Data flows one way: photo files → `data` (gray, rgb, saliency) → `training` (checkpoints) →
+# `evaluation` (`metrics.csv`) → `tables` and `viz` → these chapters. The whole library is meant to
+# be read. Its modules, with what each says of itself:
+
+# %%
+modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
+about = {m.stem: m.read_text(encoding="utf-8") for m in modules if m.stem != "__init__"}
+first = {name: text.split('"""')[1].strip().splitlines()[0] for name, text in about.items()}
+size = {name: text.count("\n") for name, text in about.items()}
+with pd.option_context("display.max_colwidth", None):
+    display(pd.DataFrame({"lines": size, "what it is": first}))
+
+# %% [markdown]
+# ## Where paper, released code and this course differ
+#
+# The authors published training code. Read with care, it differs from the paper, or goes wrong,
+# in eleven places. None of them is a reason to laugh: most research code has such places, and only
+# published code can be checked at all. For a replication each is a decision:
+#
+# - what the **paper** says is the default (`fidelity="paper"`);
+# - what the **released code** does is a switch wherever it changes a result (`fidelity="released"`
+#   or the setting named below);
+# - every row has a **test** that fails if switch or decision does nothing.
+
+# %%
+deviations = paper.deviations_table().drop(columns="test")
+released = deviations.head(11)
+style = {"text-align": "left", "vertical-align": "top", "white-space": "normal"}
+released.style.set_uuid("released").hide(axis="index").set_properties(**style)
+
+# %% [markdown]
+# *The eleven differences of the released code from the paper.* The remaining rows are facts of the
+# released code, and what this project's small profile does otherwise. Each is taken up in its
+# chapter:
+
+# %%
+chapters = {row.id: row.chapter for row in paper.DEVIATIONS}
+rest = deviations.iloc[11:].assign(chapter=chapters)
+rest[["topic", "ours", "switch", "chapter"]].style.set_uuid("rest").hide(
+    axis="index"
+).set_properties(**style)
+
+# %% [markdown]
+# **Check.** A switch that is named must exist: each is a setting of a profile, or an argument that
+# is named with its function.
+
+# %%
+settings = {field.name for field in fields(config.Profile)}
+for row in paper.DEVIATIONS:
+    for switch in filter(None, row.switch.split(", ")):
+        assert switch in settings or " of " in switch, (row.id, switch)
+print(
+    f"{len(paper.DEVIATIONS)} rows, {sum(bool(r.switch) for r in paper.DEVIATIONS)} with a switch"
+)
+
+# %% [markdown]
+# ## What is measured
+#
+# | column of Table 1 | question | trap |
+# |---|---|---|
+# | PSNR, SSIM | how near to the real photo? | a gray copy scores well |
+# | top-1, or agreement | is the thing still recognised? | depends on the judge: it is named |
+# | CCI | how colourful? | more is not better |
+# | CCI ratio | share of pictures with a CCI in 16..20 | few real photographs lie there |
+#
+# [Chapter 6](06_evaluation_table1.ipynb) derives each and shows its trap in numbers.
+#
+# ## A quick look at the results
+#
+# If this profile has been trained and evaluated on this machine, here is what came out. Otherwise
+# `make reproduce` makes it, in half an hour on two processor cores for the profile `mini`.
+
+# %%
+try:
+    peek = viz.gallery(p.results, count=6)
+except UserError:
+    peek = Markdown(f"*Profile `{p.name}`, seed {p.seed}: no results here yet.*")
+peek
+
+# %%
+if (p.results / "table1.csv").is_file():
+    numbers = pd.read_csv(p.results / "table1.csv").set_index("method")
+    display(numbers[[c for c in numbers if c.endswith("_mean")]].round(3))
+else:
+    print("no table yet: chapter 6 writes it")
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** How many images does stage 2 of the paper's setting see, and how many does `mini`? By what
+# factor do they differ?
+#
+# <details><summary>Solution</summary>
+#
+# Images seen are steps times batch:
+# `{n: q.stage2_steps * q.batch for n, q in profiles.items()}`. Divide the two. This one number is
+# the best reason not to compare a table of `mini` with the paper's.
+# </details>
+#
+# **2.** Suppose half of all shirts are red and half are blue, with the same gray. Which colour
+# minimises the mean squared error? Which one the mean absolute error? What would a critic say?
+#
+# <details><summary>Solution</summary>
+#
+# Squared error: the mean, a purple that no shirt has. Absolute error: any colour between the two is
+# equally good in each channel, so the loss gives no reason to choose a real one. A critic that has
+# seen shirts rejects purple. This is why stage 1 is dull and why stage 2 exists.
+# </details>
+#
+# **3.** Choose one of the eleven differences above. Find its switch in `scgan_lib/` and its test in
+# `tests/`. What number would change if you flipped it?
+#
+# <details><summary>Solution</summary>
+#
+# The `test` column of `paper.deviations_table()` names the test. For instance `perceptual-input`:
+# `VGGFeatures` in `scgan_lib/vgg.py` takes `fidelity`; the perceptual loss of the same pair of
+# pictures differs between `"paper"` and `"released"`.
+# </details>
+#
+# **Next:** [chapter 1, data and saliency](01_data_and_saliency.ipynb).

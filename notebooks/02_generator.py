@@ -1,0 +1,543 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2 · The generator: one gray picture in, colours and saliency out
+#
+# **You will learn** what each part of SCGAN's generator is for, what shape every layer gives, how
+# spectral normalisation works, why up-sampling can be done four times smaller, where the "global
+# features" enter, and what the small profile does differently from the paper.
+#
+# **Time:** about 30 minutes to read, under a minute to run. Nothing is trained here.
+#
+# **Before this:** [chapter 1](01_data_and_saliency.ipynb) (gray, rgb, saliency). You should know
+# what a convolution is.
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import inspect
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from scgan_lib import colorize, config, data, layers, metrics, networks, paper, pretrained, viz
+from scgan_lib.vgg import IMAGENET_MEAN, IMAGENET_STD, FoldedVGG, vgg16_layers
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+torch.manual_seed(seed)
+pictures = [data.test_picture(photo, p.judge_size) for photo in data.photos(p, "val")[:22]]
+real = torch.stack([data.to_chw(picture) for picture in pictures])  # (N, 3, 256, 256) uint8
+print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} validation photos here")
+
+# %% [markdown]
+# ## The problem and the idea
+#
+# A gray pixel says how bright a thing is. It does not say which colour it has: a gray of 0.6 may be
+# grass, sand or a face. To guess, a network has to know three things.
+#
+# | question | what answers it | where it comes from |
+# |---|---|---|
+# | *What is this picture?* a beach, a kitchen | the whole | **global encoder**: a gray VGG-16 |
+# | *Where exactly does the thing end?* | fine detail | **U-Net** with skip connections |
+# | *What matters here?* the parrot, not the sky | saliency | **saliency branch** on the decoder |
+#
+# SCGAN's own idea is the third line. The decoder has two outputs: colours $G_c(x)$ and a saliency
+# map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*, and two of the losses in
+# [chapter 3](03_losses_and_critics.ipynb) look at that product only. So the network must colour the
+# object well, and it must know where the object is. No class labels are needed.
+#
+# ```
+#              ┌──────────── global encoder (VGG-16, gray) ───────────┐
+#              │                                                      ▼ joined
+# gray x ──────┴──► 7x7 ─► ↓2 ─► ↓2 ─► ↓2 ─► ↓2 ─► ↓2 ─────────────► [+] ─► ↓2 ─► …
+#                    │      │     │     │     │                              │
+#                    skip   skip  skip  skip  skip                           ▼
+#                    ▼      ▼     ▼     ▼     ▼                              …
+# colours G_c(x) ◄─ 3x3 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄──────────────────────┘
+#                           │1/2  │1/4  │1/8
+#                           └─────┴─────┴──► saliency branch ─► G_s(x)
+# ```
+
+# %% [markdown]
+# ## Shapes, layer by layer
+#
+# We ask the network itself. A *hook* is called after a layer has run and sees its output. The full
+# network of the paper is built on torch's `meta` device: shapes without numbers, so it costs
+# nothing.
+
+
+# %%
+def shapes(generator, size, device="cpu"):
+    """Output shape and trainable numbers of every block, in the order in which they run."""
+    rows = []
+    blocks = (layers.ConvBlock, networks.FoldedGlobal)
+    for name, module in generator.named_modules():
+        if isinstance(module, blocks):
+            count = sum(w.numel() for w in module.parameters() if w.requires_grad)
+
+            def note(module, inputs, output, name=name, count=count):
+                c_in = inputs[0].shape[1]
+                rows.append([name, c_in, *output.shape[1:], f"1/{size // output.shape[-1]}", count])
+
+            module.register_forward_hook(note)
+    generator.eval()(torch.zeros(1, 1, size, size, device=device))
+    return pd.DataFrame(rows, columns=["block", "in", "out", "H", "W", "of side", "trainable"])
+
+
+with torch.device("meta"):
+    full = networks.Generator(width=64, saliency_width=128, levels=9)
+shapes(full, 256, "meta").style.hide(axis="index")
+
+
+# %% [markdown]
+# Read it from top to bottom. Seven blocks go down to the point where the picture is 1/32 of its
+# side. Then the VGG runs on the same gray input, and its map is joined. Two more steps lead to a
+# single pixel that knows the whole picture. The decoder climbs back. Its inputs are twice as wide
+# as the block before gives: the other half is the skip connection.
+#
+# The released network has exactly these numbers of trainable weights. If one layer were different,
+# this cell would fail.
+
+
+# %%
+def trainable(module):
+    return sum(w.numel() for w in module.parameters() if w.requires_grad)
+
+
+counts = {
+    "global encoder": trainable(full.global_encoder),
+    "saliency branch": trainable(full.saliency),
+    "whole generator": trainable(full),
+}
+assert counts["global encoder"] == 17_077_952
+assert counts["saliency branch"] == 1_624_448
+assert counts["whole generator"] == 58_755_200
+rest = counts["whole generator"] - counts["global encoder"] - counts["saliency branch"]
+assert rest == 40_052_800
+for name, count in counts.items():
+    print(f"{name:16} {count:>11,}")
+
+# %% [markdown]
+# And this is the generator of the profile that you run: the same class, other numbers.
+
+# %%
+mine = colorize.build_generator(p)
+print(f"width {p.width}, levels {p.levels}, {p.image_size} pixels, encoder {p.global_encoder}")
+times = trainable(full) / trainable(mine)
+print(f"{trainable(mine):,} trainable numbers; the paper's has {times:.1f} times as many")
+shapes(mine, p.image_size).style.hide(axis="index")
+
+# %% [markdown]
+# ### Where do the global features join?
+#
+# In `forward`, one line concatenates them to what the encoder has found so far. Here is the library
+# code as it is now:
+
+# %%
+print(inspect.getsource(networks.Generator.forward))
+
+# %% [markdown]
+# ## One block
+#
+# Nearly every layer is the same small machine: pad by *reflection* (the picture is mirrored at its
+# border, so no black frame leaks in), convolve without bias (the normalisation after it has one),
+# normalise, LeakyReLU with slope 0.2.
+
+# %%
+print(inspect.getsource(layers.ConvBlock.forward))
+
+# %% [markdown]
+# ## Spectral normalisation, by hand
+#
+# GAN training is calmer when no layer can blow up its input. *Spectral normalisation* divides a
+# weight matrix $W$ by its largest singular value $\sigma(W)$, so that $\|W x\| \le \|x\|$ for every
+# $x$. A full singular value decomposition in every step would be slow. The **power iteration** is
+# cheap: start with any $u$, and repeat
+#
+# $$ v \leftarrow \frac{W^\top u}{\|W^\top u\|}, \qquad u \leftarrow \frac{W v}{\|W v\|},
+# \qquad \sigma \approx u^\top W v . $$
+#
+# Each round multiplies the wrong directions by $(\sigma_2/\sigma_1)^2$, so they die out. As the
+# weights move little from step to step, torch keeps $u$ and does *one* round a step.
+
+# %%
+torch.manual_seed(0)
+weight = torch.randn(32, 16, 3, 3)
+W = weight.flatten(1)  # (32, 144): a row for each output channel
+u, estimates = F.normalize(torch.randn(32), dim=0), []
+for _ in range(40):
+    v = F.normalize(W.T @ u, dim=0)
+    u = F.normalize(W @ v, dim=0)
+    estimates.append(float(u @ W @ v))
+exact = float(torch.linalg.svdvals(W)[0])
+
+block = layers.ConvBlock(16, 32, norm="none", spectral=True)
+block.conv.parametrizations.weight.original.data = weight
+layers.advance_spectral_norm(block, iterations=40)
+torch.testing.assert_close(block.eval().conv.weight, weight / estimates[-1], rtol=1e-3, atol=1e-5)
+assert abs(estimates[-1] / exact - 1) < 1e-3
+print(f"σ by power iteration {estimates[-1]:.4f}, by SVD {exact:.4f}; torch divides by the same")
+
+# %%
+fig, ax = plt.subplots(figsize=(5, 2.4))
+ax.semilogy(range(1, 41), np.clip(1 - np.array(estimates) / exact, 1e-7, None))
+ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
+plt.show()
+
+# %% [markdown]
+# *The estimate comes from below and gets better by a constant factor a round.*
+#
+# A caution that textbooks often skip: for a convolution the matrix is the kernel written as
+# (out) × (in·3·3). Its $\sigma$ is not the exact norm of the convolution as a map of pictures,
+# because one pixel is seen by nine positions. The true bound is up to $\sqrt{9} = 3$ times larger.
+# It still keeps every layer within a fixed range.
+#
+# The paper's setting has spectral normalisation in the generator. This run has:
+
+# %%
+print(f"profile {p.name}: spectral norm: generator {p.generator_spectral}, ", end="")
+print(f"critics {p.critic_spectral}")
+print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
+
+# %% [markdown]
+# ## Up-sampling without the large map
+#
+# The decoder doubles a map by repeating every pixel (nearest neighbour), and then convolves 3x3.
+# That is free of the checkerboard which transposed convolutions draw. But it does nine products for
+# each *large* pixel, though the large map holds each value four times. Take one dimension, a small
+# row $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so
+#
+# $$\begin{aligned}
+# z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} = w_0\,x_{i-1} + (w_1 + w_2)\,x_i \\
+# z_{2i+1} &= w_0 y_{2i} + w_1 y_{2i+1} + w_2 y_{2i+2} = (w_0 + w_1)\,x_i + w_2\,x_{i+1}
+# \end{aligned}$$
+#
+# Two taps in place of three, on the small row. In two dimensions: four 2x2 kernels (even or odd
+# row, even or odd column) in place of one 3x3. At the border, mirroring the doubled row gives
+# $y_{-1} = y_1 = x_0$: the edge pixel repeated. So the small map is padded by *replication*.
+
+# %%
+x1, w1 = torch.randn(6), torch.randn(3)
+doubled = x1.repeat_interleave(2)
+literal = F.conv1d(F.pad(doubled[None, None], (1, 1), mode="reflect"), w1[None, None])[0, 0]
+padded = torch.cat([x1[:1], x1, x1[-1:]])  # x_{-1} = x_0, and the same on the right
+even = w1[0] * padded[:-2] + (w1[1] + w1[2]) * padded[1:-1]
+odd = (w1[0] + w1[1]) * padded[1:-1] + w1[2] * padded[2:]
+torch.testing.assert_close(torch.stack([even, odd], 1).flatten(), literal)
+
+x2, w2 = torch.randn(2, 8, 7, 9), torch.randn(5, 8, 3, 3)
+large = F.interpolate(x2, scale_factor=2, mode="nearest")
+literal = F.conv2d(F.pad(large, (1, 1, 1, 1), mode="reflect"), w2)
+torch.testing.assert_close(layers.upsample_convolve(x2, w2), literal, rtol=1e-4, atol=1e-4)
+print(f"equal; products a small pixel and pair of channels: {4 * 9} before, {4 * 4} now")
+
+# %% [markdown]
+# Nothing about the network has changed. It is only cheaper, and on a laptop that matters. Any
+# trained weight works in both forms (`fused=False` is the literal one).
+
+# %% [markdown]
+# ## Why skip connections
+#
+# Each step down halves the side of the map. Without skips, the decoder would have to place every
+# edge from what the deepest map can say. How much *place* is left on each level? A fair picture of
+# that is the photo itself, averaged to the level's size.
+
+# %%
+photo = data.to_pm1(real[min(4, len(real) - 1)][None])
+gray = networks.luma(photo)
+small = F.interpolate(gray, size=(p.image_size, p.image_size), mode="bicubic", antialias=True)
+sides = [p.image_size // 2**i for i in range(p.levels)]
+ladder = [F.adaptive_avg_pool2d(small, side) for side in sides]
+ladder = [F.interpolate(m, size=(128, 128), mode="nearest") for m in ladder]
+viz.strip(
+    {f"{side} px": data.to_u8(m)[0, 0].numpy() for side, m in zip(sides, ladder, strict=True)}
+)
+
+# %% [markdown]
+# *The gray photo at the size of every level of this profile's encoder.* The channels of a deep map
+# carry more than brightness, of course: they say **what** is there. The skip says **where**. A
+# decoder block gets both, side by side, and its convolution combines them. For colour this division
+# of labour is ideal: edges of colour nearly always lie on edges of brightness, and those are in the
+# input already.
+
+# %% [markdown]
+# ## The global encoder
+#
+# **In the paper** it is VGG-16-Gray: a VGG-16 with one input channel, every max-pool replaced by a
+# convolution of stride 2, pre-trained to classify gray ImageNet pictures, then trained on together
+# with the rest. That needs ImageNet.
+#
+# **In the small profiles** it is a *folded* VGG-16: one that was trained on colour pictures, whose
+# first layer is summed so that it reads one channel. Feeding it $g$ is then the same as feeding the
+# colour network the picture $(g, g, g)$. With $n_c = ((g+1)/2 - m_c)/s_c$ the normalised channels,
+#
+# $$ \sum_c W_c\, n_c + b = \Big(\sum_c \frac{W_c}{2 s_c}\Big) g
+#    + \Big(b + \sum_c W_c \frac{\tfrac12 - m_c}{s_c}\Big). $$
+
+# %%
+trunk = pretrained.vgg16_trunk(p.vgg)
+first = vgg16_layers(3, 0)
+first.load_state_dict(
+    {k.removeprefix("features."): trunk.state[k] for k in ("features.0.weight", "features.0.bias")}
+)
+std, mean = (torch.tensor(x).view(3, 1, 1, 1) for x in (IMAGENET_STD, IMAGENET_MEAN))
+W3, b3 = first[0].weight.detach().transpose(0, 1), first[0].bias.detach()  # (3, 64, 3, 3), (64,)
+gray_weight = (W3 / (2 * std)).sum(0)[:, None]
+gray_bias = b3 + (W3 * (0.5 - mean) / std).sum((0, 2, 3))
+
+folded = pretrained.fold_to_gray(trunk)
+torch.testing.assert_close(gray_weight, folded["features.0.weight"], rtol=1e-4, atol=1e-6)
+torch.testing.assert_close(gray_bias, folded["features.0.bias"], rtol=1e-4, atol=1e-5)
+n = ((small.expand(-1, 3, -1, -1) + 1) / 2 - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+torch.testing.assert_close(
+    F.conv2d(small, gray_weight, gray_bias, padding=1)[inside],
+    first(n)[inside],
+    rtol=1e-3,
+    atol=1e-4,
+)
+print("folded = colour network on (g, g, g); weights:", trunk.name)
+
+# %% [markdown]
+# What can such a network know about a picture without colours? Let us look. We average its deepest
+# features over each gray photo, and ask for the nearest photos in that space.
+
+# %%
+eyes = FoldedVGG(folded)
+others = data.photos(p, "train")
+others = others[:: max(1, len(others) // 80)]
+known = torch.stack([data.to_chw(data.center_crop(data.read_rgb(x.path), 64)) for x in others])
+asked = torch.stack([data.to_chw(data.center_crop(x, 64)) for x in pictures])
+
+
+@torch.inference_mode()
+def signature(rgb_u8):
+    deep = torch.cat([eyes(networks.luma(data.to_pm1(part)))[1] for part in rgb_u8.split(16)])
+    return deep.mean((2, 3))  # (N, 512)
+
+
+a, b = signature(asked), signature(known)
+center, spread = b.mean(0), b.std(0) + 1e-6
+likeness = F.normalize((a - center) / spread) @ F.normalize((b - center) / spread).T
+queries = range(0, len(asked), max(1, len(asked) // 4))[:4]
+rows = [[asked[i], *known[likeness[i].topk(5).indices]] for i in queries]
+heads = ["asked", "nearest", "2nd", "3rd", "4th", "5th"]
+viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True)} for row in rows])
+
+# %% [markdown]
+# *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
+# (shown in colour only for us).* Where the neighbours show the same kind of thing, you see what the
+# global encoder is for: it says "beach" or "fish", and the U-Net can then choose sand or scales.
+# Where they do not, you see its limit at 64 pixels.
+#
+# | | paper | small profiles |
+# |---|---|---|
+# | reads | gray | gray, through a folded first layer |
+# | trained on | gray ImageNet pictures | colour ImageNet pictures |
+# | pooling | convolution of stride 2 | max-pooling kept: the weights were learned with it |
+# | during our training | goes on learning | frozen; a 1x1 convolution after it learns |
+# | features | the last map | conv4_3 and conv5_3, averaged to the size of the joint |
+
+# %% [markdown]
+# ## The saliency branch
+#
+# Three maps of the decoder, at 1/8, 1/4 and 1/2 of the side, are each brought to 1/2, joined,
+# raised to full size and squeezed into 0..1 by a sigmoid. It is small, as it borrows what the
+# colour decoder knows. In return, its errors also train the maps that the colours come from.
+
+# %%
+print(inspect.getsource(networks.SaliencyBranch.forward))
+print(
+    f"its share of the trainable numbers: paper {trainable(full.saliency) / trainable(full):.1%}, ",
+    end="",
+)
+print(f"here {trainable(mine.saliency) / trainable(mine):.1%}")
+
+# %% [markdown]
+# ## A dead initialisation
+#
+# GANs usually start from weights drawn from $N(0, 0.02^2)$. The released code has a function for
+# that. It walks over all layers and looks for a parameter called `weight`. But spectral
+# normalisation has *renamed* that parameter: what is left under the old name is a value computed
+# from it. So the function finds nothing. We write the same search and count.
+
+# %%
+torch.manual_seed(0)
+small_net = dict(width=8, saliency_width=8, levels=7, encoder=False, fidelity="released")
+
+
+def search_for_weight(network):
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    found = ["weight" in dict(m.named_parameters(recurse=False)) for m in convolutions]
+    return f"{sum(found)} of {len(found)} convolutions"
+
+
+print("without spectral norm:", search_for_weight(networks.Generator(spectral=False, **small_net)))
+print("with spectral norm:   ", search_for_weight(networks.Generator(spectral=True, **small_net)))
+assert search_for_weight(networks.Generator(spectral=True, **small_net)).startswith("0 of")
+
+# %% [markdown]
+# What does that change? We build the network in both ways and measure the stored weights and the
+# weights that are really used, after the division by $\sigma$.
+
+# %%
+rows = []
+for fidelity in ("released", "paper"):
+    torch.manual_seed(0)
+    network = networks.Generator(spectral=True, **(small_net | {"fidelity": fidelity})).eval()
+    for name in ("down.2", "down.4", "up.2"):
+        conv = network.get_submodule(name).conv
+        stored, used = conv.parametrizations.weight.original.detach(), conv.weight.detach()
+        sigma = float(torch.linalg.svdvals(used.flatten(1))[0])
+        rows.append([fidelity, name, float(stored.std()), float(used.std()), sigma])
+table = pd.DataFrame(rows, columns=["initialisation", "block", "std stored", "std used", "σ used"])
+assert np.allclose(table[table.initialisation == "paper"]["std stored"], 0.02, rtol=0.1)
+assert np.allclose(table["σ used"], 1, atol=0.05)
+assert np.allclose(table["std used"][:3], table["std used"][3:], rtol=0.2)
+table.style.hide(axis="index").format(precision=4)
+
+# %% [markdown]
+# The stored weights differ, the used ones hardly: the division by $\sigma$ removes any scale. So
+# the dead initialisation is a real mistake with a mild effect *at the start*. What it does change
+# is the speed of learning: Adam moves stored weights by a fixed amount, and the same amount is a
+# larger share of a small weight. `fidelity="paper"` (the default) reaches every convolution;
+# `fidelity="released"` leaves them as the released code does.
+
+# %% [markdown]
+# ## Range, and keeping the luminance
+#
+# Colours live in $[-1, 1]$, because the last layer is a tanh. 0 is mid-gray. The gray input has the
+# same range, and saliency lies in $[0, 1]$.
+#
+# The paper's network predicts all of R, G and B, brightness included, though brightness is *given*.
+# The small profiles put it back: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same amount on
+# all three channels, where $Y$ is the luma $.299R + .587G + .114B$. As these weights sum to 1, the
+# luma of the result is exactly $x$. The network is left with two free numbers a pixel: the chroma.
+
+# %%
+guess = torch.rand(2, 3, 32, 32) * 2 - 1
+x = networks.luma(torch.rand(2, 3, 32, 32) * 2 - 1)
+kept = guess + (x - networks.luma(guess))
+torch.testing.assert_close(networks.luma(kept), x)
+if mine.keep_luminance:
+    with torch.inference_mode():
+        out, _ = mine.eval()(small)
+    torch.testing.assert_close(networks.luma(out), small, rtol=0, atol=1e-5)
+print(f"profile {p.name}: keep_luminance={p.keep_luminance}, working size {p.image_size} pixels")
+
+# %% [markdown]
+# This has a second use. Eyes see brightness sharply and colour dimly; JPEG and television live on
+# that. So a network may work at a small size: only its chroma is enlarged, and the luminance keeps
+# the input's full resolution. How much is lost at best? We take the *real* chroma, shrink it to a
+# working size, enlarge it, and measure. This is the ceiling for a perfect network of that size.
+
+
+# %%
+def through(rgb_u8, size):
+    """Real luminance at full size with the real chroma seen at `size` pixels."""
+    rgb = data.to_pm1(rgb_u8)
+    y, full_size = networks.luma(rgb), rgb.shape[-2:]
+    low = F.interpolate(rgb - y, size=(size, size), mode="bicubic", antialias=True)
+    return data.to_u8(y + F.interpolate(low, size=full_size, mode="bicubic"))
+
+
+gray_copy = data.to_u8(networks.luma(data.to_pm1(real))).expand(-1, 3, -1, -1)
+ceiling = {size: through(real, size) for size in (128, 64, 32, 16, 8)}
+rows = [
+    [f"chroma at {size} px", metrics.psnr(real, x).mean().item()] for size, x in ceiling.items()
+]
+rows.append(["no chroma (gray copy)", metrics.psnr(real, gray_copy).mean().item()])
+shown = [real[min(4, len(real) - 1)], *(x[min(4, len(real) - 1)] for x in ceiling.values())]
+names = ["real", *(f"chroma {s} px" for s in ceiling)]
+viz.strip({name: x.permute(1, 2, 0).numpy() for name, x in zip(names, shown, strict=True)})
+
+# %%
+pd.DataFrame(rows, columns=["picture", "mean PSNR, dB"]).style.hide(axis="index").format(
+    precision=1
+)
+
+# %% [markdown]
+# *Only the chroma is coarse, the luminance is untouched.* A small working size costs far less than
+# a wrong colour does.
+
+# %% [markdown]
+# ## What an untrained generator paints
+
+# %%
+torch.manual_seed(seed)
+untrained = colorize.build_generator(p).eval()
+for module in untrained.modules():  # no running statistics yet: let them be those of this batch
+    if isinstance(module, nn.BatchNorm2d):
+        module.train()
+chosen = real[:: max(1, len(real) // 8)][:8]
+gray_u8 = data.to_u8(networks.luma(data.to_pm1(chosen)))
+rgb, saliency = colorize.render(untrained, gray_u8, p.image_size)
+painted, plain = metrics.psnr(chosen, rgb), metrics.psnr(chosen, gray_u8.expand(-1, 3, -1, -1))
+print(f"mean PSNR {painted.mean():.1f} dB, of a gray copy {plain.mean():.1f} dB")
+columns = zip(
+    gray_u8[:, 0].numpy(), rgb.permute(0, 2, 3, 1).numpy(), saliency[:, 0].numpy(), strict=True
+)
+viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], blocks=2)
+
+# %% [markdown]
+# *The input, the colours and the saliency of random weights.* Any shape that you can see
+# comes through the skip connections: even random filters carry edges. The colours mean nothing yet.
+# To give them a meaning we need losses: [chapter 3](03_losses_and_critics.ipynb).
+
+# %% [markdown]
+# ## What differs from the paper and from the released code
+
+# %%
+paper.deviations_table("02").drop(columns="test").style
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** How many trainable numbers has the paper's generator without its global encoder? Is it the
+# difference of the counts above?
+# <details><summary>Solution</summary>
+#
+# ```python
+# with torch.device("meta"):
+#     bare = networks.Generator(encoder=False)
+# print(trainable(bare), trainable(full) - trainable(full.global_encoder))
+# ```
+# No: it is smaller by the weights of the one convolution that read the 512 joined channels,
+# 512 · 512 · 9.
+# </details>
+#
+# **2.** At which size of picture does the deepest map of the paper's network become a single pixel?
+# What happens with 320 pixels?
+# <details><summary>Solution</summary>
+#
+# Eight steps of stride 2: $2^8 = 256$. Run
+# `shapes(networks.Generator(width=8, saliency_width=8), 320)`: sizes are rounded up on the way down
+# (320, 160, 80, 40, 20, 10, 5, 3, 2), and the decoder cuts what the rounding added.
+# </details>
+#
+# **3.** Show that without the `replicate` padding the up-sampling identity fails, and where.
+# <details><summary>Solution</summary>
+#
+# ```python
+# zeros = torch.cat([torch.zeros(1), x1, torch.zeros(1)])
+# even = w1[0] * zeros[:-2] + (w1[1] + w1[2]) * zeros[1:-1]
+# ```
+# Only the first even output (and the last odd one) changes: it is a matter of the border alone.
+# </details>

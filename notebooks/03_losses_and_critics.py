@@ -1,0 +1,598 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3 · Losses and critics: the six equations
+#
+# **You will learn** what each of the paper's six equations asks for, in a formula, in a few lines
+# of code and in a picture; what part of a photo a critic's score sees; what the gradient penalty
+# does, and why BatchNorm breaks it; and why the weights λ decide everything.
+#
+# **Time:** about 40 minutes to read, under a minute to run. Nothing is trained here.
+#
+# **Before this:** [chapter 2](02_generator.ipynb). You should know what a gradient is.
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from matplotlib.patches import Rectangle
+from torch.testing import assert_close
+from torch.utils.data import default_collate
+
+from scgan_lib import config, data, losses, networks, paper, pretrained, viz
+from scgan_lib.vgg import VGGFeatures
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+torch.manual_seed(seed)
+items = data.TrainingSet(p, stage=1, length=p.batch)
+batch = default_collate([items[i] for i in range(min(p.batch, 8))])
+gray, rgb, saliency = batch["gray"], batch["rgb"], batch["saliency"]
+print("gray", tuple(gray.shape), "rgb", tuple(rgb.shape), "saliency", tuple(saliency.shape))
+
+# %% [markdown]
+# ## A stand-in for the generator
+#
+# To look at losses we need a prediction that is wrong in a way we understand. So we make one: the
+# real colours, but pale, and the real saliency, but blurred and too weak.
+
+# %%
+rgb_hat = gray + 0.4 * (rgb - gray)
+saliency_hat = 0.7 * F.avg_pool2d(saliency, 9, stride=1, padding=4, count_include_pad=False)
+
+
+def show(tensor):
+    """(3,H,W) in [-1, 1] or (1,H,W) in [0, 1] -> uint8 picture."""
+    picture = data.to_u8(tensor) if len(tensor) == 3 else (tensor * 255).to(torch.uint8)
+    return picture.permute(1, 2, 0).numpy()
+
+
+columns = {"c": rgb, "ĉ, pale": rgb_hat, "s": saliency, "ŝ, blurred": saliency_hat}
+viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
+
+# %% [markdown]
+# *c and s are the truth, ĉ and ŝ our stand-in.* The first rows may be composites: cut-outs laid on
+# photographs, whose saliency is known exactly.
+#
+# ## Equation 1: the pixel loss
+#
+# $$ L_{pixel} = \lVert c - G_c(x) \rVert_1 $$
+#
+# The mean absolute difference of every channel of every pixel.
+
+# %%
+mine = (rgb - rgb_hat).abs().mean()
+assert_close(mine, losses.pixel_loss(rgb_hat, rgb))
+error = (rgb - rgb_hat).abs().mean(1, keepdim=True)  # (B, 1, H, W)
+print(f"pixel loss {mine:.4f}")
+viz.grid(
+    [
+        {"c": show(rgb[i]), "ĉ": show(rgb_hat[i]), "|c − ĉ|": show(error[i] / error.max())}
+        for i in range(4)
+    ],
+    blocks=2,
+)
+
+# %% [markdown]
+# *Bright: far off.* Where the photo is gray anyway, a pale guess costs nothing. Colourful things
+# cost much, but they are often small: a mean over all pixels hardly sees a red flower on a large
+# meadow.
+#
+# What does this loss *want* where the colour cannot be known? Take a pixel that is green (−0.5) in
+# six of ten photos and red (+0.6) in four. The network must give one number for all ten.
+
+# %%
+guess = torch.linspace(-1, 1, 401)
+truth, share = torch.tensor([-0.5, 0.6]), torch.tensor([0.6, 0.4])
+away = guess[:, None] - truth
+absolute, squared = (away.abs() * share).sum(1), (away.square() * share).sum(1)
+fig, ax = plt.subplots(figsize=(5, 2.4))
+for name, curve in (("absolute error", absolute), ("squared error", squared)):
+    best = guess[curve.argmin()]
+    ax.plot(guess, curve, label=f"{name}: best guess {best:+.2f}")
+    ax.plot(best, curve.min(), "o", color=ax.lines[-1].get_color())
+ax.set(xlabel="guess", ylabel="expected loss")
+ax.legend()
+plt.show()
+assert abs(guess[squared.argmin()] - (truth * share).sum()) < 0.01  # the mean
+assert abs(guess[absolute.argmin()] + 0.5) < 0.01  # the median: the majority
+
+chroma = (rgb - gray).transpose(0, 1).flatten(1)  # (3, pixels)
+print("median of R−Y, G−Y, B−Y over this batch:", np.round(chroma.median(1).values.numpy(), 3))
+print("their mean absolute value:              ", np.round(chroma.abs().mean(1).numpy(), 3))
+
+# %% [markdown]
+# The squared error takes the *mean*, a colour that no photo has. The absolute error takes the
+# *median*. With many possible colours the median of each channel lies in the middle, near gray:
+# compare the two printed lines. So a network trained with equation 1 alone turns safe, pale and
+# brownish when in doubt. This is the reason for everything that follows.
+
+# %% [markdown]
+# ## Equation 2: the attention loss
+#
+# $$ L_{attention} = \lVert c \odot s - G_c(x) \odot G_s(x) \rVert_1 $$
+#
+# The same distance, between *salient areas*: colours weighted by saliency. Zero is mid-gray in our
+# range, so what is not salient turns gray in the picture.
+
+# %%
+salient, salient_hat = rgb * saliency, rgb_hat * saliency_hat
+mine = (salient - salient_hat).abs().mean()
+assert_close(mine, losses.attention_loss(rgb_hat, saliency_hat, rgb, saliency))
+error = (salient - salient_hat).abs().mean(1, keepdim=True)
+print(f"attention loss {mine:.4f}")
+columns = {"c": rgb, "c⊙s": salient, "ĉ⊙ŝ": salient_hat, "difference": error / error.max()}
+viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
+
+# %% [markdown]
+# *The product keeps the object and forgets the rest.* Two things happen at once. Errors on the
+# object count twice, in equation 1 and again here. And the saliency branch gets its only lesson:
+# no other loss tells it what a map should look like. Suppose the colours were right, $\hat c = c$.
+# Then
+#
+# $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
+#
+# which is smallest at $\hat s = s$, pixel by pixel. But the factor $|c|$ says how loud the lesson
+# is: where the picture is near mid-gray, saliency is hardly taught.
+
+# %%
+only_map = losses.attention_loss(rgb, saliency_hat, rgb, saliency)
+assert_close(only_map, (rgb.abs() * (saliency - saliency_hat).abs()).mean())
+print(f"right colours, wrong map: {only_map:.4f}; right map, pale colours: ", end="")
+print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
+
+# %% [markdown]
+# ## Critics that look at patches
+#
+# Equations 1 and 2 compare with *the* true picture. A **critic** asks another question: does this
+# look like a photograph at all? It gives high scores to real pictures, low scores to made ones, and
+# the generator learns to be scored high. A pale guess is punished, since real photos are not pale.
+#
+# SCGAN has two critics of the same build. $D_c$ sees the gray input and the colours, $D_s$ sees
+# the gray input and the salient area. Both are *PatchGANs*: they give not one score but a map of
+# scores, each for one patch. How large is the patch? Go back from one score through the layers: a
+# convolution of kernel $k$ and stride $s$ turns a field of $r$ pixels into $(r-1)\,s + k$.
+
+
+# %%
+def receptive_field(critic):
+    r = 1
+    for block in reversed(critic.blocks):
+        r = (r - 1) * block.conv.stride[0] + block.conv.kernel_size[0]
+    return r
+
+
+def first_pixel(critic, i):
+    """The first pixel that score `i` of a row sees: padding moves it to the left."""
+    for block in reversed(critic.blocks):
+        i = i * block.conv.stride[0] - block.padding
+    return i
+
+
+with torch.device("meta"):
+    full = networks.PatchCritic(width=64)
+    scores = full(torch.zeros(1, 1, 256, 256), torch.zeros(1, 3, 256, 256))
+    released = networks.PatchCritic(width=64, norm="batch")
+assert sum(w.numel() for w in released.parameters()) == 5_766_144
+print(f"paper's critic: a score sees {receptive_field(full)} pixels; ", end="")
+print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
+
+# %% [markdown]
+# The paper says 70x70, after the PatchGAN of pix2pix; its layers give 69. The recursion is easy to
+# get wrong by one, so we also *measure*: the gradient of one score is non-zero exactly at the
+# pixels that the score depends on.
+
+
+def seen(critic, size, i):
+    """|gradient| of the score in row and column i, by the pixels of a random picture."""
+    torch.manual_seed(0)
+    image = torch.randn(1, 3, size, size).requires_grad_()
+    score = critic(image.detach()[:, :1], image)[0, 0, i, i]
+    return torch.autograd.grad(score, image)[0].abs().sum((0, 1))  # (H, W)
+
+
+plain = networks.PatchCritic(width=4, norm="none")
+own = networks.PatchCritic(width=4, norm="none", layers=p.critic_layers)
+field, own_field = receptive_field(plain), receptive_field(own)
+influence = seen(plain, 128, 7)
+columns = influence.sum(0).nonzero()[:, 0]
+assert field == receptive_field(full) == len(columns) == 69
+assert first_pixel(plain, 7) == columns[0]
+print(f"measured: columns {columns[0]} to {columns[-1]}, {len(columns)} pixels, as computed")
+
+# %%
+photo = data.test_picture(data.photos(p, "val")[0], 256)
+small = data.center_crop(photo, p.image_size)
+middle = p.image_size // 2 ** (p.critic_layers + 1) - 1
+fig, axes = plt.subplots(1, 3, figsize=(6.75, 2.4))
+for ax, picture, critic, places in (
+    (axes[0], photo, plain, [(6, 6), (15, 15), (23, 20)]),
+    (axes[1], small, own, [(middle // 2, middle // 2), (middle, middle)]),
+):
+    ax.imshow(picture)
+    r = receptive_field(critic)
+    for place, color in zip(places, ("white", "yellow", "cyan"), strict=False):
+        x, y = (first_pixel(critic, i) - 0.5 for i in place)
+        ax.add_patch(Rectangle((x, y), r, r, fill=False, edgecolor=color))
+    ax.set_title(f"{r} of {len(picture)} pixels")
+axes[2].imshow(influence[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1], cmap="magma")
+axes[2].set_title("how much each pixel counts")
+for ax in axes:
+    ax.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# *Left: what three of the scores of the paper's critic see. Middle: two scores of this profile's.
+# Right: the influence of each pixel on one score of an untrained critic; the middle of the patch
+# counts most.* A patch is large enough for a
+# texture and too small for the scene. The critic judges "do these colours belong together", and
+# leaves "is this the right picture" to the other losses.
+#
+# One more measurement. With layer norm, a critic's layer subtracts the mean of the *whole* picture.
+# Strictly, then, every score depends on every pixel a little:
+
+# %%
+with_norm = seen(networks.PatchCritic(width=4, norm="layer"), 128, 7)
+patch = slice(int(columns[0]), int(columns[-1]) + 1)
+outside = 1 - with_norm[patch, patch].sum() / with_norm.sum()
+print(f"layer norm: {outside:.1%} of the influence comes from outside the 69x69 patch")
+
+# %% [markdown]
+# ## Equation 3: what the generator wants from the critics
+#
+# $$ L_{adv} = -\mathbb{E}[D_c(G_c(x))] - \mathbb{E}[D_s(G_c(x)\odot G_s(x))] $$
+
+# %%
+torch.manual_seed(1)
+
+
+def make_critic():
+    return networks.PatchCritic(
+        p.critic_width, layers=p.critic_layers, norm=p.critic_norm, spectral=p.critic_spectral
+    )
+
+
+color_critic, salient_critic = make_critic(), make_critic()
+mine = -color_critic(gray, rgb_hat).mean() - salient_critic(gray, salient_hat).mean()
+scores = color_critic(gray, rgb_hat), salient_critic(gray, salient_hat)
+assert_close(mine, losses.adversarial_loss(*scores))
+print(
+    f"adversarial loss {mine.item():+.5f} with untrained critics, scores {tuple(scores[0].shape)}"
+)
+
+# %% [markdown]
+# ## Equation 4: what a critic wants
+#
+# $$ L_D = \mathbb{E}[D(\hat c)] - \mathbb{E}[D(c)]
+#    + \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big] $$
+#
+# The first two terms: real pictures high, made ones low. Swap the two and the sign flips.
+
+# %%
+real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
+mine = fake_score.mean() - real_score.mean()
+assert_close(mine, losses.critic_loss(real_score, fake_score))
+assert_close(-mine, losses.critic_loss(fake_score, real_score))
+print(f"critic loss {mine.item():+.5f}; the gap, real − fake, is {-mine.item():+.5f}")
+
+# %% [markdown]
+# ### The penalty, in one dimension
+#
+# With these two terms alone a critic has a cheap trick: multiply its weights by 1000, and the gap
+# is 1000 times larger. The loss has no lowest value. WGAN-GP asks that the slope of $D$ be 1 on
+# the way from fake to real. Take the smallest critic, $D(z) = w z$, and let real and fake lie
+# $\Delta$ apart. Then
+#
+# $$ L(w) = -\Delta\, w + \lambda\,(|w| - 1)^2, \qquad w^* = 1 + \frac{\Delta}{2\lambda}. $$
+
+# %%
+delta, w = 1.5, torch.linspace(0, 4, 401)
+fig, ax = plt.subplots(figsize=(5, 2.6))
+for lam in (0, 1, 10):
+    loss = -delta * w + lam * (w.abs() - 1) ** 2
+    ax.plot(w, loss, label=f"λ = {lam}")
+    if lam:
+        best = 1 + delta / (2 * lam)
+        assert abs(w[loss.argmin()] - best) < 0.011
+        ax.plot(best, loss.min(), "o", color=ax.lines[-1].get_color())
+ax.set(xlabel="w, the slope of the critic", ylabel="critic's loss", ylim=(-6, 12))
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# *Without a penalty the loss falls for ever; with λ = 10 the slope settles a little above 1.* At
+# slope 1 the gap *is* the distance $\Delta$ between real and fake: that is what makes the gap of a
+# Wasserstein critic a number worth plotting in chapter 5.
+#
+# ### The penalty on pictures
+#
+# A picture has many directions, so the slope becomes the norm of a gradient. It is taken at points
+# $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its made twin, with one random
+# $t$ for each sample.
+
+# %%
+ts = (0.0, 0.25, 0.5, 0.75, 1.0)
+viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
+
+# %%
+t = torch.rand(len(rgb), 1, 1, 1)
+z = (t * rgb + (1 - t) * rgb_hat).requires_grad_()
+(slope,) = torch.autograd.grad(color_critic(gray, z).sum(), z)
+norm = slope.flatten(1).norm(dim=1)  # one norm a sample: (B,)
+mine = (norm - 1).square().mean()
+assert_close(
+    mine, losses.gradient_penalty(color_critic, gray, rgb, rgb_hat, mix=t), rtol=1e-4, atol=1e-6
+)
+
+# a linear critic D(z) = <w, z> has the gradient w everywhere: a closed form to check against
+direction = torch.randn(rgb.shape[1:], requires_grad=True)
+penalty = losses.gradient_penalty(
+    lambda gray, z: (z * direction).sum((1, 2, 3)), gray, rgb, rgb_hat
+)
+length = direction.norm()
+assert_close(penalty, (length - 1) ** 2)
+penalty.backward()  # and the penalty's own gradient reaches the critic's weights
+assert_close(direction.grad, (2 * (length - 1) * direction / length).detach())
+print(f"untrained critic: norms {norm.min():.3f} to {norm.max():.3f}, penalty {mine:.3f}")
+
+# %% [markdown]
+# A detail with large effects: the gradient is that of the **sum** of all scores of a picture, and
+# the gap is their **mean**. If the sum has slope at most 1, the mean of $n$ scores has slope at
+# most $1/n$. So the gap of a well-kept critic cannot exceed $\lVert c - \hat c\rVert_2 / n$, and
+# every gradient that the critic sends to the generator is $n$ times smaller than one might think.
+# We will meet this number again with λ.
+
+# %%
+n_scores = real_score[0].numel()
+limit = (rgb - rgb_hat).flatten(1).norm(dim=1).mean() / n_scores
+print(f"{n_scores} scores a picture; distance to the stand-in {limit * n_scores:.2f}; ", end="")
+print(f"so the gap is at most {limit:.4f}")
+
+# %% [markdown]
+# ### Why BatchNorm breaks it
+#
+# The penalty speaks of the gradient *at one point*. BatchNorm mixes the samples: the score of a
+# picture depends on which other pictures share its batch. Then "the gradient of this sample" is not
+# defined. Let us measure three things on a small critic, for each kind of normalisation:
+#
+# 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples;
+# 2. *company*: how far the slope of sample 0 changes when only the others are exchanged;
+# 3. *sum*: how far the penalty's shortcut (gradient of the sum of all scores) is from the truth.
+
+
+# %%
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+rows, first, others = [], torch.arange(4), torch.tensor([0, 4, 5, 6])
+for kind in ("none", "instance", "layer", "batch"):
+    torch.manual_seed(0)
+    critic = networks.PatchCritic(width=8, layers=2, norm=kind)
+    z, x = rgb[first % len(rgb)].clone().requires_grad_(), gray[first % len(rgb)]
+    score = critic(x, z)
+    (alone,) = torch.autograd.grad(score[0].sum(), z, retain_graph=True)
+    (together,) = torch.autograd.grad(score.sum(), z)
+    z2, x2 = rgb[others % len(rgb)].clone().requires_grad_(), gray[others % len(rgb)]
+    (exchanged,) = torch.autograd.grad(critic(x2, z2)[0].sum(), z2)
+    leak = float(alone[1:].norm() / alone[0].norm())
+    rows.append([kind, leak, relative(exchanged[0], alone[0]), relative(together[0], alone[0])])
+table = pd.DataFrame(rows, columns=["normalisation", "leak", "company", "sum"])
+table.style.hide(axis="index").format(precision=4)
+
+# %%
+alone, mixing = table[table.normalisation != "batch"], table[table.normalisation == "batch"]
+assert (alone[["leak", "company", "sum"]] < 1e-3).all(axis=None)
+assert (mixing[["leak", "company", "sum"]] > 1e-3).all(axis=None)
+print("zero but for rounding: none, instance, layer; not zero: batch")
+
+# %% [markdown]
+# The paper of WGAN-GP says for this reason: no BatchNorm in the critic. The released code has both,
+# BatchNorm and the penalty. Here the default is a critic that treats each sample by itself, and
+# `critic_norm="batch"` repeats the released choice for those who want to compare.
+#
+# For teaching there are two more kinds of critic loss, `gan="hinge"` and `gan="lsgan"`:
+
+# %%
+score = torch.linspace(-3, 3, 121)
+fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.2), sharey=True)
+for kind in ("wgan-gp", "hinge", "lsgan"):
+    nothing = {"wgan-gp": 0.0, "hinge": -1.0, "lsgan": 0.0}[kind]  # a fake score that costs nothing
+    real_cost = [losses.critic_loss(s, torch.tensor(nothing), kind) for s in score]
+    axes[0].plot(score, real_cost, label=kind)
+    axes[1].plot(score, [losses.adversarial_loss(s, None, kind) for s in score], label=kind)
+axes[0].set(title="critic: cost of a real picture", xlabel="score")
+axes[1].set(title="generator: cost of a made picture", xlabel="score")
+axes[0].legend()
+plt.show()
+
+# %% [markdown]
+# *Hinge stops caring once a real picture has more than 1; least squares pulls to exactly 1; the
+# Wasserstein critic is never content, and needs the penalty.*
+#
+# ## Equation 5: the perceptual loss
+#
+# $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
+#
+# φ is a VGG-16 that somebody else trained to recognise things, read at conv3_3 after its ReLU. Two
+# pictures are near if they *look* alike to that network. Which VGG is it here?
+
+# %%
+trunk = pretrained.vgg16_trunk(p.vgg)
+features = VGGFeatures(trunk.state)
+with torch.no_grad():
+    normalised = ((rgb + 1) / 2 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    phi = features.features(normalised)  # (B, 256, H/4, W/4)
+    phi_hat = features(rgb_hat)
+    mine = (phi - phi_hat).abs().mean()
+    assert_close(mine, losses.perceptual_loss(features, rgb_hat, rgb), rtol=1e-4, atol=1e-6)
+print(trunk.name)
+print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
+
+# %% [markdown]
+# **Mind the scale.** The published ImageNet weights expect inputs near ±2. The offline trunk was
+# trained on values of 0..255, so its features are larger by a factor of ten or more, and "λ = 5"
+# would mean something else. Therefore its features are divided so that their standard deviation on
+# photographs is 1. The two networks are still not the same ruler: never compare perceptual losses
+# of runs that used different ones.
+#
+# What does this ruler see that pixels do not? We spoil the photos in several ways.
+
+# %%
+spoiled = {
+    "pale": rgb_hat,
+    "gray": gray.expand_as(rgb),
+    "moved 2 px": rgb.roll(2, -1),
+    "blurred": F.avg_pool2d(rgb, 3, 1, 1, count_include_pad=False),
+    "red ↔ blue": rgb.flip(1),
+    "another photo": rgb.roll(1, 0),
+}
+rows = []
+for name, picture in spoiled.items():
+    seen_by_vgg = losses.perceptual_loss(features, picture, rgb).item()
+    rows.append([name, losses.pixel_loss(picture, rgb).item(), seen_by_vgg])
+table = pd.DataFrame(rows, columns=["spoiled", "pixel loss", "perceptual loss"]).set_index(
+    "spoiled"
+)
+table["perceptual / pixel"] = table["perceptual loss"] / table["pixel loss"]
+table.style.format(precision=3)
+
+# %%
+last = len(rgb) - 1
+viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
+
+# %% [markdown]
+# *The table's last column: a high number means that VGG minds it more than pixels do.* Compare the
+# rows: structure (moved, blurred) against colour (pale, gray, red ↔ blue). The map below shows
+# where the gray copy looks wrong to VGG.
+
+# %%
+with torch.no_grad():
+    wrong = (features(rgb) - features(gray.expand_as(rgb))).abs().mean(1, keepdim=True)
+wrong = F.interpolate(wrong / wrong.max(), size=rgb.shape[-1], mode="nearest")
+order = wrong.mean((1, 2, 3)).argsort(descending=True)[:4]
+viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in order], blocks=4)
+
+# %% [markdown]
+# The released code feeds φ with the picture as it is, not normalised, and reads it *before* the
+# ReLU. That is another ruler:
+
+# %%
+released = VGGFeatures(trunk.state, fidelity="released")
+one, two = (losses.perceptual_loss(f, rgb_hat, rgb).item() for f in (features, released))
+print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2f} times")
+
+# %% [markdown]
+# ## Equation 6: the sum, and why λ matters
+#
+# $$ L_G = \lambda_1 L_{pixel} + \lambda_2 L_{attention} + \lambda_3 L_{adv} + \lambda_4 L_{perc} $$
+#
+# Stage 1 has the first two terms, stage 2 all four. A sum is ruled by its loudest term, and what
+# counts is not the *value* of a term but its *gradient*: how hard it pulls at the pixels. We
+# measure both on the stand-in.
+
+# %%
+c_hat = rgb_hat.clone().requires_grad_()
+terms = {
+    "pixel": losses.pixel_loss(c_hat, rgb),
+    "attention": losses.attention_loss(c_hat, saliency_hat, rgb, saliency),
+    "perceptual": losses.perceptual_loss(features, c_hat, rgb),
+    "adversarial": losses.adversarial_loss(
+        color_critic(gray, c_hat), salient_critic(gray, c_hat * saliency_hat)
+    ),
+}
+lam = {name: getattr(p.loss, name) for name in terms}
+assert_close(sum(lam[k] * v for k, v in terms.items()), losses.generator_loss(terms, p.loss))
+rows = []
+for name, value in terms.items():
+    (pull,) = torch.autograd.grad(value, c_hat, retain_graph=True)
+    rows.append(
+        [name, lam[name], value.item(), lam[name] * value.item(), lam[name] * pull.norm().item()]
+    )
+table = pd.DataFrame(rows, columns=["term", "λ", "value", "λ · value", "λ · pull"]).set_index(
+    "term"
+)
+table.style.format("{:.4g}")
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.0))
+for ax, column in zip(axes, ("λ · value", "λ · pull"), strict=True):
+    ax.barh(table.index, table[column].abs())
+    ax.set(xlabel=f"|{column}|")
+    ax.invert_yaxis()
+plt.show()
+loudest, quietest = table["λ · pull"].idxmax(), table["λ · pull"].idxmin()
+print(f"the hardest pull here: {loudest}; the weakest: {quietest}, ", end="")
+print(f"{table['λ · pull'].max() / table['λ · pull'].min():.0f} times weaker")
+
+# %% [markdown]
+# The critics here are untrained; a trained one pulls harder, up to the limit that the penalty
+# sets. That limit we know from above: the *sum* of the $n$ scores of a picture has slope 1, so the
+# mean of all $B\,n$ scores pulls at the batch with a norm of at most $\sqrt{B}/(B\,n) =
+# 1/(\sqrt{B}\,n)$.
+
+# %%
+limit = 1 / (n_scores * len(rgb) ** 0.5)
+pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
+print(f"one well-kept critic pulls with at most {limit:.2g}, the pixel loss with {pixel_pull:.2g}")
+print(f"λ of the adversarial loss at which they pull equally hard: {pixel_pull / limit:.2g}")
+print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
+
+# %% [markdown]
+# The paper's weights belong to the paper's setting: its size, its critics, hundreds of thousands of
+# steps. With other critics and a short training the right λ is another one, and it has to be found
+# by trying, on *validation* photos. Chapter 5 shows what the choice of this profile does.
+
+# %% [markdown]
+# ## What differs from the paper and from the released code
+
+# %%
+paper.deviations_table("03").drop(columns="test").style
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** Which saliency map makes the attention loss zero without any work? Why does training not
+# end there?
+# <details><summary>Solution</summary>
+#
+# None, unless $s = 0$ everywhere: with $\hat s = 0$ the loss is $|c \odot s|$, which is large
+# where the truth is salient. Check `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)`.
+# A branch that could choose the *true* map too would cheat; that is why $s$ is given.
+# </details>
+#
+# **2.** A critic with four strided layers: what does a score see? From which size of picture on
+# does that make sense?
+# <details><summary>Solution</summary>
+#
+# `receptive_field(networks.PatchCritic(layers=4))` is 133. Below about 133 pixels a score sees the
+# whole picture, reflections included, and PatchGAN becomes an ordinary critic.
+# </details>
+#
+# **3.** Show that a constant critic, $D(z) = 0 \cdot z$, does not give `nan` in the penalty.
+# <details><summary>Solution</summary>
+#
+# ```python
+# losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3)), gray, rgb, rgb_hat)
+# ```
+# It is (0 − 1)² = 1. The root is taken of the sum plus $10^{-12}$, so its own gradient stays
+# finite.
+# </details>

@@ -1,0 +1,431 @@
+"""Figures, from arrays and from the files of a finished run: no network, no notebook needed.
+
+`strip` and `grid` lay out pictures; the functions in `FIGURES` draw the project's figures from
+`results/<profile>/` alone. All return a matplotlib Figure, which a notebook shows as the last
+expression of a cell; `save` and `draw` write them as JPEG for screens and PDF for print.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from PIL import Image
+
+from scgan_lib.paths import ROOT, UserError, atomic_write
+
+PAGE, COLUMN = 6.75, 3.25  # inches: a page's and a column's width in print
+LABELS = {"gray": "gray", "mean_color": "mean colour", "stage1": "stage 1", "scgan": "SCGAN"}
+LABELS |= {"real": "real", "saliency": "saliency", "salient": "salient area"}
+COLORS = {"gray": "#8a8a8a", "mean_color": "#e69f00", "stage1": "#0072b2", "scgan": "#d55e00"}
+COLORS |= {"real": "#000000"}
+Panel = np.ndarray | Image.Image | tuple[np.ndarray, str]  # a picture, or one with its caption
+
+
+def use_style() -> None:
+    """Load scgan.mplstyle; in a notebook, keep figures as JPEG, a fifth of a PNG's size."""
+    matplotlib.style.use(str(Path(__file__).with_name("scgan.mplstyle")))
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})
+
+
+# --- pictures side by side ------------------------------------------------------------------------
+
+
+def strip(images: Mapping[str, Panel], width: float = PAGE, title: str = "") -> Figure:
+    """One row of pictures of equal height, each with its name above: see `grid` for the kinds."""
+    return grid([images], width=width, title=title)
+
+
+def grid(
+    rows: Sequence[Mapping[str, Panel]],
+    names: Sequence[str] = (),
+    width: float = PAGE,
+    blocks: int = 1,
+    title: str = "",
+) -> Figure:
+    """Rows of labelled pictures; the keys of the first row head the columns, `names` the rows.
+
+    A picture is uint8 (H,W) or (H,W,3), bool, float in 0..1, a PIL image, or a pair (picture,
+    caption below it). `blocks` sets that many blocks of rows side by side. Pictures are shrunk by
+    area where they are larger than their place, else their pixels are shown as they are. Width in
+    inches. UserError for no rows or another kind of picture.
+    """
+    if not rows or not rows[0]:
+        raise UserError("no pictures to show: give at least one row with one picture")
+    keys, deep = list(rows[0]), -(-len(rows) // blocks)
+    cells = [[_panel(row.get(key), key) for key in keys] for row in rows]
+    ratios = [_ratio(cells, c) for c in range(len(keys))]  # width / height of each column
+    gap = 0.12 * max(ratios)
+    columns = ([*ratios, gap] * blocks)[:-1]
+    captioned = max((text.count("\n") + 1 for row in cells for _, text in row if text), default=0)
+    tall = width * 0.97 / (sum(columns) + 0.2 * blocks * bool(names))  # a row's height, inches
+    below = 0.11 * captioned + 0.02
+    height = deep * (tall + below) + 0.2 + 0.2 * bool(title)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.01)
+    axes = figure.subplots(deep, len(columns), squeeze=False, width_ratios=columns)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.set_frame_on(False)
+        ax.grid(False)
+    for i, row in enumerate(cells):
+        block, line = divmod(i, deep)
+        for c, (picture, text) in enumerate(row):
+            ax = axes[line, block * (len(keys) + 1) + c]
+            if line == 0 and len(keys) * len(rows) > 1:
+                ax.set_title(keys[c])
+            if c == 0 and i < len(names):
+                ax.set_ylabel(names[i], fontsize=6.5)
+            if text:
+                ax.set_xlabel(text, fontsize=6, labelpad=2)
+            if picture is not None:
+                _show(ax, picture, tall * figure.dpi)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _panel(panel: Panel | None, key: str) -> tuple[np.ndarray | None, str]:
+    panel, text = panel if isinstance(panel, tuple) else (panel, "")
+    if panel is None:
+        return None, text
+    picture = np.asarray(panel)
+    if picture.dtype == bool:
+        picture = picture * np.uint8(255)
+    elif picture.dtype != np.uint8:
+        picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    if picture.ndim == 3 and picture.shape[2] == 1:
+        picture = picture[..., 0]
+    if picture.ndim != 2 and (picture.ndim != 3 or picture.shape[2] not in (3, 4)):
+        raise UserError(f"picture {key!r} has shape {picture.shape}; give (H,W) or (H,W,3)")
+    return picture, text
+
+
+def _ratio(cells: list, column: int) -> float:
+    return max((p.shape[1] / p.shape[0] for p, _ in (r[column] for r in cells) if p is not None),
+               default=1.0)  # fmt: skip
+
+
+def _show(ax, picture: np.ndarray, pixels: float) -> None:
+    """Draw on `ax`; "auto" filters a picture that must shrink, "nearest" keeps a small one's."""
+    how = "auto" if picture.shape[0] >= pixels else "nearest"
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
+
+
+def salient_area(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> np.ndarray:
+    """The weighted image c ⊙ s of uint8 (H,W,3) and (H,W): 0 in [-1, 1] is mid-gray, 127.5."""
+    weight = saliency_u8[..., None] / 255
+    return np.rint((rgb_u8 - 127.5) * weight + 127.5).astype(np.uint8)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write `name`.jpg (screens) and `name`.pdf (print) into `folder`, whole or not at all.
+
+    No dates and no versions are stored: the same figure gives the same bytes.
+    """
+    folder = Path(folder)
+    targets = [folder / f"{name}.jpg", folder / f"{name}.pdf"]
+    with atomic_write(targets[0]) as jpg, atomic_write(targets[1]) as pdf:
+        figure.savefig(jpg, pil_kwargs={"quality": 88, "optimize": True})
+        figure.savefig(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return targets
+
+
+def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> list[Path]:
+    """Draw and save all of `FIGURES`, or those named in `only`, from `results` into `figures`.
+
+    What cannot be drawn is named in one line with its reason, and the others are drawn. ->
+    the files written. UserError for an unknown name.
+    """
+    wanted = list(FIGURES) if only is None else list(only)
+    for name in wanted:
+        if name not in FIGURES:
+            raise UserError(f"unknown figure {name!r}; there are {', '.join(FIGURES)}")
+    use_style()
+    written: list[Path] = []
+    for name in wanted:
+        try:
+            written += save(FIGURES[name](Path(results)), figures, name)
+        except UserError as error:
+            print(f"figure {name}: not drawn: {error}")
+    return written
+
+
+# --- reading a run --------------------------------------------------------------------------------
+
+
+def picture(results: Path, method: str, stem: str) -> np.ndarray:
+    """outputs/<method>/<stem>.png as uint8; UserError names what makes the file."""
+    path = Path(results) / "outputs" / method / f"{stem}.png"
+    try:
+        return np.asarray(Image.open(path))
+    except OSError:
+        raise UserError(f"{path}: no such picture; make it with `scgan evaluate`") from None
+
+
+def stems(results: Path) -> list[str]:
+    """Names of the test pictures, the gallery first, in the order of the kept samples."""
+    folder = Path(results) / "outputs" / "real"
+    found = {p.stem for p in folder.glob("*.png")}
+    if not found:
+        raise UserError(f"{folder}: no pictures; make them with `scgan evaluate`")
+    gallery = _gallery(Path(results))
+    return sorted(found, key=lambda s: (s not in gallery, f"{s}."))
+
+
+def _gallery(results: Path) -> set[str]:
+    """Stems marked `gallery` in the credits of the data set that the run's settings name."""
+    for path in (results / "manifest.json", *sorted(results.glob("runs/*/settings.json"))):
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            data = str(record.get("settings", record).get("data", ""))
+            credits = ROOT / data / "credits.csv"
+            if data and credits.is_file():
+                rows = pd.read_csv(credits)
+                return {Path(f).stem for f in rows.loc[rows["gallery"] == 1, "file"]}
+    return set()
+
+
+def _metrics(results: Path) -> pd.DataFrame:
+    path = Path(results) / "metrics.csv"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; make it with `scgan evaluate`")
+    return pd.read_csv(path, dtype={"image": str, "method": str})
+
+
+def _log(results: Path, stage: int) -> pd.DataFrame | None:
+    path = Path(results) / "runs" / f"stage{stage}" / "log.csv"
+    return pd.read_csv(path) if path.is_file() and path.stat().st_size > 5 else None
+
+
+def _samples(results: Path, stage: int) -> dict[int, np.ndarray]:
+    """Step -> uint8 (N,H,W,3), the gallery's colours at that step of the stage."""
+    files = sorted((Path(results) / "runs" / f"stage{stage}" / "samples").glob("step_*.npz"))
+    return {int(f.stem.removeprefix("step_")): np.load(f)["rgb"] for f in files}
+
+
+# --- the project's figures ------------------------------------------------------------------------
+
+
+def gallery(results: Path, count: int = 20) -> Figure:
+    """Gray, stage 1, SCGAN and real for the gallery photos, in two blocks of rows."""
+    methods = ("gray", "stage1", "scgan", "real")
+    chosen = stems(results)[:count]
+    rows = [{LABELS[m]: picture(results, m, stem) for m in methods} for stem in chosen]
+    return grid(rows, blocks=2 if count > 5 else 1)
+
+
+def saliency_areas(results: Path, count: int = 8) -> Figure:
+    """Photo, predicted colours, predicted saliency and their product, the salient area."""
+    rows = []
+    for stem in stems(results)[:count]:
+        colors, saliency = (picture(results, m, stem) for m in ("scgan", "saliency"))
+        row = {"real": picture(results, "real", stem), "SCGAN": colors, "saliency": saliency}
+        rows.append(row | {"salient area": salient_area(colors, saliency)})
+    return grid(rows, blocks=2 if count > 3 else 1)
+
+
+CURVES = {  # title -> (stage, columns, logarithmic)
+    "stage 1: losses": (1, ("pixel", "attention"), False),
+    "stage 2: losses": (2, ("pixel", "attention", "perceptual"), False),
+    "stage 2: adversarial": (2, ("adversarial",), False),
+    "stage 2: critics' gap, real − fake": (2, ("color_gap", "salient_gap"), False),
+    "stage 2: gradient penalties": (2, ("color_penalty", "salient_penalty"), True),
+}
+
+
+def training_curves(results: Path) -> Figure:
+    """Losses of both stages, what the critics tell apart, their penalties, the learning rate."""
+    logs = {stage: _log(results, stage) for stage in (1, 2)}
+    if logs[1] is None and logs[2] is None:
+        raise UserError(f"{Path(results) / 'runs'}: no log.csv; train first with `scgan train`")
+    figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
+    axes = figure.subplots(2, 3).flat
+    for (title, (stage, columns, logarithmic)), ax in zip(CURVES.items(), axes, strict=False):
+        ax.set(title=title, xlabel="step")
+        log = logs[stage]
+        present = [c for c in columns if log is not None and c in log and log[c].notna().any()]
+        for i, column in enumerate(present):
+            known = log[["step", column]].dropna()
+            smooth = known[column].rolling(max(1, len(known) // 25), 1, center=True).mean()
+            ax.plot(known["step"], known[column], color=f"C{i}", alpha=0.25, linewidth=0.6)
+            ax.plot(known["step"], smooth, color=f"C{i}", label=column.replace("_", " "))
+        if present:
+            ax.legend()
+            if logarithmic:
+                ax.set_yscale("log")
+                ax.yaxis.set_major_formatter(LogFormatter())
+                ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
+        else:
+            ax.text(0.5, 0.5, "not in this run", ha="center", transform=ax.transAxes)
+    last = figure.axes[-1]
+    last.set(title="learning rate", xlabel="step")
+    for stage, log in logs.items():
+        if log is not None:
+            last.plot(log["step"], log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
+    last.legend()
+    last.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    return figure
+
+
+def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
+    """The same photos at growing steps of both stages, and the real photo at the right."""
+    shots = [(stage, step, rgb) for stage in (1, 2) for step, rgb in
+             sorted(_samples(results, stage).items())]  # fmt: skip
+    if not shots:
+        raise UserError(f"{Path(results) / 'runs'}: no samples; train first with `scgan train`")
+    shots = [s for i, s in enumerate(shots) if not i or s[1]]  # stage 2's step 0 is stage 1's last
+    keep = np.unique(np.linspace(0, len(shots) - 1, min(columns - 1, len(shots))).round())
+    names = stems(results)
+    rows = []
+    for i in range(min(count, len(shots[0][2]), len(names))):
+        row = {f"stage {s}\nstep {n}": rgb[i] for s, n, rgb in (shots[int(k)] for k in keep)}
+        rows.append(row | {"\nreal": picture(results, "real", names[i])})
+    return grid(rows)
+
+
+MEASURES = {
+    "psnr": "PSNR (dB), higher is nearer",
+    "ssim": "SSIM, higher is nearer",
+    "cci": "CCI, colourfulness",
+    "saturation": "mean saturation",
+    "boundary_chroma": "boundary chroma error",
+    "salient_chroma": "salient chroma error",
+}
+
+
+def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
+    """For each metric the share of test photos at or below a value, a line a method (ECDF)."""
+    table = _metrics(results)
+    present = [m for m in (measures or MEASURES) if m in table and table[m].notna().any()]
+    wide = len(present) if len(present) < 4 else -(-len(present) // 2)
+    deep = -(-len(present) // wide)
+    figure = Figure(figsize=(PAGE, 1.9 * deep + 0.25), layout="constrained")
+    axes = figure.subplots(deep, wide, squeeze=False).flat
+    for measure, ax in zip(present, axes, strict=False):
+        for method, rows in table.groupby("method", sort=False):
+            values = rows[measure].replace(np.inf, np.nan).dropna()
+            if len(values) and values.nunique() > 1:
+                color = COLORS.get(method)
+                ax.ecdf(values, color=color, label=LABELS.get(method, method), linewidth=1.1)
+        ax.set(xlabel=MEASURES.get(measure, measure), ylim=(0, 1))
+        if measure == "cci":
+            ax.axvspan(16, 20, color="#f3e3b3", zorder=0, linewidth=0)
+    for ax in figure.axes[len(present) :]:
+        ax.remove()
+    lines = {t: h for ax in figure.axes for h, t in zip(*ax.get_legend_handles_labels())}  # noqa: B905
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=6)
+    figure.axes[0].set_ylabel("share of photos at or below")
+    return figure
+
+
+def color_error(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """Distance of Cb and Cr of two uint8 (H,W,3) pictures, float (H,W): brightness is left out."""
+    a, b = (np.asarray(Image.fromarray(x).convert("YCbCr"), float)[..., 1:] for x in (real, fake))
+    return np.linalg.norm(a - b, axis=-1)
+
+
+def best_and_worst(results: Path, method: str = "scgan") -> Figure:
+    """The photos at both ends of each metric: successes at the left, failures at the right.
+
+    The last column is `color_error`, white at 64 of 8-bit Cb and Cr.
+    """
+    table = _metrics(results).set_index(["method", "image"])
+    if method not in table.index.get_level_values(0):
+        raise UserError(f"{results}/metrics.csv: no rows of {method!r}; evaluate it first")
+    own, gray, real = (table.loc[m] for m in (method, "gray", "real"))
+    names = stems(results)
+    wrong = {s: color_error(picture(results, "real", s), picture(results, method, s)).mean()
+             for s in own.index if s in names}  # fmt: skip
+    gain, surplus, wrong = own["psnr"] - gray["psnr"], own["cci"] - real["cci"], pd.Series(wrong)
+    cases = {
+        "best PSNR\n{:.1f} dB": own["psnr"].nlargest(1),
+        "largest gain\non gray {:+.1f} dB": gain.nlargest(1),
+        "truest colour\nerror {:.1f}": wrong[real["cci"].reindex(wrong.index) > 15].nsmallest(1),
+        "worst PSNR\n{:.1f} dB": own["psnr"].nsmallest(1),
+        "least gain\non gray {:+.1f} dB": gain.nsmallest(1),
+        "largest colour\nerror {:.1f}": wrong.nlargest(1),
+        "dullest\nCCI − real {:+.0f}": surplus.nsmallest(1),
+        "most surplus\nCCI − real {:+.0f}": surplus.nlargest(1),
+    }
+    for column, text in {
+        "boundary_chroma": "most bleeding",
+        "salient_chroma": "wrongest object",
+    }.items():
+        if own[column].notna().any():
+            cases[text + "\nerror {:.1f}"] = own[column].nlargest(1)
+    cases = {text: case for text, case in cases.items() if len(case)}
+    rows, labels = [], []
+    for text, case in cases.items():
+        stem, value = case.index[0], float(case.iloc[0])
+        row = {LABELS.get(m, m): picture(results, m, stem) for m in ("gray", method, "real")}
+        error = color_error(row["real"], row[LABELS.get(method, method)]) / 64
+        rows.append(row | {"colour error": error})
+        labels.append(text.format(value))
+    return grid(rows, labels, blocks=2)
+
+
+def judge_confusion(results: Path, count: int = 8, method: str = "scgan") -> Figure:
+    """Where the judge changes its mind: gray, colorized and real, its answer below each.
+
+    First the photos whose real answer the colours brought back, then those where they lost it,
+    then those where neither gray nor colours give it.
+    """
+    table = _metrics(results)
+    if "judge_class" not in table or table["judge_class"].isna().all():
+        raise UserError(f"{results}/metrics.csv: no judge's answers; evaluate with a judge")
+    answers = table.pivot(index="image", columns="method", values="judge_class").astype("Int64")
+    if method not in answers:
+        raise UserError(f"{results}/metrics.csv: no rows of {method!r}; evaluate it first")
+    names = _class_names(results)
+    right = answers.eq(answers["real"], axis=0)
+    kinds = {
+        "brought back": right[method] & ~right["gray"],
+        "lost": ~right[method] & right["gray"],
+        "not found": ~right[method] & ~right["gray"],
+    }
+    each = -(-count // len(kinds))
+    chosen = [(kind, s) for kind, mask in kinds.items() for s in answers.index[mask][:each]]
+    if not chosen:
+        raise UserError(f"{results}/metrics.csv: the judge never changes its mind on {method!r}")
+
+    def panel(stem: str, m: str) -> tuple[np.ndarray, str]:
+        answer = int(answers.loc[stem, m])
+        text = names.get(answer, f"class {answer}")
+        return picture(results, m, stem), textwrap.shorten(text, 22, placeholder="…")
+
+    columns = ("gray", method, "real")
+    rows = [{LABELS.get(m, m): panel(stem, m) for m in columns} for _, stem in chosen]
+    return grid(rows, [kind for kind, _ in chosen], blocks=2 if len(chosen) > 2 else 1)
+
+
+def _class_names(results: Path) -> dict[int, str]:
+    """Names of the judge's answers, kept in the manifest under `judge_classes`; else empty."""
+    path = Path(results) / "manifest.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {int(k): v for k, v in record.get("judge_classes", {}).items()}
+
+
+FIGURES: dict[str, Callable[[Path], Figure]] = {
+    "gallery": gallery,
+    "saliency_areas": saliency_areas,
+    "training_curves": training_curves,
+    "evolution": evolution,
+    "distributions": distributions,
+    "best_and_worst": best_and_worst,
+    "judge_confusion": judge_confusion,
+}

@@ -1,0 +1,40 @@
+"""What all tests share: a fixed random state and a tiny profile that trains in seconds."""
+
+import os
+
+import pytest
+import torch
+
+from scgan_lib import config
+
+TINY = dict(
+    device="cpu", vgg="hed", image_size=32, judge_size=48, levels=5, width=4, saliency_width=4,
+    critic_width=4, batch=5, composites=0.2, train_images=12, test_images=3, stage1_steps=6,
+    stage2_steps=4, samples=1, log_every=1, checkpoint_seconds=1e9,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fixed_random_state():
+    torch.manual_seed(0)
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """`tiny(**overrides)`: the smoke profile, smaller still; results go to a folder of the test."""
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    return lambda **overrides: config.load("smoke", **(TINY | overrides))
+
+
+@pytest.fixture
+def untied(tiny):
+    """`tiny` without a VGG-16: no frozen trunk, no perceptual loss; hardly any time."""
+    weights = {"perceptual": 0.0}
+
+    def load(**overrides):
+        loss = weights | overrides.pop("loss", {})
+        return tiny(**(dict(global_encoder="none", loss=loss) | overrides))
+
+    return load

@@ -1,0 +1,292 @@
+"""The authors' files: their numbers, and every way in which a file can be wrong."""
+
+import json
+import os
+import pickle
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scgan_lib.authors import (
+    author_profile,
+    load_author_critic,
+    load_author_encoder,
+    load_author_generator,
+)
+from scgan_lib.colorize import load_generator, save_generator
+from scgan_lib.networks import GlobalEncoder
+from scgan_lib.paths import UserError
+
+OFFICIAL = json.loads((Path(__file__).parent / "data" / "official_networks.json").read_text())
+
+
+def stream(name: str) -> np.random.RandomState:
+    return np.random.RandomState((zlib.crc32(name.encode()) + OFFICIAL["seed"]) % 2**32)
+
+
+def weight(name: str, shape: list[int]) -> torch.Tensor:
+    """The recipe `weights`."""
+    random = stream(name)
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if name.endswith("running_var"):
+        values = random.uniform(0.5, 1.5, shape)
+    elif name.endswith(".norm.weight"):
+        values = random.uniform(0.8, 1.2, shape)
+    elif name.endswith((".norm.bias", "running_mean")):
+        values = random.normal(0, 0.1, shape)
+    else:
+        values = random.normal(0, 1, shape)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def image(name: str, channels: int, size: int = 256) -> torch.Tensor:
+    """The recipe `image`: (1,C,H,W) in [0,1]."""
+    random = stream(name)
+    row, column = np.mgrid[:size, :size] / size
+    out = np.zeros((channels, size, size))
+    for plane in out:
+        for _ in range(8):
+            fy, fx, phase, a = (random.uniform(*r) for r in ((0, 6), (0, 6), (0, 6.28), (0.2, 1)))
+            plane += a * np.cos(2 * np.pi * (fy * row + fx * column) + phase)
+    out = (out - out.min()) / (out.max() - out.min())
+    return torch.from_numpy(out.astype(np.float32))[None]
+
+
+def sampled(tensor: torch.Tensor, facts: dict) -> tuple[np.ndarray, np.ndarray]:
+    return tensor.flatten()[facts["index"]].numpy(), np.array(facts["value"])
+
+
+def narrow(network: str) -> dict[str, torch.Tensor]:
+    """The released names at a sixteenth of the width: quick to build and to break."""
+    shapes = OFFICIAL[network]["tensors"].items()
+    return {k: weight(k, [n // 16 if n % 64 == 0 else n for n in s]) for k, s in shapes}
+
+
+@pytest.fixture(scope="module")
+def full():
+    tensors = OFFICIAL["generator"]["tensors"]
+    return load_author_generator({k: weight(k, s) for k, s in tensors.items()})
+
+
+@pytest.fixture(scope="module")
+def state():
+    return narrow("generator")
+
+
+def count(module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+# --- parity ---------------------------------------------------------------------------------------
+
+
+def test_generator_has_the_released_number_of_trainable_numbers(full):
+    assert count(full) == OFFICIAL["trainable"]["generator"] == 58_755_200
+    assert count(full.global_encoder) == 17_077_952
+    assert count(full.saliency) == 1_624_448
+
+
+def test_generator_gives_the_released_numbers(full):
+    with torch.inference_mode():
+        rgb_hat, saliency_hat = full(image("gray", 1))
+    assert rgb_hat.shape == (1, 3, 256, 256) and saliency_hat.shape == (1, 1, 256, 256)
+    for tensor, key in ((rgb_hat, "color"), (saliency_hat, "saliency")):
+        facts = OFFICIAL["generator"][key]
+        ours, theirs = sampled(tensor, facts)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+        assert abs(tensor.mean().item() - facts["mean"]) < 1e-4
+        assert abs(tensor.std().item() - facts["std"]) < 1e-4
+
+
+def test_critic_gives_the_released_numbers():
+    official = OFFICIAL["discriminator"]
+    critic = load_author_critic({k: weight(k, s) for k, s in official["tensors"].items()})
+    assert count(critic) == OFFICIAL["trainable"]["discriminator"] == 5_766_144
+    with torch.inference_mode():
+        score = critic(image("gray", 1), image("image", 3))
+    assert [*score.shape] == official["score_shape"] == [1, 1, 30, 30]
+    ours, theirs = sampled(score, official["score"])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=0)
+
+
+def test_spectral_norm_is_one_power_iteration_from_the_stored_u(state):
+    generator = load_author_generator(state)
+    w = state["down2.conv2d.module.weight_bar"].flatten(1).numpy()
+    u = state["down2.conv2d.module.weight_u"].numpy()
+    v = w.T @ u / np.linalg.norm(w.T @ u)
+    u = w @ v / np.linalg.norm(w @ v)
+    ours = generator.down[1].conv.weight.detach().flatten(1).numpy()
+    np.testing.assert_allclose(ours, w / (u @ w @ v), rtol=1e-5, atol=1e-7)
+
+
+# --- forms of a file ------------------------------------------------------------------------------
+
+
+def test_data_parallel_prefix_wrapped_dict_and_file(state, tmp_path):
+    gray = image("gray", 1)
+    expected = load_author_generator(state)(gray)
+    prefixed = {f"module.{k}": v for k, v in state.items()}
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save(prefixed, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    forms = [prefixed, {"state_dict": state}, tmp_path / "plain.pth", str(tmp_path / "old.pth")]
+    for form in forms:
+        torch.testing.assert_close(load_author_generator(form)(gray), expected, rtol=0, atol=0)
+
+
+def test_critic_from_a_data_parallel_file(tmp_path):
+    plain = narrow("discriminator")
+    torch.save({f"module.{k}": v for k, v in plain.items()}, tmp_path / "critic.pth")
+    gray, rgb = image("gray", 1, 96), image("image", 3, 96)
+    critic = load_author_critic(tmp_path / "critic.pth")
+    assert not critic.training
+    torch.testing.assert_close(critic(gray, rgb), load_author_critic(plain)(gray, rgb))
+
+
+def test_files_of_the_unit_range(state, tmp_path):
+    """A [0,1] file: the result still speaks [-1,1], also after saving and loading it again."""
+    gray_pm1 = image("gray", 1) * 2 - 1
+    plain, unit = load_author_generator(state), load_author_generator(state, (0, 1))
+    rgb_01, saliency = plain((gray_pm1 + 1) / 2)
+    rgb_pm1, same = unit(gray_pm1)
+    torch.testing.assert_close(rgb_pm1, rgb_01 * 2 - 1)
+    torch.testing.assert_close(same, saliency)
+    assert not torch.allclose(rgb_pm1, plain(gray_pm1)[0], atol=0.01)
+    for generator in (plain, unit):
+        path = tmp_path / f"{generator.unit_range}.safetensors"
+        save_generator(generator, author_profile(generator), path)
+        again = load_generator(path)[0]
+        assert again.unit_range == generator.unit_range
+        torch.testing.assert_close(again(gray_pm1), generator(gray_pm1), rtol=0, atol=0)
+    with pytest.raises(UserError, match="value_range"):
+        load_author_generator(state, (0, 255))
+
+
+def test_gray_vgg_with_its_classifier_fills_the_global_encoder(state, tmp_path):
+    prefix = "global_feature_network."
+    vgg = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    vgg |= {"classifier.0.weight": torch.randn(10, 32), "classifier.0.bias": torch.randn(10)}
+    torch.save({f"module.{k}": v for k, v in vgg.items()}, tmp_path / "vgg.pth")
+    encoder = load_author_encoder(tmp_path / "vgg.pth", GlobalEncoder(4)).eval()
+    expected = load_author_generator(state).global_encoder
+    gray = image("gray", 1, 64)
+    torch.testing.assert_close(encoder(gray), expected(gray), rtol=0, atol=0)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def refusal(load, *arguments) -> str:
+    with pytest.raises(UserError) as caught:
+        load(*arguments)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda s: s.pop("up3.conv2d.norm.bias"), ["missing up3.conv2d.norm.bias"]),
+        (lambda s: s.pop("down2.conv2d.module.weight_u"), ["missing down2.conv2d.module.weight_u"]),
+        (lambda s: s.update(extra=torch.ones(2)), ["unexpected extra"]),
+        (
+            lambda s: s.update({"down4.norm.weight": torch.ones(5)}),
+            ["down4.norm.weight has shape [5], expected [32]"],
+        ),
+        (
+            lambda s: s.update({"down2.conv2d.module.weight_bar": torch.ones(8, 4, 5, 5)}),
+            ["down2.conv2d.module.weight_bar has shape [8, 4, 5, 5], expected [8, 4, 3, 3]"],
+        ),
+        (
+            lambda s: (s.pop("up3.conv2d.norm.bias"), s.update(extra=torch.ones(2))),
+            ["missing up3.conv2d.norm.bias", "unexpected extra"],
+        ),
+        (lambda s: s.update({"module.down4.norm.weight": torch.ones(32)}), ["twice"]),
+        (lambda s: s.update({"down1.conv2d.module.weight_bar": torch.ones(())}), ["shape []"]),
+        (lambda s: s.update({"down1.conv2d.module.weight_bar": torch.ones(0)}), ["shape [0]"]),
+    ],
+)
+def test_generator_tensors_that_do_not_fit_are_named(state, damage, words):
+    damaged = dict(state)
+    damage(damaged)
+    text = refusal(load_author_generator, damaged)
+    for word in words:
+        assert word in text
+
+
+def test_many_wrong_tensors_are_counted(state):
+    damaged = {k: v for k, v in state.items() if not k.startswith("global_feature_network.")}
+    left_out = len(state) - len(damaged) - sum(
+        k.startswith("global_feature_network.") and k.endswith("weight_v") for k in state
+    )  # fmt: skip
+    assert f"and {left_out - 8} more" in refusal(load_author_generator, damaged)
+
+
+def test_critic_tensors_that_do_not_fit_are_named():
+    damaged = narrow("discriminator")
+    damaged.pop("final1.norm.weight")
+    assert "missing final1.norm.weight" in refusal(load_author_critic, damaged)
+
+
+def test_a_refused_encoder_is_left_as_it_was(state):
+    prefix = "global_feature_network."
+    vgg = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    vgg["conv5_3.norm.bias"] = torch.ones(3)
+    encoder = GlobalEncoder(4)
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    assert "conv5_3.norm.bias" in refusal(load_author_encoder, vgg, encoder)
+    assert all(torch.equal(v, before[k]) for k, v in encoder.state_dict().items())
+
+
+def test_one_network_given_for_the_other_is_recognised(state):
+    assert "not the authors' critic" in refusal(load_author_critic, state)
+    assert "not the authors' generator" in refusal(load_author_generator, narrow("discriminator"))
+
+
+class Hostile:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("load", [load_author_generator, load_author_critic])
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_a_hostile_pickle_runs_no_code(load, form, tmp_path):
+    path, marker = tmp_path / "hostile.pth", tmp_path / "was-here"
+    content = {"down1.conv2d.module.weight_bar": Hostile(marker)}
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    assert str(path) in refusal(load, path)
+    assert not marker.exists()
+    if form != "pickle":  # the same file does run code where nobody is careful
+        torch.load(path, weights_only=False)
+        assert marker.is_dir()
+
+
+def test_truncated_and_foreign_files_are_refused_in_one_line(state, tmp_path):
+    torch.save(state, tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    path = tmp_path / "bad.pth"
+    contents = [
+        b"", b"hello\nworld\n", b"\x89PNG\r\n\x1a\n" + bytes(99), b"PK\x03\x04" + bytes(30),
+        whole[: len(whole) // 2], whole[:-20], whole[100:], bytes(1000),
+        pickle.dumps([1, 2, 3]), pickle.dumps({"a": 1}),
+    ]  # fmt: skip
+    for content in contents:
+        path.write_bytes(content)
+        assert str(path) in refusal(load_author_generator, path)
+    for thing in ([1, 2], {"a": 1}, {3: torch.ones(1)}, torch.ones(3)):
+        torch.save(thing, path)
+        assert "no state dict" in refusal(load_author_generator, path)
+    assert "no such file" in refusal(load_author_generator, tmp_path / "none.pth")
+    assert str(tmp_path) in refusal(load_author_generator, tmp_path)

@@ -1,0 +1,172 @@
+"""From weights to pictures: any size, nothing overwritten, files that do not fit refused."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from scgan_lib import colorize
+from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
+from scgan_lib.data import luma_u8
+from scgan_lib.networks import FoldedGlobal, GlobalEncoder
+from scgan_lib.paths import UserError
+
+
+def noise(*shape) -> np.ndarray:
+    coarse = np.random.default_rng(3).integers(40, 216, (6, 6, shape[2]), dtype=np.uint8)
+    planes = [Image.fromarray(p).resize(shape[1::-1], Image.BICUBIC) for p in coarse.T]
+    return np.stack([np.asarray(p) for p in planes], -1)
+
+
+@pytest.fixture
+def colorizer(untied):
+    p = untied()
+    generator = build_generator(p)
+    generator.to_rgb.conv.weight.data.mul_(30)  # colours that can be seen
+    return Colorizer(generator, p)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (33, 57), (9, 200), (500, 320), (1, 1)])
+def test_any_size_comes_back_as_it_went_in(colorizer, size):
+    picture = Image.fromarray(noise(*size, 3))
+    colour, saliency = colorizer.both(picture)
+    assert colour.size == saliency.size == picture.size
+    assert (colour.mode, saliency.mode) == ("RGB", "L")
+
+
+def test_the_luminance_of_the_input_is_kept_and_colour_is_added(colorizer):
+    gray = noise(90, 120, 1)[..., 0]
+    result = np.asarray(colorizer(Image.fromarray(gray)))
+    inside = (result > 0).all(2) & (result < 255).all(2)  # elsewhere colours were clipped
+    assert inside.mean() > 0.5
+    difference = luma_u8(result).astype(int) - gray
+    assert np.abs(difference[inside]).max() <= 1
+    assert np.ptp(result.astype(int), axis=2).mean() > 1
+    colorizer.chroma = 0.0
+    np.testing.assert_array_equal(np.asarray(colorizer(Image.fromarray(gray)))[..., 0], gray)
+
+
+def test_colour_in_the_input_is_not_peeked_at(colorizer):
+    rgb = noise(60, 60, 3)
+    from_gray = colorizer(Image.fromarray(luma_u8(rgb)))
+    np.testing.assert_array_equal(np.asarray(colorizer(Image.fromarray(rgb))), from_gray)
+
+
+def test_modes_with_and_without_transparency(colorizer):
+    gray = noise(40, 50, 1)[..., 0]
+    expected = np.asarray(colorizer(Image.fromarray(gray)))
+    wide = Image.fromarray(gray.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(np.asarray(colorizer(wide)), expected)
+    alpha = Image.fromarray(noise(40, 50, 1)[::-1, :, 0])
+    both = Image.merge("LA", (Image.fromarray(gray), alpha))
+    result = colorizer(both)
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result.getchannel("A")), alpha)
+    np.testing.assert_array_equal(np.asarray(result)[..., :3], expected)
+
+
+def test_the_input_file_is_never_written(colorizer, tmp_path):
+    path = tmp_path / "old.png"
+    Image.fromarray(noise(40, 50, 3)).save(path)
+    before, stamp = hashlib.sha256(path.read_bytes()).digest(), path.stat().st_mtime_ns
+    picture = Image.open(path)
+    content = np.asarray(picture).copy()
+    result = colorizer(path)
+    colorizer(picture)
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    assert path.stat().st_mtime_ns == stamp and [*tmp_path.glob("*.png")] == [path]
+    np.testing.assert_array_equal(np.asarray(picture), content)
+    assert (np.asarray(result) != content).any()
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_image_size_switch(untied, size):
+    """The networks see the picture with its short side at the working size."""
+    p = untied(image_size=size)
+    generator = build_generator(p).eval()
+    seen = []
+    generator.down[0].register_forward_pre_hook(lambda m, x: seen.append(tuple(x[0].shape)))
+    gray = torch.from_numpy(noise(96, 144, 1)[..., 0].copy())[None, None]
+    rgb, saliency = render(generator, gray, p.image_size)
+    assert seen == [(1, 1, size, size * 3 // 2)]
+    assert rgb.shape == (1, 3, 96, 144) and saliency.shape == (1, 1, 96, 144)
+    assert rgb.dtype == saliency.dtype == torch.uint8
+
+
+def test_without_kept_luminance_the_colours_are_the_networks(untied):
+    p = untied(keep_luminance=False)
+    generator = build_generator(p).eval()
+    gray = torch.from_numpy(noise(32, 32, 1)[..., 0].copy())[None, None]
+    rgb, saliency = render(generator, gray, 32)
+    with torch.no_grad():
+        rgb_hat, saliency_hat = generator(gray.float() / 127.5 - 1)
+    np.testing.assert_allclose(rgb.float(), ((rgb_hat + 1) * 127.5).clamp(0, 255), atol=0.51)
+    np.testing.assert_allclose(saliency.float(), saliency_hat * 255, atol=0.51)
+
+
+def test_global_encoder_switch(tiny):
+    kinds = {"none": type(None), "vgg16_gray": GlobalEncoder, "folded_vgg16": FoldedGlobal}
+    for name, kind in kinds.items():
+        assert type(build_generator(tiny(global_encoder=name)).global_encoder) is kind
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ["none", "folded_vgg16"])
+def test_saved_and_loaded_is_the_same_function(tiny, tmp_path, encoder):
+    p = tiny(global_encoder=encoder)
+    generator = build_generator(p).eval()
+    save_generator(generator, p, tmp_path / "g.safetensors", stage=2, steps=7)
+    again, profile, facts = load_generator(tmp_path / "g.safetensors")
+    assert profile.settings() == p.settings() and not again.training
+    assert (facts["stage"], facts["steps"]) == ("2", "7")
+    gray = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(again(gray), generator(gray), rtol=0, atol=0)
+
+
+def test_files_that_do_not_fit_are_refused_in_one_line(colorizer, tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_generator(colorizer.generator, colorizer.profile, path)
+    whole = path.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+
+    def refused():
+        with pytest.raises(UserError) as caught:
+            load_generator(bad)
+        assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
+
+    refused()  # no such file
+    for content in (b"", b"hello", whole[:200], whole[: len(whole) // 2], bytes(500)):
+        bad.write_bytes(content)
+        refused()
+    save_file({"a": torch.ones(2)}, bad)
+    refused()
+    state = colorizer.generator.trainable_state()
+    state.pop("to_rgb.conv.weight")
+    settings = colorize.json.dumps(colorizer.profile.settings())
+    save_file(state, bad, metadata={"profile": settings})
+    refused()
+    save_file(state | {"to_rgb.conv.weight": torch.ones(2)}, bad, metadata={"profile": settings})
+    refused()
+    save_file({"a": torch.ones(2)}, bad, metadata={"profile": "[]"})
+    refused()
+    save_file({"a": torch.ones(2)}, bad, metadata={"profile": '{"name": "gone"}'})
+    refused()
+
+
+def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
+    with pytest.raises(UserError, match="train first"):
+        Colorizer.load("mini")
+    p = tiny(global_encoder="none")
+    runs = tmp_path / "results" / "mini" / "runs"
+    for stage in (1, 2):
+        torch.manual_seed(stage)
+        generator = build_generator(p)
+        save_generator(generator, p, runs / f"stage{stage}" / "final.safetensors")
+        loaded = Colorizer.load("mini").generator.state_dict()
+        assert all(torch.equal(v, loaded[k]) for k, v in generator.state_dict().items())

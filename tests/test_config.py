@@ -1,0 +1,110 @@
+"""Profiles: numbers, checks, names of mistakes."""
+
+import dataclasses
+
+import pytest
+
+from scgan_lib import config
+from scgan_lib.config import LossWeights, load
+from scgan_lib.paths import ROOT, UserError
+
+
+def message(*args, **kwargs) -> str:
+    with pytest.raises(UserError) as caught:
+        load(*args, **kwargs)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("name", [*config.PROFILES])
+def test_every_profile_loads_and_is_frozen(name):
+    profile = load(name)
+    assert profile.name == name and profile.seed == 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        profile.width = 3
+    assert load(name, 1, **{"width": 5}).width == 5
+
+
+def test_imagenet_has_the_numbers_of_the_first_public_version():
+    p = load("imagenet")
+    assert p.loss == LossWeights(1.0, 0.5, 5.0, 0.05, 10.0)
+    assert (p.width, p.saliency_width, p.levels, p.critic_width) == (64, 128, 9, 64)
+    assert (p.image_size, p.batch, p.stage1_lr, p.stage2_lr) == (256, 8, 2e-4, 1e-4)
+    assert (p.optimizer, p.betas, p.schedule) == ("adam", (0.5, 0.999), "halve")
+    # 128,000 pictures, batch 8: 10 epochs, 30 epochs, halved every 10 epochs
+    epoch = 128_000 // 8
+    assert (p.stage1_steps, p.stage2_steps) == (10 * epoch, 30 * epoch)
+    assert p.halve_every == 10 * epoch
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ((("mimi",), {}), ("mimi", "did you mean mini")),
+        ((("mini",), {"stage1_step": 3}), ("stage1_step", "stage1_steps")),
+        ((("mini",), {"loss": {"pixl": 1.0}}), ("pixl", "pixel")),
+        ((("mini",), {"critic_norm": "bach"}), ("critic_norm", "bach", "batch")),
+        ((("mini",), {"composites": 0.25}), ("composites", "0..0.2")),
+        ((("mini",), {"width": "64"}), ("width", "int")),
+        ((("mini",), {"width": True}), ("width", "int")),
+        ((("mini",), {"salient_critic": 1}), ("salient_critic", "bool")),
+        ((("mini",), {"image_size": 100}), ("image_size", "multiple of 32")),
+        ((("mini",), {"image_size": 32, "levels": 9}), ("image_size", "256")),
+    ],
+)
+def test_mistakes_are_named_in_one_line(call, words):
+    text = message(*call[0], **call[1])
+    for word in words:
+        assert word in text
+
+
+def test_an_integer_is_a_number_where_a_float_is_wanted():
+    assert load("mini", stage1_lr=1).stage1_lr == 1
+
+
+def test_settings_and_digest_bind_what_changes_a_result():
+    base = load("mini")
+    assert load("mini").digest() == base.digest()
+    for harmless in ({"device": "cpu"}, {"checkpoint_seconds": 1.0}, {"log_every": 3}):
+        assert load("mini", **harmless).digest() == base.digest()
+    for change in ({"seed": 1}, {"width": 25}, {"loss": {"pixel": 2.0}}, {"betas": (0.1, 0.9)}):
+        assert load("mini", **change).digest() != base.digest()
+
+
+def test_settings_load_again_as_the_same_profile():
+    base = load("mini", 3, loss={"adversarial": 0.5})
+    settings = base.settings()
+    assert load(settings.pop("name"), settings.pop("seed"), **settings) == base
+
+
+def test_released_fidelity_brings_its_settings_and_overrides_win():
+    paper, released = load("mini"), load("mini", fidelity="released")
+    for key, value in config.RELEASED.items():
+        assert getattr(released, key) == value
+    assert any(getattr(paper, key) != value for key, value in config.RELEASED.items())
+    assert paper.salient_critic and not released.salient_critic
+    assert load("mini", fidelity="released", critic_norm="none").critic_norm == "none"
+
+
+def test_folders_follow_seed_and_output(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    assert load("mini").results == tmp_path / "results" / "mini"
+    assert load("mini", 3).figures == tmp_path / "figures" / "mini-seed3"
+    assert load("mini").runs == tmp_path / "results" / "mini" / "runs"
+    assert load("mini").data_path == ROOT / "data" / "mini"
+    assert load("folder", data=str(tmp_path)).data_path == tmp_path
+
+
+def test_make_variables(monkeypatch):
+    for name in ("DEVICE", "DATA", "IMAGENET"):
+        monkeypatch.delenv(name, raising=False)
+    assert config.from_environment("mini") == load("mini")
+    monkeypatch.setenv("IMAGENET", "/pictures")
+    monkeypatch.setenv("DEVICE", "cpu")
+    assert config.from_environment("imagenet").data == "/pictures"
+    assert config.from_environment("mini").data == load("mini").data
+    assert config.from_environment("mini").device == "cpu"
+    assert config.from_environment("mini", device="auto").device == "auto"
+    monkeypatch.setenv("DATA", "/mine")
+    assert config.from_environment("folder").data == "/mine"

@@ -1,0 +1,323 @@
+"""Pictures in, tensors out: every kind of file, the splits, the composites, determinism."""
+
+import csv
+import hashlib
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scgan_lib import config, data
+from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, make_item, photos, read_rgb
+from scgan_lib.paths import ROOT, UserError
+
+CREDITS = ROOT / "data" / "mini" / "credits.csv"
+
+
+def rows():
+    with open(CREDITS, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_every_mode_becomes_rgb(tmp_path):
+    def saved(name, image):
+        image.save(tmp_path / name)
+        return read_rgb(tmp_path / name)
+
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    gray3 = np.repeat(ramp[..., None], 3, 2)
+    np.testing.assert_array_equal(saved("gray.png", Image.fromarray(ramp)), gray3)
+    wide = Image.fromarray(ramp.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(saved("wide.png", wide), gray3)
+    dark = Image.fromarray(ramp.astype(np.uint16))  # 16 bit, nearly black: stays so
+    assert saved("dark.png", dark).max() <= 1
+    np.testing.assert_array_equal(saved("bits.png", Image.fromarray(ramp > 99)),
+                                  np.where(gray3 > 99, 255, 0))  # fmt: skip
+    cmyk = saved("cmyk.tif", Image.new("CMYK", (5, 4), (0, 255, 255, 0)))
+    assert cmyk.shape == (4, 5, 3) and cmyk[0, 0, 0] > 200 and cmyk[0, 0, 1:].max() < 60
+    palette = saved("palette.gif", Image.new("RGB", (5, 4), (255, 0, 0)).convert("P"))
+    np.testing.assert_array_equal(palette, np.broadcast_to([255, 0, 0], (4, 5, 3)))
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    image = np.zeros((1, 3, 4), np.uint8)
+    image[0, :, 3] = (0, 255, 128)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_rgb(tmp_path / "a.png")[0, :, 0], [255, 0, 127], atol=1)
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([10, 20, 30])
+    palette.save(tmp_path / "p.png", transparency=0)
+    assert (read_rgb(tmp_path / "p.png") == 255).all()
+    assert data.open_picture(tmp_path / "p.png").mode == "RGBA"
+
+
+def test_rotation_of_the_camera_is_followed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90°
+    Image.new("RGB", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_rgb(tmp_path / "turned.jpg").shape == (20, 10, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp", "gif"])
+def test_damaged_pictures_are_named_in_one_line(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:12], b"", b"<html>no</html>"):
+        path.write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            read_rgb(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_missing_file_folder_and_bomb(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no such file"):
+        read_rgb(tmp_path / "none.jpg")
+    with pytest.raises(UserError):
+        read_rgb(tmp_path)
+    Image.new("L", (100, 100)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"large\.png"):
+        read_rgb(tmp_path / "large.png")
+
+
+def test_luma_by_hand():
+    rgb = np.array(
+        [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30]]],
+        np.uint8,
+    )
+    # 76.245, 149.685, 29.07, 255, 2.99 + 11.74 + 3.42 = 18.15
+    np.testing.assert_array_equal(luma_u8(rgb), [[76, 150, 29, 255, 18]])
+
+
+def test_ranges_by_hand():
+    u8 = np.array([[0, 255, 51]], np.uint8)
+    torch.testing.assert_close(data.to_pm1(u8), torch.tensor([[-1.0, 1.0, -0.6]]))
+    np.testing.assert_array_equal(data.to_u8(data.to_pm1(np.arange(256, dtype=np.uint8))),
+                                  np.arange(256))  # fmt: skip
+    assert data.to_u8(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_item_by_hand():
+    item = make_item(np.array([[[255, 0, 0]]], np.uint8), np.array([[51]], np.uint8))
+    assert {k: tuple(v.shape) for k, v in item.items()} == {
+        "gray": (1, 1, 1), "rgb": (3, 1, 1), "saliency": (1, 1, 1)
+    }  # fmt: skip
+    torch.testing.assert_close(item["rgb"].flatten(), torch.tensor([1.0, -1.0, -1.0]))
+    assert item["gray"].item() == pytest.approx(0.299 * 2 - 1, abs=1e-6)
+    assert item["saliency"].item() == pytest.approx(0.2, abs=1e-6)
+
+
+def test_center_crop_takes_the_middle():
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, 2:6] = 200
+    np.testing.assert_array_equal(center_crop(image, 4), np.full((4, 4, 3), 200))
+    assert center_crop(image.transpose(1, 0, 2), 6).shape == (6, 6, 3)
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
+def test_shipped_files_match_their_hashes():
+    p = config.load("mini")
+    found = [x for s in ("train", "val", "test") for k in ("photo", "cutout")
+             for x in photos(p, s, k)]  # fmt: skip
+    assert len(found) == len(rows()) == 262 + 232
+    data.verify_hashes(found)
+
+
+def test_no_subject_and_no_file_is_in_two_splits():
+    """Neither a group (photos of one subject) nor the same source picture crosses splits."""
+    for key in ("group", "sha256", "source_sha256", "file"):
+        splits = {}
+        for row in rows():
+            if row[key]:
+                splits.setdefault((row["kind"], row[key]), set()).add(row["split"])
+        assert not {k: v for k, v in splits.items() if len(v) > 1}, key
+
+
+def test_splits_are_disjoint_fixed_and_the_gallery_comes_first():
+    p = config.load("mini")
+    names = {s: [x.path.name for x in photos(p, s)] for s in ("train", "val", "test")}
+    assert [len(n) for n in names.values()] == [174, 22, 66]
+    assert len(set().union(*map(set, names.values()))) == 262
+    gallery = [x.gallery for x in photos(p, "test")]
+    assert sum(gallery) == 20 and all(gallery[:20])
+    few = photos(config.load("mini", test_images=7, train_images=5), "test")
+    assert [x.path.name for x in few] == names["test"][:7]
+
+
+def small_set(root):
+    """Two photos with a credits.csv."""
+    (root / "photos").mkdir(parents=True)
+    header = "file,kind,split,imagenet_class,gallery,licence,sha256"
+    lines = [header]
+    for i in range(2):
+        path = root / "photos" / f"{i}.png"
+        Image.new("RGB", (40, 40), (i, 9, 9)).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        lines.append(f"photos/{i}.png,photo,train,,0,CC0-1.0,{digest}")
+    (root / "credits.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_changed_or_missing_file_is_named_with_the_cure(tmp_path, tiny):
+    small_set(tmp_path / "set")
+    p = tiny(data=str(tmp_path / "set"), composites=0.0)
+    victim = tmp_path / "set" / "photos" / "1.png"
+    Image.new("RGB", (40, 40), "red").save(victim)
+    with pytest.raises(UserError) as caught:
+        TrainingSet(p, 1, 4)
+    text = str(caught.value)
+    assert str(victim) in text and "sha256" in text and "git checkout" in text and "\n" not in text
+    victim.unlink()
+    with pytest.raises(UserError, match=r"1\.png.*missing"):
+        TrainingSet(p, 1, 4)
+
+
+def test_a_changed_cutout_is_named_too(tmp_path, tiny):
+    target = tmp_path / "mini"
+    shutil.copytree(ROOT / "data" / "mini", target)
+    p = tiny(data=str(target))
+    victim = photos(p, "train", "cutout")[3].path
+    victim.write_bytes(victim.read_bytes() + b"x")
+    with pytest.raises(UserError, match=victim.name):
+        TrainingSet(p, 1, 4)
+
+
+def test_no_folder_says_which_variable(tmp_path):
+    for name, variable in (("imagenet", "IMAGENET"), ("folder", "DATA")):
+        for where in ("", str(tmp_path / "none")):
+            with pytest.raises(UserError, match=f"{variable}=DIR"):
+                photos(config.load(name, data=where), "train")
+    with pytest.raises(UserError, match="no train pictures"):
+        photos(config.load("folder", data=str(tmp_path)), "train")
+
+
+def test_a_plain_folder_is_split_by_name_alone(tmp_path):
+    for i in range(60):
+        name = tmp_path / ("a" if i % 2 else "b") / f"{i}.jpg"
+        name.parent.mkdir(exist_ok=True)
+        name.touch()
+    p = config.load("folder", data=str(tmp_path))
+    split = {s: {x.path for x in photos(p, s)} for s in ("train", "val", "test")}
+    assert len(set().union(*split.values())) == 60 == sum(map(len, split.values()))
+    (tmp_path / "b" / "0.jpg").unlink()  # the others stay where they were
+    again = {s: {x.path for x in photos(p, s)} for s in split}
+    assert all(split[s] - again[s] <= {tmp_path / "b" / "0.jpg"} for s in split)
+
+
+def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
+    for folder in ("train", "val"):
+        for wnid in ("n01440764", "n02102040"):
+            (tmp_path / folder / wnid).mkdir(parents=True)
+            for i in range(20):
+                (tmp_path / folder / wnid / f"{wnid}_{folder}_{i}.JPEG").touch()
+    p = config.load("imagenet", data=str(tmp_path))
+    assert len(photos(p, "train")) == 40
+    assert {x.label for x in photos(p, "train")} == {"n01440764", "n02102040"}
+    val, test = ({x.path for x in photos(p, s)} for s in ("val", "test"))
+    assert len(val) + len(test) == 40 and not val & test and len(test) > len(val) > 0
+    assert all("/val/" in str(path) for path in val | test)
+
+
+# --- training pictures ----------------------------------------------------------------------------
+
+
+def test_items_depend_on_seed_stage_and_number_alone(tiny):
+    p = tiny()
+    one, other = TrainingSet(p, 1, 40), TrainingSet(p, 1, 100)
+    for i in (7, 3, 0, 31):  # any order
+        for key, value in one[i].items():
+            assert torch.equal(value, other[i][key])
+    assert not torch.equal(one[7]["rgb"], TrainingSet(p, 2, 40)[7]["rgb"])
+    assert not torch.equal(one[7]["rgb"], TrainingSet(replace(p, seed=1), 1, 40)[7]["rgb"])
+
+
+def test_items_have_the_shapes_and_ranges_that_networks_expect(tiny):
+    p = tiny()
+    for i in range(6):
+        item = TrainingSet(p, 1, 10)[i]
+        assert item["gray"].shape == item["saliency"].shape == (1, 32, 32)
+        assert item["rgb"].shape == (3, 32, 32) and item["rgb"].abs().max() <= 1
+        assert 0 <= item["saliency"].min() and item["saliency"].max() <= 1
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        torch.testing.assert_close(item["gray"], (item["rgb"] * weights).sum(0, keepdim=True))
+
+
+def test_an_epoch_shows_every_photo_once(tiny):
+    items = TrainingSet(tiny(composites=0.0), 1, 36)
+    epochs = [[items._shuffled(12 * e + i) for i in range(12)] for e in range(3)]
+    assert all(sorted(order) == list(range(12)) for order in epochs)
+    assert len({tuple(order) for order in epochs}) == 3
+
+
+@pytest.mark.parametrize(("share", "batch", "expected"), [(0.0, 5, 0), (0.2, 5, 1), (0.2, 14, 2)])
+def test_composites_switch_and_exact_saliency(share, batch, expected, tiny, monkeypatch):
+    """So many of each batch, never above a fifth, over free photos of the training split."""
+    laid = []
+
+    def spy(background, cutout, rng):
+        picture, saliency = composite(background, cutout, rng)
+        laid.append((picture, saliency))
+        return picture, saliency
+
+    monkeypatch.setattr(data, "composite", spy)
+    items = TrainingSet(tiny(composites=share, batch=batch), 1, 3 * batch)
+    assert all(items.photos[i].free for i in items.backgrounds)
+    assert all(c.split == "train" and c.kind == "cutout" for c in items.cutouts)
+    for start in range(0, 3 * batch, batch):
+        laid.clear()
+        batch_items = [items[i] for i in range(start, start + batch)]
+        assert len(laid) == expected <= batch / 5
+        for item, (_, saliency) in zip(batch_items, laid, strict=False):
+            torch.testing.assert_close(
+                item["saliency"][0], torch.from_numpy(saliency.copy()) / 255.0
+            )
+
+
+def test_saliency_of_a_composite_is_its_alpha():
+    """White with a ramp of alpha over black: picture and saliency are one and the same."""
+    cutout = np.full((30, 20, 4), 255, np.uint8)
+    cutout[..., 3] = np.linspace(0, 255, 20).astype(np.uint8)
+    black = np.zeros((64, 64, 3), np.uint8)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        picture, saliency = composite(black, Image.fromarray(cutout), rng)
+        assert picture.shape == (64, 64, 3) and saliency.shape == (64, 64)
+        np.testing.assert_allclose(picture, np.repeat(saliency[..., None], 3, 2), atol=1)
+        extent = np.ptp(np.nonzero(saliency)[0]) + 1
+        assert 0.45 * 64 - 2 <= extent <= 0.9 * 64 + 2
+    # where the cut-out is not, the background stays
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    picture, saliency = composite(noise, Image.fromarray(cutout), np.random.default_rng(2))
+    np.testing.assert_array_equal(picture[saliency == 0], noise[saliency == 0])
+
+
+def test_flip_and_crop_carry_the_saliency_along(tiny):
+    """A photo whose saliency is its own gray value: after scale, crop and flip it still is."""
+    items = TrainingSet(tiny(composites=0.0), 1, 12)
+    for i, photo in enumerate(items.photos):
+        gray = luma_u8(read_rgb(photo.path))
+        items._decoded[photo.path] = Image.fromarray(np.repeat(gray[..., None], 3, 2))
+        items._decoded[items.maps[i]] = Image.fromarray(gray)
+    for i in range(12):
+        item = items[i]
+        torch.testing.assert_close(item["saliency"] * 2 - 1, item["gray"], rtol=0, atol=1e-5)
+
+
+def test_teacher_switch_changes_the_saliency(tiny, tmp_path, monkeypatch):
+    classical = TrainingSet(tiny(composites=0.0), 1, 4)[0]
+    for photo in photos(tiny(), "train"):
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        Image.new("L", Image.open(photo.path).size, 255).save(tmp_path / f"maps/{photo.stem}.png")
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    ready = TrainingSet(tiny(composites=0.0, teacher=f"folder:{tmp_path / 'maps'}"), 1, 4)[0]
+    assert torch.equal(ready["rgb"], classical["rgb"])
+    assert (ready["saliency"] == 1).all() and classical["saliency"].mean() < 0.9

@@ -1,0 +1,81 @@
+"""Imports go one way: data flows from pictures to tables, and nothing reads backwards."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from scgan_lib.paths import ROOT
+
+LIBRARY = ROOT / "scgan_lib"
+LAYERS = [
+    {"__init__", "paths", "paper", "config", "progress"},
+    {"data", "saliency", "layers", "losses", "metrics", "vgg"},
+    {"networks", "pretrained", "authors"},
+    {"colorize", "training", "evaluation"},
+    {"cli", "run"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# These stand beside the order: what each may import of the library, and no more.
+BESIDE = {
+    # Tables and figures read files and arrays; the bootstrap and the CCI range are arithmetic.
+    "tables": {"paths", "evaluation", "metrics"},
+    "viz": {"paths", "config", "metrics", "tables", "paper"},
+    "widgets": {"paths", "data", "viz"},
+}
+MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(LIBRARY.glob("*.py"))}
+
+
+def imported(tree: ast.AST, own: bool = True, body_only: bool = False) -> set[str]:
+    """Modules of the library (`own`) or top-level packages that `tree` imports."""
+    names = set()
+    for node in tree.body if body_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            if node.module == "scgan_lib":
+                names |= {f"scgan_lib.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+    if own:
+        found = {n.split(".")[1] for n in names if n.startswith("scgan_lib.")}
+        return found & MODULES.keys()
+    return {n.split(".")[0] for n in names}
+
+
+def test_every_module_has_its_place():
+    assert MODULES.keys() == RANK.keys() | BESIDE.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_imports_upwards(name):
+    used = imported(MODULES[name])
+    if name in BESIDE:
+        assert used <= BESIDE[name]
+    elif name in ("cli", "run"):
+        pass  # the front doors may use everything
+    else:
+        backwards = {m for m in used if RANK.get(m, len(LAYERS)) > RANK[name]}
+        assert not backwards
+
+
+def test_no_circle_among_the_imports_at_the_top():
+    """`saliency` reads pictures through `data`, which imports it: there, inside a function."""
+    graph = {name: imported(tree, body_only=True) for name, tree in MODULES.items()}
+    order = [*TopologicalSorter(graph).static_order()]
+    assert order.index("saliency") < order.index("data")
+
+
+def test_widgets_alone_know_ipywidgets():
+    for name, tree in MODULES.items():
+        used = imported(tree, own=False)
+        assert not {"ipywidgets", "anywidget"} & used or name == "widgets", name
+        assert "notebooks" not in used and "tests" not in used
+
+
+def test_the_checker_sees_what_it_should():
+    tree = ast.parse("from scgan_lib import data\ndef f():\n    import scgan_lib.cli, ipywidgets")
+    assert imported(tree) == {"data", "cli"}
+    assert imported(tree, body_only=True) == {"data"}
+    assert "ipywidgets" in imported(tree, own=False)

@@ -1,0 +1,61 @@
+"""The paper's tables point at things that exist."""
+
+import ast
+import dataclasses
+import importlib
+
+import pytest
+
+from scgan_lib import paper
+from scgan_lib.config import Profile
+from scgan_lib.paths import ROOT
+
+
+def functions(path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+def test_equations_one_to_six_name_public_functions():
+    assert [*paper.EQUATIONS] == [1, 2, 3, 4, 5, 6]
+    for equation in paper.EQUATIONS.values():
+        assert equation.title and equation.latex and equation.functions
+        for path in equation.functions:
+            module, _, name = path.rpartition(".")
+            assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_every_equation_has_a_hand_computed_test():
+    names = " ".join(functions(ROOT / "tests" / "test_losses.py"))
+    assert all(f"test_eq{number}_" in names for number in paper.EQUATIONS)
+
+
+@pytest.mark.parametrize("row", paper.DEVIATIONS, ids=lambda row: row.id)
+def test_every_deviation_names_a_test_and_a_real_switch(row):
+    file, _, name = row.test.partition("::")
+    assert name in functions(ROOT / file), row.test
+    fields = {f.name for f in dataclasses.fields(Profile)}
+    if row.switch and not row.switch.startswith("value_range"):
+        assert set(row.switch.split(", ")) <= fields
+    assert row.topic and row.released and row.ours
+    assert row.chapter in {f"{i:02}" for i in range(11)}
+
+
+def test_the_known_deviations_are_all_there_and_ids_are_unique():
+    ids = [row.id for row in paper.DEVIATIONS]
+    assert len(set(ids)) == len(ids)
+    known = {
+        "salient-critic", "initialisation", "perceptual-input", "critic-norm", "critic-rate",
+        "resume", "power-iteration", "input-untouched", "metrics", "judge", "generator-runs",
+    }  # fmt: skip
+    assert known <= set(ids)
+
+
+def test_table_of_all_and_of_one_chapter():
+    table = paper.deviations_table()
+    assert len(table) == len(paper.DEVIATIONS) and table.index.name == "id"
+    assert [*table.columns] == ["topic", "paper", "released", "ours", "switch", "test"]
+    chapter = paper.deviations_table("03")
+    assert 0 < len(chapter) < len(table) and "salient-critic" in chapter.index
+    assert chapter.equals(paper.deviations_table("03_losses_and_critics"))
+    assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}

@@ -1,0 +1,53 @@
+"""Files appear whole or not at all; where output goes."""
+
+import errno
+import os
+
+import pytest
+
+from scgan_lib import paths
+from scgan_lib.paths import UserError, atomic_write
+
+
+def test_a_file_appears_whole_and_keeps_its_suffix(tmp_path):
+    target = tmp_path / "new" / "table.csv"
+    with atomic_write(target) as part:
+        part.write_text("a,b\n")
+        assert part.suffix == ".csv" and part.parent == target.parent
+        assert not target.exists()
+    assert target.read_text() == "a,b\n"
+    assert [p.name for p in target.parent.iterdir()] == ["table.csv"]
+
+
+def test_after_an_error_the_old_file_stands_and_no_part_is_left(tmp_path):
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(target) as part:
+        part.write_text("half")
+        _ = 1 / 0
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_full_disk_is_said_in_one_line_with_the_file(tmp_path, number):
+    target = tmp_path / "x.txt"
+    with pytest.raises(UserError) as caught, atomic_write(target):
+        raise OSError(number, os.strerror(number))
+    assert str(target) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_errors_of_the_system_are_not_disguised(tmp_path):
+    with pytest.raises(BlockingIOError), atomic_write(tmp_path / "x.txt"):
+        raise OSError(errno.EAGAIN, "again")
+
+
+def test_output_and_cache_follow_their_variables(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    assert paths.output_root() == tmp_path / "out"
+    assert paths.cache_dir() == tmp_path / "cache" and paths.cache_dir().is_dir()
+    monkeypatch.setenv("SCGAN_OUTPUT", "")
+    monkeypatch.delenv("SCGAN_CACHE")
+    assert paths.output_root() == paths.ROOT
+    assert paths.cache_dir() == paths.ROOT / ".cache"

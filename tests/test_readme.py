@@ -1,0 +1,62 @@
+"""What README promises is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scgan_lib.config import PROFILES
+from scgan_lib.paths import ROOT
+from scgan_lib.run import pair, readme_text
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_links_and_pictures_exist():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 10
+    assert [x for x in links if not x.startswith("http") and not (ROOT / x).exists()] == []
+
+
+def test_numbers_are_those_of_the_committed_results():
+    assert readme_text("mini", README) == README
+
+
+def test_table_comes_from_the_committed_metrics():
+    rows = pd.read_csv(ROOT / "results/mini/metrics.csv")
+    assert rows["image"].nunique() == 66
+    for method in ("gray", "stage1", "scgan"):
+        mean = rows[rows["method"] == method]["psnr"].mean()
+        assert re.search(rf"(?<![\d.]){mean:.2f}(?!\d)", README), (method, mean)
+
+
+def test_profiles_and_targets_exist():
+    for name in PROFILES:
+        assert f"`{name}`" in README
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_chapters_and_their_executed_copies_agree():
+    assert pair("mini", check=True) == []
+
+
+@pytest.mark.parametrize("line", re.findall(r"^scgan (\w+)", README, re.M))
+def test_commands_exist(line):
+    from scgan_lib.cli import _parser
+
+    with pytest.raises(SystemExit) as stop:
+        _parser().parse_args([line, "--help"])
+    assert stop.value.code == 0
+
+
+def test_licence_texts_travel_with_the_data():
+    credits = pd.read_csv(ROOT / "data/mini/credits.csv")
+    texts = {p.stem for p in (ROOT / "data/mini/licences").glob("*.txt")}
+    named = {x for x in credits["licence"] if not x.startswith("public-domain")}
+    assert named <= texts
+    assert Path(ROOT / "LICENSE").read_text().startswith("MIT License")

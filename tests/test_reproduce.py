@@ -1,0 +1,88 @@
+"""`make reproduce` as a user runs it: the chapters on `smoke`, headless, in order, then again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scgan_lib.paths import ROOT
+
+pytestmark = pytest.mark.notebooks
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    """A folder that holds what `make reproduce PROFILE=smoke` made."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    run = make(folder)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-4000:]
+    assert "SCGAN" in run.stdout and "Pictures:" in run.stdout and "Time:" in run.stdout
+    return folder
+
+
+def make(folder: Path) -> subprocess.CompletedProcess:
+    call = ["make", "reproduce", "PROFILE=smoke", f"SCGAN_OUTPUT={folder}"]
+    environment = {**os.environ, "SCGAN_OUTPUT": str(folder)}
+    return subprocess.run(
+        call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=2400
+    )
+
+
+def files(folder: Path) -> dict[str, int]:
+    kinds = (".csv", ".md", ".tex", ".jpg", ".pdf", ".ipynb", ".safetensors")
+    return {
+        str(p.relative_to(folder)): p.stat().st_mtime_ns
+        for p in folder.rglob("*")
+        if p.suffix in kinds
+    }
+
+
+def test_everything_is_there(output):
+    made = files(output)
+    for name in ("table1.csv", "table1.md", "table1.tex", "metrics.csv", "timings.csv"):
+        assert f"results/smoke/{name}" in made
+    chapters = sorted(p.stem for p in (ROOT / "notebooks").glob("0[0-7]_*.py"))
+    assert sorted(Path(n).stem for n in made if "/notebooks/" in n) == chapters
+    for name in ("gallery", "saliency_areas", "training_curves", "evolution"):
+        assert f"figures/smoke/{name}.jpg" in made and f"figures/smoke/{name}.pdf" in made
+    for stage in (1, 2):
+        assert f"results/smoke/runs/stage{stage}/final.safetensors" in made
+
+
+def test_table_holds_the_rows_and_what_was_measured(output):
+    rows = pd.read_csv(output / "results/smoke/metrics.csv")
+    assert set(rows["method"]) == {"gray", "mean_color", "stage1", "scgan", "real"}
+    assert rows.groupby("method")["image"].nunique().eq(8).all()
+    table = (output / "results/smoke/table1.md").read_text()
+    gray = rows[rows["method"] == "gray"]["psnr"].mean()
+    assert f"{gray:.2f}" in table
+    for word in ("gray copy", "stage 1", "SCGAN", "real", "EfficientNet-Lite0", "seed"):
+        assert word in table
+
+
+def test_a_second_run_has_nothing_to_do(output):
+    before, start = files(output), time.monotonic()
+    run = make(output)
+    assert run.returncode == 0, run.stderr
+    assert files(output) == before
+    assert "papermill" not in run.stdout
+    assert time.monotonic() - start < 60  # a bound on doing nothing, far above the few seconds
+
+
+def test_only_what_was_deleted_is_made_again(output):
+    before = files(output)
+    gone = ("figures/smoke/gallery.jpg", "results/smoke/table1.tex")
+    for name in gone:
+        (output / name).unlink()
+    run = make(output)
+    assert run.returncode == 0, run.stderr
+    after = files(output)
+    assert after.keys() == before.keys()
+    changed = {name for name in after if after[name] != before[name]}
+    assert set(gone) <= changed
+    assert not any("notebooks" in n or "runs/" in n or "metrics" in n for n in changed)
