@@ -33,7 +33,6 @@ import inspect
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -66,7 +65,7 @@ viz.strip(
 # |---|---|---|
 # | **dullness** | all is brownish gray | the mean of all possible colours has little colour |
 # | **semantic confusion** | a crowd is painted like trees | it does not know *what* it sees |
-# | **colour bleeding** | a parrot's red runs into the sky | it does not know *where* the thing ends |
+# | **colour bleeding** | red runs into the sky | it does not know *where* the thing ends |
 #
 # Older methods add edges or class maps as a help. Edges often mean nothing, and class maps need
 # labelled data.
@@ -210,9 +209,8 @@ except UserError as error:
 modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
 about = {m.stem: m.read_text(encoding="utf-8") for m in modules if m.stem != "__init__"}
 first = {name: text.split('"""')[1].strip().splitlines()[0] for name, text in about.items()}
-size = {name: text.count("\n") for name, text in about.items()}
 with pd.option_context("display.max_colwidth", None):
-    display(pd.DataFrame({"lines": size, "what it is": first}))
+    display(pd.DataFrame({"what it is": first}))
 
 # %% [markdown]
 # ## Where paper, released code and this course differ

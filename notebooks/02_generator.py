@@ -202,7 +202,7 @@ ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
 plt.show()
 
 # %% [markdown]
-# *The estimate comes from below and gets better by a constant factor a round.*
+# *The estimate comes from below. In the end the error shrinks by a constant factor a round.*
 #
 # A caution that textbooks often skip: for a convolution the matrix is the kernel written as
 # (out) × (in·3·3). Its $\sigma$ is not the exact norm of the convolution as a map of pictures,
@@ -458,12 +458,15 @@ def through(rgb_u8, size):
     return data.to_u8(y + F.interpolate(low, size=full_size, mode="bicubic"))
 
 
+def mean_psnr(x):
+    value = metrics.psnr(real, x)
+    return value[value.isfinite()].mean().item()  # a gray photo's copy has no error: infinite
+
+
 gray_copy = data.to_u8(networks.luma(data.to_pm1(real))).expand(-1, 3, -1, -1)
 ceiling = {size: through(real, size) for size in (128, 64, 32, 16, 8)}
-rows = [
-    [f"chroma at {size} px", metrics.psnr(real, x).mean().item()] for size, x in ceiling.items()
-]
-rows.append(["no chroma (gray copy)", metrics.psnr(real, gray_copy).mean().item()])
+rows = [[f"chroma at {size} px", mean_psnr(x)] for size, x in ceiling.items()]
+rows.append(["no chroma (gray copy)", mean_psnr(gray_copy)])
 shown = [real[min(4, len(real) - 1)], *(x[min(4, len(real) - 1)] for x in ceiling.values())]
 names = ["real", *(f"chroma {s} px" for s in ceiling)]
 viz.strip({name: x.permute(1, 2, 0).numpy() for name, x in zip(names, shown, strict=True)})
@@ -497,9 +500,10 @@ columns = zip(
 viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], blocks=2)
 
 # %% [markdown]
-# *The input, the colours and the saliency of random weights.* Any shape that you can see
-# comes through the skip connections: even random filters carry edges. The colours mean nothing yet.
-# To give them a meaning we need losses: [chapter 3](03_losses_and_critics.ipynb).
+# *The input, the colours and the saliency of random weights.* Shapes that you can see in the
+# colours come through the skip connections: even random filters carry edges. (Where the luminance
+# is kept, the brightness is the input's own.) The colours mean nothing yet. To give them a meaning
+# we need losses: [chapter 3](03_losses_and_critics.ipynb).
 
 # %% [markdown]
 # ## What differs from the paper and from the released code

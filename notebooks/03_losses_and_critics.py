@@ -199,6 +199,7 @@ print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
 # pixels that the score depends on.
 
 
+# %%
 def seen(critic, size, i):
     """|gradient| of the score in row and column i, by the pixels of a random picture."""
     torch.manual_seed(0)
@@ -448,8 +449,9 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** The published ImageNet weights expect inputs near ±2. The offline trunk was
-# trained on values of 0..255, so its features are larger by a factor of ten or more, and "λ = 5"
+# **Mind the scale.** The published ImageNet weights, where they are in use, stay as they are: λ 5
+# then means what it means in the released code. They expect inputs near ±2. The offline trunk was
+# trained on values of 0..255, so its features are many times larger, and "λ = 5"
 # would mean something else. Therefore its features are divided so that their standard deviation on
 # photographs is 1. The two networks are still not the same ruler: never compare perceptual losses
 # of runs that used different ones.
@@ -555,11 +557,20 @@ pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
 print(f"one well-kept critic pulls with at most {limit:.2g}, the pixel loss with {pixel_pull:.2g}")
 print(f"λ of the adversarial loss at which they pull equally hard: {pixel_pull / limit:.2g}")
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
+print(f"the paper's critic at 256 pixels: 900 scores, equal at {900 / (3**0.5 * 256):.2g}")
 
 # %% [markdown]
-# The paper's weights belong to the paper's setting: its size, its critics, hundreds of thousands of
-# steps. With other critics and a short training the right λ is another one, and it has to be found
-# by trying, on *validation* photos. Chapter 5 shows what the choice of this profile does.
+# (The pixel loss pulls with $1/\sqrt{B \cdot 3 S^2}$ for pictures of side $S$, so they are equal
+# at $n / (\sqrt3\,S)$.) With a λ of 0.05 the critics are a quiet voice. It may be heard over
+# hundreds of thousands of steps, the paper's setting. A short training needs another λ, and it has
+# to be found by trying, on *validation* photos. Chapter 5 shows what the choice of this profile
+# does.
+#
+# ## All six, and where they live
+
+# %%
+rows = [[n, e.title, ", ".join(e.functions)] for n, e in paper.EQUATIONS.items()]
+pd.DataFrame(rows, columns=["equation", "name", "functions"]).style.hide(axis="index")
 
 # %% [markdown]
 # ## What differs from the paper and from the released code

@@ -63,7 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("--overwrite", action="store_true", help="replace existing results")
 
     stage = add("train", train, "Train a stage, or go on with it.", profile=True)
-    stage.add_argument("--stage", type=int, choices=(1, 2), default=2)
+    stage.add_argument(
+        "--stage", type=int, choices=(0, 1, 2), default=2, help="0 trains the global encoder alone"
+    )
+    way = stage.add_mutually_exclusive_group()
+    for kind, text in (
+        ("labels", "stage 0: classify gray pictures, a folder a class (default)"),
+        ("features", "stage 0: foretell a frozen RGB VGG-16's features, no labels"),
+    ):
+        way.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=text)
+    stage.add_argument(
+        "--folded", action="store_true", help="stage 0: start from an ImageNet VGG-16 (width 64)"
+    )
     score = add("evaluate", evaluate, "Score the test photos: metrics.csv.", profile=True)
     score.add_argument(
         "--method", action="append", default=[], metavar="NAME=FOLDER",
@@ -150,8 +161,15 @@ def _pictures(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train the stage (and stage 1 before stage 2)."""
-    from scgan_lib import training
+    from scgan_lib import stage0, training
 
+    if arguments.stage == 0:
+        path = stage0.train(_profile(arguments), arguments.kind or "labels", arguments.folded)
+        print(path)
+        print(stage0.facts(path))
+        return 0
+    if arguments.kind or arguments.folded:
+        raise UserError("--labels, --features and --folded belong to --stage 0")
     print(training.train(_profile(arguments), arguments.stage))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,31 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from scgan_lib import config, pretrained
+from scgan_lib.authors import load_author_encoder
 from scgan_lib.config import Profile
 from scgan_lib.data import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
-from scgan_lib.networks import Generator
+from scgan_lib.networks import Generator, GlobalEncoder
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.vgg import FoldedVGG
 
 
 def build_generator(profile: Profile) -> Generator:
-    """The generator that `profile` describes, freshly initialised from torch's random state."""
+    """The generator that `profile` describes, freshly initialised from torch's random state.
+
+    Where the profile names `global_weights`, its VGG-16-Gray starts from that file.
+    """
+    if profile.global_weights and profile.global_encoder != "vgg16_gray":
+        raise UserError(
+            f"{profile.global_weights}: global_weights needs global_encoder=vgg16_gray, "
+            f"not {profile.global_encoder}"
+        )
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
         encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
-    return Generator(
+    generator = Generator(
         profile.width,
         profile.saliency_width,
         profile.levels,
@@ -37,6 +48,40 @@ def build_generator(profile: Profile) -> Generator:
         keep_luminance=profile.keep_luminance,
         fidelity=profile.fidelity,
     )
+    if profile.global_weights:
+        load_global_weights(generator.global_encoder, profile.global_weights)
+    return generator
+
+
+def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
+    """Fill VGG-16-Gray from the author's file (`.pth`) or from stage 0's (`.safetensors`).
+
+    UserError for another kind of file, or one that does not fit; nothing is loaded then.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".pth":
+        if not parametrize.is_parametrized(encoder.conv1_1.conv):
+            raise UserError(f"{path}: the author's encoder needs generator_spectral=true")
+        load_author_encoder(path, encoder)
+        return
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: not readable as global_weights ({reason}); give the .safetensors of "
+            "`scgan train --stage 0` or the author's .pth"
+        ) from None
+    shapes, wanted = ({k: [*v.shape] for k, v in s.items()} for s in (state, encoder.state_dict()))
+    names = [n for n in wanted | shapes if wanted.get(n) != shapes.get(n)]
+    if names:
+        name = names[0]
+        raise UserError(
+            f"{path}: does not fit this profile's VGG-16-Gray, nothing loaded: {len(names)} "
+            f"tensors differ, {name} has shape {shapes.get(name, 'none')}, expected "
+            f"{wanted.get(name, 'none')}; train stage 0 with the same width and norms"
+        )
+    encoder.load_state_dict(state)
 
 
 def save_generator(generator: Generator, profile: Profile, path: Path, **facts: Any) -> None:
@@ -61,7 +106,8 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
             metadata = dict(file.metadata() or {})
         settings = json.loads(metadata.pop("profile"))
         profile = config.load(settings.pop("name"), settings.pop("seed"), **settings)
-        generator = build_generator(profile)
+        # the file holds the whole encoder: where it once started from is not asked for
+        generator = build_generator(replace(profile, global_weights=""))
         generator.load_trainable_state(load_file(path))
         generator.unit_range = metadata.get("unit_range") == "True"
     except (SafetensorError, LookupError, ValueError, RuntimeError, TypeError, OSError) as error:

@@ -114,7 +114,7 @@ def to_u8(pm1: Tensor) -> Tensor:
 def to_chw(hwc: np.ndarray) -> Tensor:
     """(H,W) or (H,W,C) array -> (C,H,W) tensor."""
     array = hwc[..., None] if hwc.ndim == 2 else hwc
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    return torch.from_numpy(array.transpose(2, 0, 1).copy())
 
 
 # --- lists of photographs -------------------------------------------------------------------------

@@ -58,18 +58,27 @@ def critic_loss(real_score: Tensor, fake_score: Tensor, kind: str = "wgan-gp") -
 
 
 def gradient_penalty(
-    critic: Critic, gray: Tensor, real: Tensor, fake: Tensor, mix: Tensor | None = None
+    critic: Critic,
+    gray: Tensor,
+    real: Tensor,
+    fake: Tensor,
+    mix: Tensor | None = None,
+    patches: str = "mean",
 ) -> Tensor:
     """Eq. 4's penalty, without λ: E[(‖∇_z D(x, z)‖₂ − 1)²] at z = t·real + (1−t)·fake.
 
     t ~ U(0,1) is drawn once a sample (`mix` (B,1,1,1) fixes it); the gradient is taken by the
-    image alone, flattened a sample at a time before its norm. A norm of zero is safe: the root is
-    taken of the sum plus 1e-12. The graph is kept, so that the penalty reaches D's weights.
+    image alone, flattened a sample at a time before its norm. D is one number a sample: the mean
+    of its patch scores, which is what eq. 3 and 4 average; `patches="sum"` takes their sum, which
+    binds the mean n times tighter for n patches. A norm of zero is safe: the root is taken of the
+    sum plus 1e-12. The graph is kept, so that the penalty reaches D's weights.
     """
     if mix is None:
         mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
     z = (mix * real.detach() + (1 - mix) * fake.detach()).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(gray, z).sum(), z, create_graph=True)
+    scores = critic(gray, z).flatten(1)
+    total = scores.sum() if patches == "sum" else scores.mean(1).sum()
+    (gradient,) = torch.autograd.grad(total, z, create_graph=True)
     norm = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
     return (norm - 1).square().mean()
 

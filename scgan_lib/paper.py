@@ -153,6 +153,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "critic_layers", "tests/test_networks.py::test_receptive_field_measured_by_gradient",
     ),
     Deviation(
+        "penalty-patches", "03", "what the gradient penalty binds",
+        "D's gradient; a patch critic gives many scores", "not recorded",
+        "the gradient of the scores' mean, which eq. 3 and 4 average",
+        "penalty_patches", "tests/test_losses.py::test_penalty_patches_switch",
+    ),
+    Deviation(
         "range", "02", "range of the colours",
         "not told", "[-1, 1] in the first public version, [0, 1] later", "[-1, 1]",
         "value_range of load_author_generator",

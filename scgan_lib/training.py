@@ -84,7 +84,9 @@ def stage2_step(
         if profile.gan == "wgan-gp":
             # in float32 whatever the precision: a norm and a double backward do not survive fp16
             with torch.autocast(gray.device.type, enabled=False):
-                penalty = losses.gradient_penalty(critic, gray, real, fake.float())
+                penalty = losses.gradient_penalty(
+                    critic, gray, real, fake.float(), patches=profile.penalty_patches
+                )
             values[f"{name}_penalty"] = penalty.detach()
             loss = loss + profile.loss.gradient_penalty * penalty
         values[f"{name}_critic"] = loss.detach()
@@ -139,13 +141,15 @@ def _frozen(critics: dict[str, nn.Module]) -> Iterator[None]:
 # --- a run ----------------------------------------------------------------------------------------
 
 STAGE2_ONLY = (
-    "stage2_", "critic_", "gan", "salient_critic", "judge_size", "test_images"
+    "stage2_", "critic_", "gan", "salient_critic", "penalty_", "judge_size", "test_images"
 )  # fmt: skip
 
 
 def stage_settings(profile: Profile, stage: int) -> dict:
     """The settings that a stage's weights depend on: a new stage-2 number keeps stage 1."""
     settings = profile.settings()
+    # stage 0 reaches the later stages through `global_weights` alone
+    settings = {k: v for k, v in settings.items() if not k.startswith("stage0_")}
     if stage == 1:
         settings["loss"] = {k: settings["loss"][k] for k in ("pixel", "attention")}
         settings = {k: v for k, v in settings.items() if not k.startswith(STAGE2_ONLY)}
@@ -329,9 +333,11 @@ def _average(average: Generator, generator: Generator, decay: float) -> None:
             value.copy_(state[name])
 
 
-def _loader(profile: Profile, stage: int, start: int, steps: int, accelerator: Accelerator):
+def _loader(
+    profile: Profile, stage: int, start: int, steps: int, accelerator: Accelerator, items=None
+):
     """Batches of steps start+1 ... steps; what item i shows depends on i alone."""
-    items = TrainingSet(profile, stage, steps * profile.batch)
+    items = items or TrainingSet(profile, stage, steps * profile.batch)
     rest = Subset(items, range(start * profile.batch, steps * profile.batch))
     loader = DataLoader(
         rest,

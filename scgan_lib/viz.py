@@ -344,7 +344,7 @@ def best_and_worst(results: Path, method: str = "scgan") -> Figure:
 
     The last column is `color_error`, white at 64 of 8-bit Cb and Cr.
     """
-    table = _metrics(results).set_index(["method", "image"])
+    table = _metrics(results).replace(np.inf, np.nan).set_index(["method", "image"])
     if method not in table.index.get_level_values(0):
         raise UserError(f"{results}/metrics.csv: no rows of {method!r}; evaluate it first")
     own, gray, real = (table.loc[m] for m in (method, "gray", "real"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
+import inspect
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,9 +53,7 @@ def _figure(picture: Picture, label: str, side: int, quality: int) -> tuple[str,
     image = to_image(picture, label)
     if max(image.size) > side:
         image = ImageOps.contain(image, (side, side))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality, method=6)
-    url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    url = _url(image.mode, image.size, image.tobytes(), quality)
     name, (width, height) = html.escape(label), image.size
     return (
         '<figure style="display:inline-block;margin:2px">'
@@ -61,6 +61,13 @@ def _figure(picture: Picture, label: str, side: int, quality: int) -> tuple[str,
         ' style="width:160px;height:auto">'
         f"<figcaption>{name}</figcaption></figure>"
     ), width / height
+
+
+@functools.lru_cache(maxsize=32)  # while a control moves, most pictures stay as they are
+def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
+    file = io.BytesIO()
+    Image.frombytes(mode, size, pixels).save(file, "WEBP", quality=quality, method=6)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
@@ -186,9 +193,10 @@ class Gallery(Compare):
 class Explore(ipywidgets.VBox):
     """Controls that need the kernel: `draw(**values)` makes the labelled pictures to compare.
 
-    `controls` are ipywidgets or their short forms: `(low, high, step)`, a list, a bool. `draw`
-    returns the pictures, or pictures and a caption; it runs when a control is let go. `examples`
-    maps names to values: without a kernel a slider over these few settings stands in.
+    `controls` are ipywidgets or their short forms: `(low, high, step)`, a list, a bool; they start
+    at the default of that argument of `draw`, if it has one. `draw` returns the pictures, or
+    pictures and a caption; it runs when a control is let go. `examples` maps names to values:
+    without a kernel a slider over these few settings stands in, pictures `side` pixels at most.
     """
 
     def __init__(
@@ -197,13 +205,17 @@ class Explore(ipywidgets.VBox):
         *,
         examples: Mapping[str, Mapping] | None = None,
         kind: str = "setting",
+        side: int = 256,
+        quality: int = 75,
         width: int = 384,
         **controls,
     ):
         self._draw, self.controls = draw, {}
+        arguments = inspect.signature(draw).parameters
         for name, control in controls.items():
             if not isinstance(control, ipywidgets.Widget):
-                control = ipywidgets.interactive.widget_from_abbrev(control)
+                start = arguments[name].default if name in arguments else inspect.Parameter.empty
+                control = ipywidgets.interactive.widget_from_abbrev(control, start)
             if control.has_trait("continuous_update"):
                 control.continuous_update = False
             control.description = control.description or name.replace("_", " ")
@@ -212,14 +224,19 @@ class Explore(ipywidgets.VBox):
             self.controls[name] = control
         images, caption = self._call(self.values)
         self.compare = Compare(images, caption=caption, width=width)
-        drawn = {name: self._call(dict(self.values) | v) for name, v in (examples or {}).items()}
+        settings = {name: self.values | dict(v) for name, v in (examples or {}).items()}
+        drawn = {name: self._call(values) for name, values in settings.items()}
         self._static = self.compare
         if drawn:
+            shown = [values == self.values for values in settings.values()]
             self._static = Gallery(
                 {name: pictures for name, (pictures, _) in drawn.items()},
                 captions={name: text for name, (_, text) in drawn.items()},
                 kind=kind,
                 thumbnails=False,
+                frame=shown.index(True) if any(shown) else 0,
+                side=side,
+                quality=quality,
                 width=width,
             )
         super().__init__([*self.controls.values(), self.compare])
@@ -238,7 +255,10 @@ class Explore(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **options):
         names = ", ".join(control.description for control in self.controls.values())
-        note = f"<p><em>Needs a running notebook: {html.escape(names)}.</em></p>"
+        note = f"Needs a running notebook: {html.escape(names)}."
+        if self._static is not self.compare:
+            note += " Here a few settings, drawn beforehand, stand in."
+        note = f"<p><em>{note}</em></p>"
         bundle = super()._repr_mimebundle_(**options)
         return _bundle(bundle, note + self._static.html(), f"Explore({', '.join(self.controls)})")
 

@@ -107,7 +107,7 @@ def test_critic_gives_the_released_numbers():
     critic = load_author_critic({k: weight(k, s) for k, s in official["tensors"].items()})
     assert count(critic) == OFFICIAL["trainable"]["discriminator"] == 5_766_144
     with torch.inference_mode():
-        score = critic(image("gray", 1), image("image", 3))
+        score = critic(image("gray", 1), image("rgb", 3))
     assert [*score.shape] == official["score_shape"] == [1, 1, 30, 30]
     ours, theirs = sampled(score, official["score"])
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=0)
@@ -140,7 +140,7 @@ def test_data_parallel_prefix_wrapped_dict_and_file(state, tmp_path):
 def test_critic_from_a_data_parallel_file(tmp_path):
     plain = narrow("discriminator")
     torch.save({f"module.{k}": v for k, v in plain.items()}, tmp_path / "critic.pth")
-    gray, rgb = image("gray", 1, 96), image("image", 3, 96)
+    gray, rgb = image("gray", 1, 96), image("rgb", 3, 96)
     critic = load_author_critic(tmp_path / "critic.pth")
     assert not critic.training
     torch.testing.assert_close(critic(gray, rgb), load_author_critic(plain)(gray, rgb))

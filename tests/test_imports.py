@@ -12,7 +12,7 @@ LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
     {"data", "saliency", "layers", "losses", "metrics", "vgg"},
     {"networks", "pretrained", "authors"},
-    {"colorize", "training", "evaluation"},
+    {"colorize", "training", "stage0", "evaluation"},
     {"cli", "run"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -20,8 +20,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 BESIDE = {
     # Tables and figures read files and arrays; the bootstrap and the CCI range are arithmetic.
     "tables": {"paths", "evaluation", "metrics"},
-    "viz": {"paths", "config", "metrics", "tables", "paper"},
-    "widgets": {"paths", "data", "viz"},
+    "viz": {"paths"},
+    "widgets": {"paths", "viz"},
 }
 MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(LIBRARY.glob("*.py"))}
 

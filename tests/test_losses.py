@@ -98,20 +98,21 @@ def test_penalty_of_a_linear_critic_and_its_gradient_in_closed_form(norm):
     close(critic.w.grad, expected, rtol=1e-4, atol=1e-5)
 
 
+def half_square(gray, z):
+    """D(x, z) = ½|z|²."""
+    return 0.5 * z.square().sum((1, 2, 3)).view(-1, 1, 1, 1)
+
+
 def test_penalty_of_a_quadratic_critic_depends_on_the_place():
     """D = ½|z|² has ∇ = z: at t = ¼ between real and fake the norm is that of the point."""
     real, fake = torch.randn(2, 3, 2, 2), torch.randn(2, 3, 2, 2)
     mix = torch.tensor([0.25, 1.0]).view(2, 1, 1, 1)
     z = torch.stack([0.25 * real[0] + 0.75 * fake[0], real[1]])
     expected = (z.flatten(1).norm(dim=1) - 1).square().mean()
-    got = losses.gradient_penalty(
-        lambda gray, z: 0.5 * z.square().sum((1, 2, 3)), GRAY[:2], real, fake, mix
-    )
+    got = losses.gradient_penalty(half_square, GRAY[:2], real, fake, mix)
     close(got, expected)
     # swapping real and fake and t for 1−t is the same point
-    got = losses.gradient_penalty(
-        lambda gray, z: 0.5 * z.square().sum((1, 2, 3)), GRAY[:2], fake, real, 1 - mix
-    )
+    got = losses.gradient_penalty(half_square, GRAY[:2], fake, real, 1 - mix)
     close(got, expected)
 
 
@@ -120,7 +121,7 @@ def test_points_lie_on_the_line_one_draw_a_sample():
 
     def critic(gray, z):
         seen.append(z.detach())
-        return z.sum((1, 2, 3))
+        return z.sum((1, 2, 3)).view(-1, 1, 1, 1)
 
     real, fake = torch.ones(64, 3, 2, 2), torch.zeros(64, 3, 2, 2)
     losses.gradient_penalty(critic, torch.zeros(64, 1, 2, 2), real, fake)
@@ -129,6 +130,17 @@ def test_points_lie_on_the_line_one_draw_a_sample():
     t = t[:, 0]
     assert 0 <= t.min() < 0.1 and 0.9 < t.max() <= 1 and t.unique().numel() == 64
     assert 0.35 < t.mean() < 0.65
+
+
+def test_penalty_patches_switch():
+    """Four patches that all say w·z: their mean has the gradient w, their sum 4w."""
+    critic = Linear(0.5)
+    for patches, norm in (("mean", 0.5), ("sum", 2.0)):
+        penalty = losses.gradient_penalty(
+            lambda gray, z: critic(gray, z).expand(-1, 1, 2, 2),
+            GRAY, *torch.randn(2, 4, 3, 2, 2), patches=patches,
+        )  # fmt: skip
+        close(penalty.item(), (norm - 1) ** 2)
 
 
 def test_penalty_is_safe_at_zero():

@@ -103,6 +103,18 @@ def test_penalties_act_on_the_critics(untied):
         assert not same(after[0.0][name], after[10.0][name])
 
 
+def test_penalty_patches_reach_the_step(untied):
+    """A critic of many patches: the sum's gradient is their number times the mean's."""
+    size = {}
+    for patches in ("mean", "sum"):
+        p = untied(stage1_steps=0, penalty_patches=patches)
+        players, batch = players_and_batch(p)
+        for critic in players.critics.values():  # large scores: (‖∇‖ − 1)² tells sum from mean
+            critic.blocks[-1].conv.weight.data.mul_(1e4)
+        size[patches] = training.stage2_step(players, batch, p, ONE_PROCESS, 1)["color_penalty"]
+    assert size["sum"] > 2 * size["mean"]
+
+
 def test_critics_learn_to_tell_real_from_generated(untied):
     """With the generator standing still both gaps D(real) − D(fake) grow above zero."""
     p = untied(stage1_steps=0, stage2_lr=0.0, critic_lr=2e-3, weight_decay=0.0)
@@ -338,6 +350,17 @@ def test_other_settings_are_refused_by_name(untied):
     training.train(p, 2, until=1)
     with pytest.raises(UserError, match="critic_lr"):
         training.train(replace(p, critic_lr=0.5), 2)
+
+
+def test_stage2_does_not_depend_on_when_stage1_was_trained(untied, tmp_path, monkeypatch):
+    weights = []
+    for folder, stages in (("together", [2]), ("apart", [1, 2])):
+        monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / folder))
+        p = untied(stage1_steps=2, stage2_steps=2)
+        finals = [training.train(p, stage) for stage in stages]
+        weights.append(load_file(finals[-1]))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-6)
 
 
 def test_new_numbers_of_stage2_keep_stage1(untied):

@@ -118,17 +118,31 @@ def test_explore_redraws_when_a_control_changes():
         calls.append((strength, luminance))
         return {"gray": GRAY, "out": np.full_like(RED, 100 * strength)}, f"strength {strength}"
 
-    explore = Explore(draw, strength=(0, 2, 1), luminance=True, examples={"0": {"strength": 0}})
+    examples = {"0": {"strength": 0}, "1": {"strength": 1}}
+    explore = Explore(draw, strength=(0, 2, 1), luminance=True, examples=examples, side=6)
     assert explore.values == {"strength": 1, "luminance": True}
     assert not explore.controls["strength"].continuous_update
     explore.controls["strength"].value = 2
-    assert calls == [(1, True), (0, True), (2, True)]
+    assert calls == [(1, True), (0, True), (1, True), (2, True)]
     assert 'data-caption="strength 2"' in explore.compare.markup
     assert np.abs(pixels(urls(explore.compare.html())[1]) - 200).max() <= 3
     page = explore._repr_mimebundle_()
     page = (page[0] if isinstance(page, tuple) else page)["text/html"]
     assert "Needs a running notebook: strength, luminance." in page
     assert 'data-caption="strength 0"' in page  # the example stands in
+    assert "a few settings, drawn beforehand" in page
+    assert 'frame="1"' in page and 'width="6" height="4"' in page  # the present setting is shown
+
+
+def test_controls_start_at_the_defaults_of_draw():
+    def draw(rank=3, order="b", share=0.25):
+        return {"a": GRAY, "b": RED}
+
+    explore = Explore(draw, rank=(1, 9, 1), order=["a", "b"], share=(0.0, 1.0, 0.05))
+    assert explore.values == {"rank": 3, "order": "b", "share": 0.25}
+    page = explore._repr_mimebundle_()
+    page = (page[0] if isinstance(page, tuple) else page)["text/html"]
+    assert "Needs a running notebook: rank, order, share.<" in page
 
 
 def test_saved_notebook_keeps_static_html_only():

@@ -1,0 +1,474 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · Data and saliency: what goes in
+#
+# **You will learn** which photographs the small profile uses and under which licences, how gray is
+# made from colour and what is lost on the way, what one training item looks like, and how a
+# saliency map can be had without labels and without a network: what it gets right, and what not.
+#
+# **Time:** 30 minutes to read, half a minute to run; the first run also computes the saliency maps
+# of the training photos, once, which takes a few minutes. **Before this:**
+# [chapter 0](00_overview.ipynb).
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import display
+from PIL import Image
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+from skimage.color import rgb2lab
+from skimage.segmentation import slic
+
+from scgan_lib import config, data, paper, saliency, viz
+from scgan_lib.paths import UserError, cache_dir
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+shipped = config.load("mini")  # the photographs that travel with the project
+rng = np.random.default_rng(seed)
+
+# %% [markdown]
+# ## The photographs
+#
+# The paper trains on ImageNet, which may not be passed on. This project travels with a few hundred
+# free photographs and a few hundred *cut-outs* (photographed objects without background). Where
+# each came from, who made it and under which licence it may be used stands in
+# `data/mini/credits.csv`.
+
+# %%
+credits = pd.read_csv(shipped.data_path / "credits.csv")
+licences = credits["licence"].str.replace(r"^public-domain.*", "public domain", regex=True)
+pd.crosstab([credits["kind"], licences], credits["split"], margins=True)
+
+# %% [markdown]
+# *Number of pictures by kind, licence and split.* The 20 **gallery** photos below are the ones that
+# appear in all figures. They were chosen before anything was trained, so they are not the best
+# ones.
+
+# %%
+gallery = [photo for photo in data.photos(shipped, "test") if photo.gallery]
+data.verify_hashes(gallery)  # each file is the one that credits.csv means
+pictures = [data.test_picture(photo, 256) for photo in gallery]
+viz.grid([{" " * c: x for c, x in enumerate(row)} for row in (pictures[:10], pictures[10:])])
+
+# %%
+wanted = ["file", "coarse", "author", "licence", "package", "changes"]
+table = credits[credits["gallery"] == 1][wanted].fillna("").assign(
+    file=lambda t: t["file"].str.removeprefix("photos/"))  # fmt: skip
+table.style.set_uuid("credits").hide(axis="index").set_properties(**{"text-align": "left"})
+
+# %% [markdown]
+# ### Splits without a leak
+#
+# A network that has seen one photo of a cathedral has an easy time with the next photo of the same
+# cathedral. So the splits are made by *subject*: pictures of one subject share a `group`, and no
+# group is in two splits. Training uses `train`, all choices (learning rates, λ) are made on `val`,
+# and `test` is looked at once.
+
+# %%
+for kind, rows in credits.groupby("kind"):
+    splits = rows.groupby("group")["split"].nunique()
+    assert splits.max() == 1, f"{kind}: a subject is in two splits"
+    print(f"{kind}: {len(rows)} pictures of {len(splits)} subjects, none in two splits")
+
+# %% [markdown]
+# ## Gray
+#
+# **What the paper says:** the input $x$ is a gray image. **What the code does:** gray is the *luma*
+# of ITU-R BT.601,
+#
+# $$x = 0.299\,R + 0.587\,G + 0.114\,B .$$
+#
+# Why these weights? The eye sees green as bright, red as darker and blue as dark. They sum to 1, so
+# white stays white. The plain mean of the channels would make pure blue as bright as pure green:
+
+# %%
+pure = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+colors = pd.DataFrame({name: np.array(rgb) for name, rgb in pure.items()}, index=list("RGB")).T
+weights = np.array([0.299, 0.587, 0.114])
+mean, luma = colors.mean(axis=1).round(1), (colors @ weights).round(1)
+lightness = [rgb2lab(np.uint8([[c]]))[0, 0, 0].round(1) for c in pure.values()]
+colors.assign(mean=mean, luma=luma, lightness=lightness)
+
+# %% [markdown]
+# *8-bit values; the last column is CIE lightness L\* (0..100), a model of the eye. Luma orders the
+# three colours as the eye does.*
+#
+# **Check.** The equation in one line, against the library's:
+
+# %%
+rgb = pictures[0]  # (256, 256, 3) uint8
+gray = np.rint(rgb @ weights).astype(np.uint8)  # (256, 256)
+assert (gray == data.luma_u8(rgb)).all()
+print(inspect.getsource(data.luma_u8))
+
+# %% [markdown]
+# What is lost: all colours of one luma become the same gray. Each patch below has a luma of 128
+# within half a step. To the network they are one and the same input.
+
+# %%
+red, blue = np.meshgrid(np.linspace(0, 255, 7).round(), [10, 128, 245], indexing="xy")
+green = ((128 - 0.299 * red - 0.114 * blue) / 0.587).round().clip(0, 255)
+patches = np.stack([red, green, blue], axis=-1).astype(np.uint8)  # (3, 7, 3)
+same = abs(patches @ weights - 128) < 0.5
+patches[~same] = 255  # no such colour in 8 bits: left white
+viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) * same
+           + np.uint8(255) * ~same}, width=5)  # fmt: skip
+
+# %% [markdown]
+# ## Ranges
+#
+# Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1], as in the first
+# public version of the authors' code; saliency is a weight and lies in [0, 1]:
+# $v_{\pm1} = v/127.5 - 1$. The way there and back must not change a single value:
+
+# %%
+v = np.arange(256, dtype=np.uint8)
+assert (data.to_u8(data.to_pm1(v)).numpy() == v).all()
+theirs = (v - 128.0) / 128  # the first public version's formula
+ours = data.to_pm1(v).numpy()
+print(f"ours {ours.min():+.4f} .. {ours.max():+.4f}, theirs {theirs.min():+.4f} .. "
+      f"{theirs.max():+.4f}, largest difference {abs(ours - theirs).max():.4f}")  # fmt: skip
+
+# %% [markdown]
+# *Ours is symmetric and uses the whole range; theirs never reaches +1. The difference is less than
+# one 8-bit step.*
+#
+# ## What the network sees
+#
+# `TrainingSet` gives one dict an item: `gray`, `rgb` and `saliency`. Photo and map are cropped and
+# flipped together. Which photo, which crop, flip or not: all of it depends on (seed, stage, number
+# of the item) alone. A run that was killed and goes on sees the same pictures as one that was not.
+
+# %%
+few = replace(p, train_images=p.train_images or 400)  # on ImageNet, a few are enough to look at
+items = data.TrainingSet(few, stage=1, length=4 * p.batch)
+again = data.TrainingSet(few, stage=1, length=4 * p.batch)
+for i in (0, p.batch + 3):
+    for name, value in items[i].items():
+        torch.testing.assert_close(value, again[i][name], rtol=0, atol=0)
+for name, value in items[0].items():
+    print(f"{name:9}{tuple(value.shape)!s:14} {value.min():+.2f} .. {value.max():+.2f}")
+
+
+# %%
+def hwc(x):
+    """[-1, 1] (C, H, W) -> uint8 (H, W) or (H, W, 3), to be looked at."""
+    return data.to_u8(x).permute(1, 2, 0).numpy()
+
+
+batch = [items[i] for i in range(min(10, p.batch))]
+rows = []
+for item in batch:
+    row = {"gray": hwc(item["gray"]), "rgb": hwc(item["rgb"])}
+    row |= {"saliency": item["saliency"][0].numpy()}
+    rows.append(row | {"salient area": hwc(item["rgb"] * item["saliency"])})
+viz.grid(rows, blocks=2)
+
+# %% [markdown]
+# *The first items of the first batch, at the size that the networks see. Items with a sharp white
+# shape as saliency are composites.*
+#
+# **Check.** The gray of an item is the luma of its colours, also in [−1, 1], as the weights sum to
+# 1:
+
+# %%
+item = items[p.batch - 1]
+r, g, b = item["rgb"]
+torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
+
+# %% [markdown]
+# ## Composites: saliency that is known exactly
+#
+# A map made by any method has errors. There is one way to know the truth: *make* the salient
+# object. A cut-out with transparency $\alpha$ is laid on a photo,
+#
+# $$c = \alpha\,c_{object} + (1-\alpha)\,c_{photo}, \qquad s = \alpha .$$
+#
+# Rules, all in `data.py`: cut-out and photo belong to the same split, or the test would leak; only
+# public-domain and CC0 photos are altered; and **at most a fifth of a batch** are composites. They
+# teach saliency well, but they are not real scenes, and more of them hurt the colours of real
+# photos.
+
+# %%
+cutouts = data.photos(shipped, "val", "cutout")
+backgrounds = [photo for photo in data.photos(shipped, "val") if photo.free]
+composites = []
+for cutout, photo in zip(cutouts[::4], backgrounds[::3], strict=False):
+    layer = data.open_picture(cutout.path).convert("RGBA")
+    composites.append(data.composite(data.test_picture(photo, 256), layer, rng))
+viz.grid([{"composite": c, "exact saliency": alpha, "salient area": viz.salient_area(c, alpha)}
+          for c, alpha in composites[:4]], blocks=2)  # fmt: skip
+
+# %%
+share = items.in_batch / p.batch
+assert share <= 0.2
+print(f"profile {p.name}: {items.in_batch} of {p.batch} items of a batch are composites")
+try:
+    config.load("mini", composites=0.5)
+except UserError as error:
+    print(error)
+
+# %% [markdown]
+# **Check.** Where the cut-out is opaque its saliency is 1, outside it is 0 and the photo is
+# untouched:
+
+# %%
+background = data.test_picture(backgrounds[0], 256)
+layer = data.open_picture(cutouts[0].path).convert("RGBA")
+picture, alpha = data.composite(background, layer, np.random.default_rng(1))
+assert (picture[alpha == 0] == background[alpha == 0]).all()
+assert alpha.max() == 255
+print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean():.0%} object, "
+      f"{((alpha > 0) & (alpha < 255)).mean():.1%} in between: the soft edge")  # fmt: skip
+
+# %% [markdown]
+# ## A saliency teacher for photographs
+#
+# **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
+# used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to the same
+# ones. So a *teacher* has to be chosen, and its name goes wherever its maps go. The default is
+# classical, needs no weights, and can be understood in ten minutes: **robust background** (Zhu,
+# Liang, Wei, Sun, CVPR 2014). Its question is not "what is an object?" but "what is background?"
+#
+# **Step 1: superpixels.** Cut the picture into some 200 patches of even colour. From here on, a
+# patch is a node with a mean colour (in Lab, where distance is visible difference) and a place.
+
+# %%
+chosen = next((q for q in data.photos(shipped, "val") if "parrot" in q.stem), backgrounds[0])
+full = data.read_rgb(chosen.path)
+h, w = (round(n * 240 / max(full.shape[:2])) for n in full.shape[:2])
+small = np.asarray(Image.fromarray(full).resize((w, h), Image.BOX))  # (h, w, 3) uint8
+lab = rgb2lab(small)
+label = slic(small, n_segments=200, compactness=25, max_num_iter=5, start_label=0)  # (h, w)
+k = label.max() + 1
+
+
+def average(plane):
+    """Mean of (h, w) over each superpixel -> (k,)."""
+    return np.bincount(label.ravel(), plane.ravel(), k) / np.bincount(label.ravel(), minlength=k)
+
+
+y, x = np.indices((h, w))
+color = np.stack([average(lab[..., c]) for c in range(3)], axis=1)  # (k, 3)
+place = np.stack([average((y + 0.5) / h), average((x + 0.5) / w)], axis=1)  # (k, 2), 0..1
+patches = np.stack([average(small[..., c].astype(float)) for c in range(3)], axis=1) / 255
+viz.strip({"photo": small, f"{k} superpixels": patches[label]}, width=4.5)
+
+# %% [markdown]
+# **Step 2: what hangs together with the rim?** Objects may touch the rim of a photo, but background
+# touches it along much of its length. Walk from patch to patch; a step costs the colour difference.
+# The cheapest way from $i$ to $j$ costs $D_{ij}$: nearly nothing inside the sky, much from sky to
+# parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ says "same region", $\sum_j a_{ij}$ is the area
+# of the region around $i$, and its part along the rim, set against the root of the area, is
+#
+# $$c_i = \frac{\sum_{j\in rim} a_{ij}}{\sqrt{\sum_j a_{ij}}}, \qquad w^{bg}_i = 1 - e^{-c_i^2/2}.$$
+
+
+# %%
+def bell(d, sigma):
+    return np.exp(-(d**2) / (2 * sigma**2))
+
+
+def apart(v):
+    """Distances between all pairs of rows: (k, n) -> (k, k)."""
+    return np.linalg.norm(v[:, None] - v[None], axis=-1)
+
+
+touching = np.zeros((k, k), dtype=bool)
+touching[label[1:], label[:-1]] = touching[label[:, 1:], label[:, :-1]] = True
+touching = (touching | touching.T) & ~np.eye(k, dtype=bool)
+rim = np.zeros(k, dtype=bool)
+rim[np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])] = True
+texture = np.where(touching, apart(color), np.inf).min(axis=1).mean()  # such steps are for free
+i, j = np.nonzero(touching | np.outer(rim, rim))  # the rim is one: background may be cut in two
+step = np.maximum(apart(color)[i, j] - texture, 0) + 1e-5
+a = bell(dijkstra(sparse.csr_array((step, (i, j)), shape=(k, k))), 10)  # (k, k)
+connectivity = a[:, rim].sum(1) / np.sqrt(a.sum(1))
+w_bg = 1 - bell(connectivity, 1)
+
+# %% [markdown]
+# **Step 3: what differs from the background?** Colour contrast, counted only against background and
+# mostly nearby, times a preference for the middle, where photographers put things: $w^{fg}$.
+#
+# **Step 4: make it one map.** Find the $s$ that is near 0 where background is likely, near 1 where
+# foreground is, and alike on alike neighbours:
+#
+# $$\min_s \sum_i w^{bg}_i s_i^2 + \sum_i w^{fg}_i (s_i-1)^2 + \sum_{i,j} w_{ij}(s_i-s_j)^2 .$$
+#
+# It is quadratic, so the minimum is one linear system: no iteration, no training.
+
+
+# %%
+def unit(v):
+    return (v - v.min()) / (v.max() - v.min())
+
+
+contrast = unit((apart(color) * bell(apart(place), 0.4)) @ w_bg)
+w_fg = contrast * bell(np.linalg.norm(place - 0.5, axis=1), 0.35)
+w_fg[w_fg <= w_fg.mean()] = 0
+near = touching.astype(float)
+near = near + near @ near > 0  # neighbours, and theirs
+w = np.where(near, bell(apart(color), 10) + 0.005, 0)
+system = np.diag(w.sum(1) + w_bg + w_fg + 1e-6) - w
+s = unit(np.linalg.solve(system, w_fg))
+np.testing.assert_allclose(s[label], saliency.superpixel_saliency(small, lab, 200), atol=1e-3)
+
+# %%
+final = saliency.robust_background(small)
+stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solved": s}
+viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
+
+# %% [markdown]
+# *The same three steps, in pictures; the assertion says that they are what the library does. Its
+# map (right) averages two sizes of superpixels, moves the edges to those of the photo with a guided
+# filter, and stretches the contrast.*
+#
+# ### Good maps and bad maps
+#
+# Nobody has drawn the truth for these photographs, so look for yourself. A map that is sure of
+# itself is nearly black and white, one that wavers is gray: the mean of $4s(1-s)$ is 0 for the one
+# and 1 for the other. Below are the surest and the least sure maps of the training photos. Being
+# sure is not being right!
+
+# %%
+maps = [data.read_rgb(f)[..., 0] / 255 for f in items.maps]
+doubt = np.array([(4 * m * (1 - m)).mean() for m in maps])
+order = doubt.argsort()
+
+
+def shown(index, side=128):
+    photo = data.center_crop(data.read_rgb(items.photos[index].path), side)
+    found = data.center_crop(data.read_rgb(items.maps[index]), side)[..., 0]
+    return {"photo": photo, "map": found}
+
+
+stride = max(1, len(order) // 32)  # not the very ends alone
+best, worst = (ends[: 8 * stride : stride] for ends in (order, order[::-1]))
+rows = [shown(i) for i in (*best, *worst)]
+viz.grid(rows, ["sure"] * len(best) + ["not sure"] * len(worst), blocks=4)
+
+# %% [markdown]
+# *Left: sure maps. Right: unsure ones.* What to look for:
+#
+# - **Good:** one object, away from the rim, of another colour than its surroundings.
+# - **Bad:** the object fills the frame or touches the rim (it then counts as background); sky seen
+#   through a building (the hole is brighter than the house); a landscape without any object, where
+#   there is nothing to find, and yet the map finds something.
+#
+# ### Scored against the truth
+#
+# Composites have exact masks, so on them the teacher can be marked. *MAE* is the mean absolute
+# error (0 is perfect). *IoU* compares the map cut at one half with the mask: their common area over
+# their joint area (1 is perfect). Two answers that look at nothing serve as yardsticks.
+
+
+# %%
+def marks(found, alpha):
+    inside, object_ = found >= 0.5, alpha >= 128
+    both, joint = (inside & object_).sum(), (inside | object_).sum()
+    return {"MAE": abs(found - alpha / 255).mean(), "IoU": both / joint}
+
+
+grid_y, grid_x = (np.indices((256, 256)) + 0.5) / 256
+middle = bell(np.hypot(grid_y - 0.5, grid_x - 0.5), 0.2)
+found = [saliency.robust_background(c) for c, _ in composites]
+answers = {saliency.DEFAULT: found, "a blob in the middle": [middle] * len(found)}
+answers["nothing stands out"] = [0 * middle] * len(found)
+scores = {name: pd.DataFrame([marks(m, a) for m, (_, a) in zip(ms, composites, strict=True)])
+          for name, ms in answers.items()}  # fmt: skip
+display(pd.DataFrame({name: t.mean() for name, t in scores.items()}).T.round(3))
+viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:.2f}")}
+          for (c, a), m in zip(composites, found, strict=True)], blocks=3)  # fmt: skip
+
+# %% [markdown]
+# *Mean marks on a few validation composites, and the maps themselves. Some fail for an honest
+# reason: the background photo has a salient object of its own, which the mask does not know.* This
+# is the quality of the ground truth that $G_s$ learns from. A network can become better than its
+# teacher where the teacher's errors have no system, and it inherits those that have.
+#
+# ### The cache
+#
+# A map takes about a second, an epoch would take minutes. So maps are computed once. The file is
+# named by the teacher, the teacher's version and the SHA-256 of the photo: another teacher, or
+# another photo, is another file, and no map can go stale in silence.
+
+# %%
+where = items.maps[0].relative_to(cache_dir())
+print(f"{items.photos[0].path.name}\n -> {where.parent.as_posix()}/{where.name[:16]}….png")
+assert items.photos[0].sha256 in ("", where.stem)
+
+# %% [markdown]
+# Other teachers sit behind the same interface: `folder:DIR` takes ready maps (of PFAN, if you have
+# them), `u2netp` and `isnet` are deep networks through the package rembg. An unknown name is an
+# error:
+
+# %%
+try:
+    saliency.teacher("pfan")
+except UserError as error:
+    print(error)
+
+# %% [markdown]
+# ## What differs
+
+# %%
+paper.deviations_table("01").style.set_uuid("deviations").hide(axis="index").set_properties(
+    **{"text-align": "left", "white-space": "normal", "vertical-align": "top"}
+)
+
+# %% [markdown]
+# The first row matters most. The paper's saliency is PFAN's, ours is another one's. Whatever we
+# measure about saliency guidance is about guidance *by these maps*.
+#
+# ## Try it
+#
+# **1.** Make gray as the plain mean of R, G and B. On which gallery photo does it differ most from
+# luma, and why?
+#
+# <details><summary>Solution</summary>
+#
+# `[abs(x.mean(2) - data.luma_u8(x)).mean() for x in pictures]`, then `np.argmax`. It is a photo
+# with much saturated colour far from green: blue water or sky becomes too bright, since the mean
+# gives blue a weight of a third where luma gives 0.114.
+# </details>
+#
+# **2.** Step 2 lets the rim patches touch each other ("the rim is one"). Leave
+# `np.outer(rim, rim)` out. For which photos would that matter?
+#
+# <details><summary>Solution</summary>
+#
+# For photos where the object cuts the background in two, like a tower in front of the sky. Each
+# half then has a small area of its own, and its connectivity changes. With the rim as one, the two
+# halves of the sky are again the same region.
+# </details>
+#
+# **3.** Which IoU does the teacher reach if the map is cut at its own mean instead of one half?
+#
+# <details><summary>Solution</summary>
+#
+# In `marks`, replace `found >= 0.5` by `found >= found.mean()`. Unsure maps gain, since their
+# object may be brighter than the rest without reaching one half; sure maps hardly change.
+# </details>
+#
+# **Next:** [chapter 2, the generator](02_generator.ipynb).

@@ -1,0 +1,382 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4 · Stage 1: the generator learns alone
+#
+# **You will learn** what the first stage trains and with which numbers, how to read its log and its
+# pictures over time, what the saliency branch has learned, why the colours come out pale, and how a
+# run that was killed goes on as if nothing had happened.
+#
+# **Time:** 15 minutes to read. The one training cell takes some minutes on a two-core laptop
+# on the profile `mini`, seconds on `smoke`, and no time at all when the stage is already trained.
+#
+# **Before this:** [chapter 3](03_losses_and_critics.ipynb), equations 1 and 2.
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import inspect
+import json
+import os
+import tempfile
+from unittest import mock
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from skimage.color import rgb2lab
+
+from scgan_lib import colorize, config, data, metrics, paper, saliency, training, viz
+from scgan_lib.paths import cache_dir
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+
+# %% [markdown]
+# ## Why two stages
+#
+# A GAN that starts from random weights has two beginners who teach each other. The critic wins at
+# once, as noise is easily told from photographs, and the generator learns little from a critic
+# whose answer is always "no". So the paper lets the generator learn alone first, with the two
+# losses that need no critic:
+#
+# $$ \lambda_1 \lVert c - G_c(x)\rVert_1
+#    + \lambda_2 \lVert c\odot s - G_c(x)\odot G_s(x)\rVert_1 . $$
+#
+# When stage 2 begins, the colours are sensible already, and the critics have something to
+# criticise.
+#
+# ## The numbers of this run
+
+# %%
+stage1 = {
+    "training photos": len(data.photos(p, "train")),
+    "cut-outs laid on them, share of a batch": p.composites,
+    "pixels a side": p.image_size,
+    "batch": p.batch,
+    "steps": p.stage1_steps,
+    "passes over the photos": round(p.stage1_steps * p.batch / len(data.photos(p, "train")), 1),
+    "optimiser": f"{p.optimizer}, β {p.betas}, weight decay {p.weight_decay}",
+    "learning rate": f"{p.stage1_lr}, schedule: {p.schedule}",
+    "λ pixel, λ attention": (p.loss.pixel, p.loss.attention),
+    "saliency teacher": p.teacher,
+}
+pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
+
+# %% [markdown]
+# The paper's run (profile `imagenet`) is the same code with other numbers: 256 pixels, batch 8 and
+# about 128,000 photos ten times over.
+#
+# ## One step
+#
+# All that happens in one step of stage 1 stands in this function. The shared lines add equation 2
+# only if saliency guidance is on, so that chapter 8 can switch it off.
+
+# %%
+print(inspect.getsource(training.stage1_step))
+print(inspect.getsource(training._guided_terms))
+
+# %% [markdown]
+# ## Train
+#
+# One cell. It trains, or goes on with a run that was interrupted, or returns at once.
+
+# %%
+weights = training.train(p, 1)
+print("weights:", weights.relative_to(p.results))
+
+# %% [markdown]
+# ## The log
+
+# %%
+log = pd.read_csv(training.stage_folder(p, 1) / "log.csv")
+shown = log.iloc[np.unique(np.linspace(0, len(log) - 1, 8).round().astype(int))]
+shown[["step", "lr", "pixel", "attention", "generator"]].style.hide(axis="index").format(
+    precision=4
+)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.3))
+for name in [x for x in ("pixel", "attention") if x in log]:
+    smooth = log[name].rolling(max(1, len(log) // 25), min_periods=1, center=True).mean()
+    (line,) = axes[0].plot(log.step, smooth, label=f"{name} loss")
+    axes[0].plot(log.step, log[name], color=line.get_color(), alpha=0.25, linewidth=0.6)
+axes[0].set(xlabel="step", yscale="log", title="losses, and their running mean")
+axes[0].legend()
+axes[1].plot(log.step, log.lr)
+axes[1].set(xlabel="step", title="learning rate")
+plt.show()
+head, tail = log.head(max(1, len(log) // 10)), log.tail(max(1, len(log) // 10))
+for name in [x for x in ("pixel", "attention") if x in log]:
+    before, after = head[name].mean(), tail[name].mean()
+    print(f"{name:9} loss: first tenth {before:.4f}, last {after:.4f}, {after / before - 1:+.0%}")
+
+# %% [markdown]
+# *Thin: every logged batch; thick: running mean.* The batches differ much in difficulty, so the
+# thin line says little. The fall of the pixel loss is small at first sight, since most of a photo
+# is nearly gray and costs little from the start. Pictures tell more.
+#
+# ## How the colours came
+#
+# A few photos of the gallery were painted at fixed steps, dense at the beginning, where most
+# happens. They are test photos: we look at them, and choose nothing by them.
+
+# %%
+files = sorted((training.stage_folder(p, 1) / "samples").glob("step_*.npz"))
+keep = np.unique(np.linspace(0, len(files) - 1, 6).round().astype(int))
+shots = {int(files[i].stem[5:]): np.load(files[i]) for i in keep}
+gallery = data.photos(p, "test")[: len(shots[0]["rgb"])]
+rows = []
+for i, photo in list(enumerate(gallery))[:6]:
+    row = {f"step {step}": shot["rgb"][i] for step, shot in shots.items()}
+    rows.append(row | {"real": data.test_picture(photo, p.judge_size)})
+viz.grid(rows)
+
+# %%
+viz.grid(
+    [
+        {f"step {n}": shot["saliency"][i] for n, shot in shots.items()}
+        for i in range(min(3, len(gallery)))
+    ]
+)
+
+# %% [markdown]
+# *Above the colours, below the saliency maps of the first photos.* Read a row from left to right.
+# Usually large plain things (sky, grass) change first, and objects last.
+#
+# ## On validation photos
+#
+# From here on we use photos that the training has not seen and that are not in the test set.
+
+# %%
+generator, _, _ = colorize.load_generator(weights)
+photos = data.photos(p, "val")[:64]
+real = torch.stack([data.to_chw(data.test_picture(photo, p.judge_size)) for photo in photos])
+gray = torch.stack([data.to_chw(data.luma_u8(x.permute(1, 2, 0).numpy())) for x in real])
+parts = [colorize.render(generator, part, p.image_size) for part in gray.split(8)]
+painted, maps = (torch.cat(x) for x in zip(*parts, strict=True))
+
+score = pd.DataFrame(
+    {
+        "gray copy": metrics.psnr(real, gray.expand(-1, 3, -1, -1)).numpy(),
+        "stage 1": metrics.psnr(real, painted).numpy(),
+    }
+).replace(np.inf, np.nan)  # a photo that is gray itself
+gain = score["stage 1"] - score["gray copy"]
+print(f"PSNR, mean of {len(score)} validation photos: ", end="")
+print(", ".join(f"{name} {value:.2f} dB" for name, value in score.mean().items()))
+print(
+    f"stage 1 is better on {(gain > 0).mean():.0%}; gain {gain.min():+.1f} to {gain.max():+.1f} dB"
+)
+
+
+# %%
+def picture(x):
+    return x.permute(1, 2, 0).numpy()
+
+
+order = gain.sort_values(ascending=False).index
+chosen = [*order[:4], *order[-4:]]
+rows = [
+    {
+        "gray": picture(gray[i]),
+        "stage 1": (picture(painted[i]), f"{gain[i]:+.1f} dB"),
+        "real": picture(real[i]),
+    }
+    for i in chosen
+]
+viz.grid(rows, blocks=2)
+
+# %% [markdown]
+# *Left block: the four largest gains over a gray copy. Right block: the four smallest.* Look at
+# what the successes have in common. Look at the failures too: is the colour missing, or is it
+# wrong? A missing colour costs nothing against the gray copy, a wrong one does.
+#
+# ## What the saliency branch learned
+#
+# Its teacher on photographs is a classical method (chapter 1), and composites give it exact masks.
+# How near is it to the teacher on photos that it never saw? As a ruler we take the best map that
+# ignores the picture: the mean of all teacher maps.
+
+# %%
+paths = saliency.saliency_maps([photo.path for photo in photos], p.teacher, cache_dir())
+taught = torch.stack(
+    [data.to_chw(data.center_crop(data.read_rgb(x), p.judge_size))[:1] for x in paths]
+)
+truth, guess = taught[:, 0].double() / 255, maps[:, 0].double() / 255
+constant = truth.mean(0, keepdim=True).expand_as(truth)
+
+
+def correlation(a, b):
+    a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (a, b))
+    return ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)).mean().item()
+
+
+rows = [
+    ["predicted map", (guess - truth).abs().mean().item(), correlation(guess, truth)],
+    [
+        "mean of all teacher maps",
+        (constant - truth).abs().mean().item(),
+        correlation(constant, truth),
+    ],
+]
+pd.DataFrame(rows, columns=["map", "mean absolute error", "correlation"]).style.hide(
+    axis="index"
+).format(precision=3)
+
+# %%
+rows = []
+for i in range(0, len(photos), max(1, len(photos) // 6))[:6]:
+    area = viz.salient_area(picture(painted[i]), maps[i, 0].numpy())
+    row = {
+        "real": picture(real[i]),
+        "teacher": taught[i, 0].numpy(),
+        "predicted": maps[i, 0].numpy(),
+    }
+    rows.append(row | {"ĉ⊙ŝ": area})
+viz.grid(rows, blocks=2)
+
+# %% [markdown]
+# *The last column is the salient area that the second critic will judge in stage 2.* Where teacher
+# and prediction disagree, the prediction is not always the worse one: it has also learned from the
+# exact masks of the composites.
+#
+# ## Safe colours
+#
+# Chapter 3 says what the absolute error wants where the colour is uncertain: the median, a colour
+# near gray. Here it is, measured. Each pixel is a point in the plane of Lab's $a^*$ (green to red)
+# and $b^*$ (blue to yellow); gray is the centre.
+
+
+# %%
+def ab(rgb_u8):
+    """(N,3,H,W) uint8 -> the a* and b* of every 16th pixel."""
+    return rgb2lab(rgb_u8[..., ::4, ::4].permute(0, 2, 3, 1).numpy())[..., 1:].reshape(-1, 2)
+
+
+colours = {"real": ab(real), "stage 1": ab(painted)}
+fig, axes = plt.subplots(1, 3, figsize=(6.75, 2.3))
+edges = np.linspace(-60, 60, 61)
+for ax, (name, x) in zip(axes, colours.items(), strict=False):
+    count = np.histogram2d(x[:, 0], x[:, 1], bins=[edges, edges])[0]
+    ax.imshow(np.log1p(count).T, origin="lower", extent=[-60, 60, -60, 60], cmap="magma")
+    ax.plot(*x.mean(0), "+", color="cyan", markersize=9)
+    ax.set(title=name, xlabel="a*", ylabel="b*")
+for name, x in colours.items():
+    axes[2].hist(
+        np.linalg.norm(x, axis=1), bins=np.linspace(0, 80, 41), histtype="step", label=name
+    )
+axes[2].set(title="chroma of the pixels", xlabel="distance from gray", yscale="log")
+axes[2].legend()
+plt.show()
+
+# %%
+chroma = {name: np.linalg.norm(x, axis=1).mean() for name, x in colours.items()}
+cci = {"real": metrics.cci(real).mean().item(), "stage 1": metrics.cci(painted).mean().item()}
+a, b = colours["stage 1"].mean(0)
+tint = f"{'red' if a > 0 else 'green'} {abs(a):.1f}, {'yellow' if b > 0 else 'blue'} {abs(b):.1f}"
+print(f"mean chroma: real {chroma['real']:.1f}, stage 1 {chroma['stage 1']:.1f}", end="; ")
+print(f"stage 1 keeps {chroma['stage 1'] / chroma['real']:.0%}")
+print(f"colourfulness (CCI): real {cci['real']:.1f}, stage 1 {cci['stage 1']:.1f}")
+print(f"the mean colour of stage 1 leans to {tint} (red and yellow together: brown)")
+
+# %% [markdown]
+# *Left and middle: how often each colour occurs, on a logarithmic scale; the cross is the mean.
+# Right: how far from gray the pixels lie.* The cloud of stage 1 is the smaller one if the network
+# plays safe: it has the common colours and lacks the rare ones. A loss that measures distance to
+# one true picture cannot cure this. A critic can: that is stage 2.
+#
+# ## Killed, and resumed exactly
+#
+# While a stage runs, it writes a *checkpoint* from time to time. What must be in it, so that the
+# rerun gives the very same weights as a run that was never stopped? Everything that the next step
+# depends on. Let us look at one. We train a tiny run for two steps, in a temporary folder.
+
+# %%
+tiny = config.load("smoke", stage1_steps=4, samples=1, device=p.device, precision=p.precision)
+with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, SCGAN_OUTPUT=folder):
+    stopped = training.train(tiny, 1, until=2)
+    inside = sorted(x.name for x in stopped.glob("checkpoint-*/*"))
+    where = json.loads(next(stopped.glob("checkpoint-*/progress.json")).read_text())
+    resumed = load_file(training.train(tiny, 1))
+    left = list(stopped.glob("checkpoint-*"))
+with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, SCGAN_OUTPUT=folder):
+    unbroken = load_file(training.train(tiny, 1))
+
+difference = max((resumed[k].double() - unbroken[k].double()).abs().max().item() for k in unbroken)
+if not torch.cuda.is_available():
+    assert difference == 0
+print(f"stopped after step {where['step']}; in the checkpoint: {', '.join(inside)}")
+print(f"largest difference of a weight, resumed against unbroken: {difference:g}")
+print("checkpoints left at the end:", len(left))
+
+# %% [markdown]
+# | file | what it holds | what would go wrong without it |
+# |---|---|---|
+# | `model…` | weights and running statistics | everything |
+# | `optimizer…` | Adam's two moments of every weight | the first steps after a resume would jump |
+# | `scheduler…` | the position on the learning-rate curve | the curve would start anew |
+# | `random_states…` | the state of every random generator | other random numbers from there on |
+# | `progress.json` | step and seconds | the log would count wrong |
+#
+# The photos need no file: which crop item $i$ shows depends on the seed, the stage and $i$ alone.
+# And a checkpoint appears under its name only when it is whole: it is written elsewhere and
+# renamed. A run also refuses to go on under other settings; it names the ones that differ.
+
+# %%
+print(inspect.getsource(training._checkpoint))
+
+# %% [markdown]
+# ## What differs from the paper and from the released code
+
+# %%
+paper.deviations_table("04").drop(columns="test").style
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** Does the network do better on the right things than a constant tint would? Give every
+# validation photo the mean chroma of all real photos, and compute PSNR.
+# <details><summary>Solution</summary>
+#
+# ```python
+# mean = (real.double() - gray.double()).mean((0, 2, 3)).view(3, 1, 1)
+# tinted = (gray + mean).clamp(0, 255).round().to(torch.uint8)
+# print(metrics.psnr(real, tinted).mean())
+# ```
+# The evaluation in chapter 6 has such a row: `mean_color`.
+# </details>
+#
+# **2.** Multiply the chroma of stage 1 by 0, 0.5, 1, 1.5, 2. Where is PSNR best?
+# <details><summary>Solution</summary>
+#
+# ```python
+# for k in (0, 0.5, 1, 1.5, 2):
+#     x = (gray + k * (painted.double() - gray)).clamp(0, 255).round().to(torch.uint8)
+#     print(k, metrics.psnr(real, x).mean().item(), metrics.cci(x).mean().item())
+# ```
+# A network that minimises distance has chosen its own best factor: expect the maximum near 1.
+# Chapter 5 draws this curve.
+# </details>
+#
+# **3.** Kill a training run of your own in the middle and start it again. What do you see in
+# `log.csv`?
+# <details><summary>Solution</summary>
+#
+# `make reproduce PROFILE=smoke SEED=1`, then Ctrl-C, then the same again. Rows after the last
+# checkpoint are cut off and written again, so no step stands there twice.
+# </details>

@@ -1,0 +1,491 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6 · Evaluation: what Table 1 says, and what it does not
+#
+# **You will learn** what each column of Table 1 measures, as an equation, as a few lines of code
+# and as a number that you can check; how each can mislead; how wide an interval has to be drawn
+# around a mean of a few dozen photos; and how to look past the mean.
+#
+# **Time:** 40 minutes to read, about a minute to run. **Before this:**
+# [chapter 5](05_stage2_adversarial_training.ipynb) trained both stages. If it did not, the first
+# cell does, which takes as long as training takes.
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.ndimage import uniform_filter
+from skimage.color import rgb2lab
+from skimage.metrics import structural_similarity
+
+from scgan_lib import config, evaluation, metrics, paper, tables, training, viz
+from scgan_lib.paths import UserError
+
+viz.use_style()
+p = config.from_environment(profile, seed)
+training.train(p, stage=2)  # trained already: returns at once
+
+# %% [markdown]
+# ## One protocol, one command
+#
+# `evaluation.evaluate` colorizes the test photos with both stages, scores the pictures, and writes
+# a row for each photo and method to `metrics.csv`. Everything after this cell reads files: a table
+# or a figure can be made again without any network.
+
+# %%
+scores, skipped = evaluation.evaluate(p)
+stems = viz.stems(p.results)  # names of the test pictures, the gallery first
+print(evaluation.PROTOCOL)
+print(f"\n{len(stems)} test photos, {len(skipped)} pictures skipped; methods:",
+      ", ".join(scores["method"].unique()))  # fmt: skip
+
+# %% [markdown]
+# That paragraph is part of the result. Papers on colorization differ in each of its points (crop or
+# squash, 8 bits or floats, which data range, which colour space), and a difference of a few tenths
+# of a dB between two papers often means nothing else.
+#
+# Besides the two stages there are three rows without any learning:
+#
+# - **gray**: a copy of the input. No method at all. What is not better than this has not earned its
+#   electricity.
+# - **mean colour**: the luma of the input with the mean chroma of the training photos. The best
+#   constant guess.
+# - **real**: the photo itself. The end of the road, and the yardstick for colourfulness.
+
+
+# %%
+def picture(method, stem):
+    """uint8 (H, W, 3): what `method` made of the test photo `stem`."""
+    return viz.picture(p.results, method, stem)
+
+
+real, fake = picture("real", stems[0]), picture("scgan", stems[0])
+viz.strip(
+    {viz.LABELS[m]: picture(m, stems[0]) for m in ("gray", "mean_color", "stage1", "scgan", "real")}
+)
+
+# %% [markdown]
+# ## PSNR
+#
+# Peak signal-to-noise ratio, in decibels. With the mean squared error over all pixels and channels,
+#
+# $$\mathrm{PSNR}(c, \hat c) = 10 \log_{10} \frac{255^2}{\mathrm{MSE}(c, \hat c)} .$$
+#
+# 3 dB more is half the squared error. In code, and checked against the library:
+
+# %%
+mse = np.mean((real.astype(float) - fake) ** 2)
+mine = 10 * np.log10(255**2 / mse)
+np.testing.assert_allclose(mine, metrics.psnr(real, fake), rtol=1e-12)
+print(f"{stems[0]}: PSNR {mine:.2f} dB")
+
+# %% [markdown]
+# **The trap: dullness pays.** Turn the hue of a real photo and keep its brightness and saturation.
+# The result may be perfectly plausible (a blue car for a red one), and PSNR punishes it. Now take
+# colour away: the error shrinks.
+
+
+# %%
+def turned(rgb, degrees, strength=1.0):
+    """Turn the chroma (Cb, Cr) of uint8 (H, W, 3) by an angle and scale it; luma is kept."""
+    ycc = np.asarray(Image.fromarray(rgb).convert("YCbCr")).astype(float)
+    chroma = (ycc[..., 1] - 128) + 1j * (ycc[..., 2] - 128)
+    chroma *= strength * np.exp(1j * np.radians(degrees))
+    ycc[..., 1], ycc[..., 2] = chroma.real + 128, chroma.imag + 128
+    return np.asarray(
+        Image.fromarray(ycc.round().clip(0, 255).astype(np.uint8), "YCbCr").convert("RGB")
+    )
+
+
+def marked(rgb):
+    return rgb, f"{metrics.psnr(real, rgb):.1f} dB, CCI {metrics.cci(rgb):.0f}"
+
+
+panels = {"hue + 60°": turned(real, 60), "the same, half": turned(real, 60, 0.5)}
+panels |= {"hue + 180°": turned(real, 180), "gray": picture("gray", stems[0])}
+viz.strip(
+    {"real": (real, f"CCI {metrics.cci(real):.0f}")} | {k: marked(x) for k, x in panels.items()}
+)
+
+# %%
+some = [picture("real", s) for s in stems[:12]]
+strength = np.linspace(0, 1, 6)
+fig, ax = plt.subplots(figsize=(4, 2.2))
+for degrees in (0, 30, 60, 90):
+    error = [np.mean([((c - turned(c, degrees, k).astype(float)) ** 2).mean() for c in some])
+             for k in strength]  # fmt: skip
+    ax.plot(strength, 10 * np.log10(255**2 / np.maximum(error, 1)), label=f"hue off by {degrees}°")
+ax.set(xlabel="strength of the colours (0: gray, 1: real)", ylabel="PSNR of the mean error (dB)")
+ax.legend()
+
+# %% [markdown]
+# *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
+# test photos).* Writing chroma as a complex number, the error of a strength $k$ at an angle
+# $\theta$ is $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$. It is smallest at $k = \cos\theta$.
+# So who is 60° off does best at half strength, where full colours are no better than none; and at
+# 90° every colour costs. A method that is unsure of the hue has to be pale to win this measure.
+# This is why the paper gives PSNR little weight, and why the table needs the gray row.
+#
+# ## SSIM
+#
+# Structural similarity compares means $\mu$, variances $\sigma^2$ and the covariance in a window
+# that moves over the pictures (here 7x7 pixels, each channel by itself, then the mean of all):
+#
+# $$\mathrm{SSIM} = \frac{(2\mu_c\mu_{\hat c} + C_1)(2\sigma_{c\hat c} + C_2)}
+# {(\mu_c^2 + \mu_{\hat c}^2 + C_1)(\sigma_c^2 + \sigma_{\hat c}^2 + C_2)},
+# \qquad C_1 = (0.01\,L)^2,\; C_2 = (0.03\,L)^2 .$$
+#
+# $L$ is the **data range**: 255 for 8-bit pictures.
+
+
+# %%
+def window(v):
+    """Means over all 7x7 windows that lie inside: (H, W, 3) -> (H-6, W-6, 3)."""
+    return uniform_filter(v, (7, 7, 1))[3:-3, 3:-3]
+
+
+c, c_hat = real.astype(float), fake.astype(float)
+mu, mu_hat = window(c), window(c_hat)
+sample = 49 / 48  # variance of a sample, not of a population
+var, var_hat = sample * (window(c * c) - mu**2), sample * (window(c_hat**2) - mu_hat**2)
+cov = sample * (window(c * c_hat) - mu * mu_hat)
+c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+mine = (2 * mu * mu_hat + c1) * (2 * cov + c2) / ((mu**2 + mu_hat**2 + c1) * (var + var_hat + c2))
+np.testing.assert_allclose(mine.mean(), metrics.ssim(real, fake), atol=1e-6)
+print(f"{stems[0]}: SSIM {mine.mean():.4f}")
+
+# %% [markdown]
+# **The trap: the data range.** The released evaluation script works on images in [0, 1] but leaves
+# $L$ at 2, the range of [−1, 1]. Both constants grow fourfold and drown small differences. The same
+# pictures, with the same code, score higher. The same slip in PSNR adds $20\log_{10} 2$ dB:
+
+
+# %%
+def ssim_01(a, b, data_range):
+    return structural_similarity(a / 255, b / 255, data_range=data_range, channel_axis=2)
+
+
+rows = {}
+for method in ("gray", "stage1", "scgan"):
+    pairs = [(picture("real", s), picture(method, s)) for s in stems[:12]]
+    right, wrong = (np.mean([ssim_01(a, b, L) for a, b in pairs]) for L in (1, 2))
+    np.testing.assert_allclose(right, np.mean([metrics.ssim(a, b) for a, b in pairs]), atol=1e-5)
+    assert wrong > right
+    rows[viz.LABELS[method]] = {
+        "SSIM, range 1": right,
+        "SSIM, range 2": wrong,
+        "gift": wrong - right,
+    }
+pd.DataFrame(rows).T.round(4)
+
+# %% [markdown]
+# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1]. The gift was
+# not earned by any method.* Another slip of that script: a mean of $|a|$
+# where $|a-b|$ is meant, so that a number does not depend on the prediction at all:
+
+# %%
+for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items():
+    slip, meant = np.abs(real / 255).mean(), np.abs(real / 255 - other / 255).mean()
+    print(f"{name:10} mean |a| = {slip:.4f}   mean |a - b| = {meant:.4f}")
+
+# %% [markdown]
+# ## CCI, the colourfulness
+#
+# Hasler and Suesstrunk asked people how colourful photographs look and found a formula that agrees
+# with them. Two axes, red against green and yellow against blue, on 0..255 values:
+#
+# $$rg = R - G, \qquad yb = \tfrac12 (R + G) - B,$$
+# $$\mathrm{CCI} = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0.3 \sqrt{\mu_{rg}^2 + \mu_{yb}^2} .$$
+#
+# The first term asks how *different* the colours of a picture are, the second how far it lies from
+# gray as a whole. A monochrome picture has the second term only.
+
+
+# %%
+def cci(rgb):
+    r, g, b = np.moveaxis(rgb.astype(float), 2, 0)
+    rg, yb = r - g, (r + g) / 2 - b
+    return np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+
+
+for s in stems:
+    np.testing.assert_allclose(cci(picture("real", s)), metrics.cci(picture("real", s)), rtol=1e-9)
+
+flat = np.full((64, 64, 3), (200, 120, 40), np.uint8)
+halves = flat.copy()
+halves[:, 32:] = (40, 120, 200)
+noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+examples = {
+    "gray": np.full_like(flat, 128),
+    "one colour": flat,
+    "two colours": halves,
+    "noise": noise,
+}
+viz.strip({name: (x, f"CCI {cci(x):.1f}") for name, x in examples.items()}, width=4)
+
+# %%
+ordered = scores[scores["method"] == "real"].sort_values("cci")
+picked = ordered.iloc[np.linspace(0, len(ordered) - 1, 7).round().astype(int)]
+viz.strip({f"CCI {row.cci:.0f}": picture("real", row.image) for row in picked.itertuples()})
+
+# %% [markdown]
+# *Real test photos, from the least to the most colourful.*
+#
+# **The trap: "optimal".** A CCI between 16 and 20 is said to be what people like best. The *CCI
+# ratio* of the paper is the share of pictures inside that band. So what do real photographs score?
+
+# %%
+low, high = metrics.CCI_RANGE
+ratio = scores.groupby("method", sort=False)["cci"].agg(["mean", metrics.cci_ratio])
+ratio.columns = ["mean CCI", f"CCI ratio (share in {low:g}..{high:g})"]
+ratio.rename(index=viz.LABELS).round(3)
+
+# %% [markdown]
+# *The row "real" is the yardstick. Nature is far more colourful than the band, so a high ratio
+# means "much paler than nature", and not "good".* This course prints the ratio since the paper
+# does, and never calls its largest value the best.
+#
+# A second trap: some scripts take $|rg|$ and $|yb|$. The absolute value folds red onto green, and
+# the numbers of two papers can no longer be compared:
+
+
+# %%
+def cci_absolute(rgb):
+    r, g, b = np.moveaxis(rgb.astype(float), 2, 0)
+    rg, yb = abs(r - g), abs((r + g) / 2 - b)
+    return np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+
+
+photos = [picture("real", s) for s in stems]
+print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ours), "
+      f"{np.mean([cci_absolute(x) for x in photos]):.1f} with absolute values")  # fmt: skip
+
+# %% [markdown]
+# ## The judge
+#
+# If colours are right, a classifier should recognise the thing. The paper asks a VGG-16 and counts
+# **top-1** hits. The released code asks the author's own VGG-16, which nobody else has, so those
+# hits cannot be compared with other papers'. Here the judge is a public network, and the column
+# names it. Where the photos have no label, the question becomes: does the judge give the *same
+# answer* as on the real photo? For the photo itself that is true by definition.
+
+# %%
+judged = scores.groupby("method", sort=False)[["agree", "top1"]].mean()
+judged.rename(index=viz.LABELS).dropna(axis=1, how="all").round(3)
+
+# %% [markdown]
+# Compare with the row "gray": modern classifiers recognise most things without colour. What a
+# colorizer can add is only the rest, and wrong colours can take away.
+
+# %%
+try:
+    confusion = viz.judge_confusion(p.results)
+except UserError as error:
+    confusion = str(error)
+confusion
+
+# %% [markdown]
+# *Where the judge changes its mind. Its answer stands below each picture. "Brought back": wrong on
+# gray, and with the predicted colours the same answer as on the real photo. "Lost": the colours
+# talked it out of an answer that it had on gray. "Not found": neither.*
+#
+# ## Bleeding, and colours of the object
+#
+# The paper claims less colour bleeding and truer salient objects, but measures neither. Two numbers
+# in Lab, lightness left out, say both. With the distance
+# $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ at each pixel:
+#
+# - **boundary chroma error**: mean $d$ in a band of 3 pixels on both sides of the object's edge;
+# - **salient chroma error**: mean $d$ inside the object.
+#
+# They need a mask of the object, so they are blank for photographs and filled for composites. An
+# invented case shows what they say: a red square on gray, its red running over by $n$ pixels.
+
+# %%
+mask = np.zeros((64, 64), bool)
+mask[16:48, 16:48] = True
+gray64 = np.full((64, 64, 3), 120, np.uint8)
+
+
+def red_square(n):
+    """The square, grown by n pixels, in red on gray."""
+    out = gray64.copy()
+    out[16 - n : 48 + n, 16 - n : 48 + n] = (200, 60, 50)
+    return out
+
+
+d = np.linalg.norm(np.diff(rgb2lab(red_square(0)[[0, 32], [0, 32]]), axis=0)[0, 1:])
+band = (32 + 6) ** 2 - (32 - 6) ** 2  # pixels
+panels = {}
+for n in range(4):
+    bleeding = metrics.boundary_chroma_error(red_square(0), red_square(n), mask)
+    np.testing.assert_allclose(bleeding, d * ((32 + 2 * n) ** 2 - 32**2) / band, rtol=1e-6)
+    assert metrics.salient_chroma_error(red_square(0), red_square(n), mask) == 0
+    panels[f"{n} pixels over"] = (red_square(n), f"boundary error {bleeding:.1f}")
+inside = metrics.salient_chroma_error(red_square(0), gray64, mask)
+np.testing.assert_allclose(inside, d, rtol=1e-6)
+viz.strip(panels | {"no colour": (gray64, f"salient error {inside:.1f}")}, width=5)
+
+# %% [markdown]
+# ## How sure is a mean? The bootstrap
+#
+# Suppose SCGAN's mean PSNR is above the gray copy's. Would it be so with other test photos? We have
+# no others. The **bootstrap** (Efron) draws new test sets *from the one we have*, with replacement:
+# some photos appear twice, some not at all. The spread of the means over many such sets is an
+# honest picture of how much the mean depends on which photos we happened to have.
+#
+# **Pairing matters.** A hard photo is hard for all methods. So the same photos are drawn for both
+# methods, and what is resampled is the *difference* on each photo.
+
+# %%
+wide = scores.pivot(index="image", columns="method", values="psnr")[["scgan", "gray"]]
+wide = wide[np.isfinite(wide).all(axis=1)]  # a photo that is gray itself has an infinite PSNR
+difference = (wide["scgan"] - wide["gray"]).to_numpy()
+rng = np.random.default_rng(0)
+n = len(difference)
+drawn = rng.integers(0, n, (10_000, n))  # 10,000 test sets
+paired = difference[drawn].mean(axis=1)
+other = rng.integers(0, n, (10_000, n))
+unpaired = wide["scgan"].to_numpy()[drawn].mean(1) - wide["gray"].to_numpy()[other].mean(1)
+ends = np.percentile(paired, [2.5, 97.5])
+mean, *theirs = evaluation.paired_difference(wide["scgan"], wide["gray"])
+np.testing.assert_allclose(ends, theirs, atol=0.05)
+print(f"SCGAN minus gray: {mean:+.2f} dB, 95 % interval {ends[0]:+.2f} .. {ends[1]:+.2f}")
+
+# %%
+fig, ax = plt.subplots(figsize=(4.5, 2))
+bins = np.linspace(min(unpaired.min(), 0), unpaired.max(), 80)
+ax.hist(unpaired, bins, color="#bbbbbb", label="unpaired: photos drawn for each method")
+ax.hist(paired, bins, alpha=0.8, label="paired: the same photos for both")
+ax.axvspan(*ends, color="C1", alpha=0.15, label="95 % interval, paired")
+ax.axvline(0, color="black", linewidth=0.8)
+ax.set(xlabel="mean PSNR of SCGAN minus gray (dB)", yticks=[], ylim=(0, ax.get_ylim()[1] * 1.6))
+ax.legend(loc="upper left")
+# %% [markdown]
+# *Means of 10,000 resampled test sets. Where the paired interval leaves 0 (black line) out, these
+# photos tell the two methods apart.* What the interval does *not* cover: another seed of the
+# training, another data set, another resizing. It speaks of the choice of photos alone.
+#
+# ## Table 1
+
+# %%
+tables.table1_html(p.results)
+
+# %% [markdown]
+# The table is made from `metrics.csv` and `manifest.json` alone and is written as `table1.csv`,
+# `table1.md` and `table1.tex` beside them. The lines below it are part of it. They are computed
+# from the intervals: "best" stands only where the paired difference leaves 0 out.
+#
+# In plain counts of photos:
+
+# %%
+by = {m: t.set_index("image") for m, t in scores.groupby("method")}
+gap = {m: (by[m]["cci"] - by["real"]["cci"]).abs() for m in ("stage1", "scgan")}
+counts = {
+    "stage 1 is nearer to the real photo than gray is (PSNR)": by["stage1"].psnr > by["gray"].psnr,
+    "SCGAN is nearer to the real photo than gray is (PSNR)": by["scgan"].psnr > by["gray"].psnr,
+    "SCGAN is nearer to the real photo than stage 1 is (PSNR)": by["scgan"].psnr
+    > by["stage1"].psnr,
+    "SCGAN is more colourful than stage 1": by["scgan"].cci > by["stage1"].cci,
+    "SCGAN's CCI is nearer to the real photo's than stage 1's": gap["scgan"] < gap["stage1"],
+}
+for statement, true in counts.items():
+    print(f"{true.sum():4} of {len(true)} photos: {statement}")
+
+# %% [markdown]
+# ## Past the mean: distributions
+#
+# A mean hides whether all photos gained a little or a few gained much. The curves show, for each
+# value, the share of photos that lie at or below it. A curve further right has larger values; where
+# two curves cross, neither method is better for all photos.
+
+# %%
+viz.distributions(p.results)
+
+# %% [markdown]
+# *One line a method. Yellow: CCI 16..20. Look at the right end of the black line there: the most
+# colourful photographs are what a careful method never reaches.*
+#
+# ## Best and worst
+#
+# The cases are chosen by the numbers, not by hand, and the failures are shown at the same size as
+# the successes.
+
+# %%
+viz.best_and_worst(p.results)
+
+# %% [markdown]
+# *The photos at the ends of each measure. Last column: distance of the predicted from the real
+# chroma. "Dullest" and "most surplus": CCI far below and above the real photo's.* What to look for:
+#
+# - **a saturated thing without a typical colour** (a painted wall, a toy, a fish): nothing in the
+#   gray picture says the hue, so the network stays pale and the error is the full chroma;
+# - **semantic confusion**: sky colours on water or snow, leaf colours on fur;
+# - **bleeding**: a halo in the error column around a sharp edge.
+#
+# ## What may be concluded
+#
+# - From a difference whose interval leaves 0 out: on photos *like these*, with *this* training run,
+#   the one method has the larger mean. Not more.
+# - From PSNR: nearness to one of many possible truths.
+# - From CCI: how colourful, not how right. Random colours have an excellent CCI.
+# - From agreement: that one network was not disturbed.
+# - Nothing about the paper's own Table 1. Other photos, other sizes, another saliency teacher: see
+#   the notes under the table.
+#
+# ## What differs
+
+# %%
+paper.deviations_table("06").style.set_uuid("deviations").hide(axis="index").set_properties(
+    **{"text-align": "left", "white-space": "normal", "vertical-align": "top"}
+)
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** Make a method of your own: the real photo with its chroma halved. Save its pictures as PNG
+# in a folder and score them with `evaluation.evaluate(p, {"half": folder})`. Where does it land?
+# (It cheats, as it has seen the real colours.)
+#
+# <details><summary>Solution</summary>
+#
+# `Image.fromarray(turned(picture("real", s), 0, 0.5)).save(folder / f"{s}.png")` for each stem. It
+# wins PSNR by far: halving the chroma quarters the squared chroma error, about 6 dB above gray. Its
+# CCI is about half of the real photos' CCI, since CCI is linear in the chroma. The row appears in
+# Table 1 by itself. Run the chapter again without it, to have the table as it was.
+# </details>
+#
+# **2.** Find colours with a CCI between 16 and 20 that are nonsense.
+#
+# <details><summary>Solution</summary>
+#
+# Any constant tint will do: gray plus a chroma $(\mu_{rg}, \mu_{yb})$ with
+# $0.3\sqrt{\mu_{rg}^2+\mu_{yb}^2} = 18$, that is a length of 60, paints every photo in one strong
+# colour and reaches a CCI ratio near 100 %. The band alone says nothing about sense.
+# </details>
+#
+# **3.** How many test photos would make the interval of "SCGAN minus gray" half as wide?
+#
+# <details><summary>Solution</summary>
+#
+# Four times as many: the width goes with $1/\sqrt{n}$. Try it the other way round: draw only
+# `n // 4` photos in `rng.integers(0, n, (10_000, n // 4))` and see the interval double.
+# </details>
+#
+# **Next:** [chapter 7, compare interactively](07_compare_interactively.ipynb).
