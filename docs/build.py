@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import nbformat
 
 from scgan_lib.paths import ROOT, UserError, output_root
 from scgan_lib.run import timings
@@ -56,8 +59,10 @@ def gather(profile: str, folder: Path) -> Path:
     if not chapters:
         raise UserError(f"{results / 'notebooks'}: no executed chapter; run `make reproduce`")
     (source / "notebooks").mkdir(parents=True)
-    for chapter in chapters:
-        shutil.copyfile(chapter, source / "notebooks" / chapter.name)
+    there = {chapter.name for chapter in chapters}
+    missing = {name for chapter in chapters for name in _chapter(chapter, source, there)}
+    if missing:
+        print(f"not executed, so links to them are plain text: {', '.join(sorted(missing))}")
     if figures.exists():
         shutil.copytree(figures, source / "figures" / profile)
     shutil.copyfile(ROOT / "docs" / "index.md", source / "index.md")
@@ -66,6 +71,23 @@ def gather(profile: str, folder: Path) -> Path:
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / "tex-svg.js")
     return source
+
+
+def _chapter(chapter: Path, source: Path, there: set[str]) -> set[str]:
+    """Copy a chapter without its links to chapters that are not `there`; return those."""
+    nb, missing = nbformat.read(chapter, 4), set()
+
+    def link(match: re.Match) -> str:
+        if match[2] in there:
+            return match[0]
+        missing.add(match[2])
+        return match[1]
+
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\[([^]\n]+)\]\((\d\d_\w+\.ipynb)\)", link, cell.source)
+    nbformat.write(nb, source / "notebooks" / chapter.name)
+    return missing
 
 
 def _results(results: Path, figures: Path, profile: str) -> str:

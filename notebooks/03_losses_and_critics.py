@@ -334,7 +334,8 @@ viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 # %%
 t = torch.rand(len(rgb), 1, 1, 1)
 z = (t * rgb + (1 - t) * rgb_hat).requires_grad_()
-(slope,) = torch.autograd.grad(color_critic(gray, z).sum(), z)
+one_number = color_critic(gray, z).flatten(1).mean(1)  # D(x, z): (B,)
+(slope,) = torch.autograd.grad(one_number.sum(), z)  # samples do not mix: each gets its own
 norm = slope.flatten(1).norm(dim=1)  # one norm a sample: (B,)
 mine = (norm - 1).square().mean()
 assert_close(
@@ -353,19 +354,52 @@ assert_close(direction.grad, (2 * (length - 1) * direction / length).detach())
 print(f"untrained critic: norms {norm.min():.3f} to {norm.max():.3f}, penalty {mine:.3f}")
 
 # %% [markdown]
-# A detail with large effects: the gradient is that of the **sum** of all scores of a picture, and
-# the gap is their **mean**. If the sum has slope at most 1, the mean of $n$ scores has slope at
-# most $1/n$. So the gap of a well-kept critic cannot exceed $\lVert c - \hat c\rVert_2 / n$, and
-# every gradient that the critic sends to the generator is $n$ times smaller than one might think.
-# We will meet this number again with λ.
+# ### One number a picture: mean or sum?
+#
+# A PatchGAN gives $n$ scores for a picture, the penalty needs one number. Eq. 3 and 4 average the
+# scores, so here the penalty binds their **mean**. Many implementations take the gradient of the
+# **sum** instead (it is what `autograd` gives for a vector of ones). That binds the mean $n$ times
+# tighter: it may have slope $1/n$ at most, the gap cannot exceed $\lVert c - \hat c\rVert_2 / n$,
+# and the gradients that reach the generator are $n$ times smaller, whatever λ is meant to say.
 
 # %%
 n_scores = real_score[0].numel()
-limit = (rgb - rgb_hat).flatten(1).norm(dim=1).mean() / n_scores
-print(f"{n_scores} scores a picture; distance to the stand-in {limit * n_scores:.2f}; ", end="")
-print(f"so the gap is at most {limit:.4f}")
+distance = (rgb - rgb_hat).flatten(1).norm(dim=1).mean()
+print(f"{n_scores} scores a picture; distance to the stand-in {distance:.2f}")
+print(f"the gap is at most {distance:.2f} (mean bound), {distance / n_scores:.4f} (sum bound)")
+
+
+def learn(patches, steps=30):
+    torch.manual_seed(0)
+    critic = networks.PatchCritic(width=8, layers=2, norm="none")
+    optimizer = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.9))
+    gaps = []
+    for _ in range(steps):
+        real_score, fake_score = critic(gray, rgb), critic(gray, rgb_hat)
+        bound = losses.gradient_penalty(critic, gray, rgb, rgb_hat, patches=patches)
+        loss = losses.critic_loss(real_score, fake_score) + 10 * bound
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        gaps.append((real_score.mean() - fake_score.mean()).item())
+    return gaps
+
+
+gaps = {patches: learn(patches) for patches in ("sum", "mean")}
+fig, ax = plt.subplots(figsize=(5, 2.4))
+for patches, gap in gaps.items():
+    ax.plot(gap, label=f"penalty on the {patches}")
+ax.set(xlabel="critic steps on one batch", ylabel="gap")
+ax.set_yscale("symlog", linthresh=1e-3)
+ax.legend()
+plt.show()
+print({patches: f"gap {gap[-1]:+.4f}" for patches, gap in gaps.items()})
 
 # %% [markdown]
+# *The same small critic, the same batch, the same λ of the penalty: only what is bound differs.*
+# A value of $\lambda_{adv}$ therefore means nothing without this choice and the number of scores:
+# `penalty_patches` is a profile field, and chapter 5 shows what the small profile's λ does.
+#
 # ### Why BatchNorm breaks it
 #
 # The penalty speaks of the gradient *at one point*. BatchNorm mixes the samples: the score of a
@@ -547,24 +581,24 @@ print(f"{table['λ · pull'].max() / table['λ · pull'].min():.0f} times weaker
 
 # %% [markdown]
 # The critics here are untrained; a trained one pulls harder, up to the limit that the penalty
-# sets. That limit we know from above: the *sum* of the $n$ scores of a picture has slope 1, so the
-# mean of all $B\,n$ scores pulls at the batch with a norm of at most $\sqrt{B}/(B\,n) =
-# 1/(\sqrt{B}\,n)$.
+# sets. That limit we know from above: the mean of a picture's scores has slope 1, so the mean over
+# $B$ pictures pulls at the batch with a norm of at most $1/\sqrt{B}$; had the *sum* been bound, it
+# would be $n$ times less. The pixel loss pulls with $1/\sqrt{B \cdot 3 S^2}$ at pictures of side
+# $S$. So critic and pixel loss are equal at $\lambda = 1/(\sqrt3\,S)$, or $n/(\sqrt3\,S)$.
 
 # %%
-limit = 1 / (n_scores * len(rgb) ** 0.5)
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
-print(f"one well-kept critic pulls with at most {limit:.2g}, the pixel loss with {pixel_pull:.2g}")
-print(f"λ of the adversarial loss at which they pull equally hard: {pixel_pull / limit:.2g}")
+side = rgb.shape[-1]
+print(f"bound on the mean: one well-kept critic pulls with at most {len(rgb) ** -0.5:.2g},")
+print(f"the pixel loss with {pixel_pull:.2g}: equal at λ = {1 / (3**0.5 * side):.2g}")
+print(f"bound on the sum of {n_scores}: equal at λ = {n_scores / (3**0.5 * side):.2g}")
+for n, bound in ((1, "mean"), (900, "sum")):
+    print(f"256 pixels, 900 scores, bound on the {bound}: {n / (3**0.5 * 256):.2g}")
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
-print(f"the paper's critic at 256 pixels: 900 scores, equal at {900 / (3**0.5 * 256):.2g}")
 
 # %% [markdown]
-# (The pixel loss pulls with $1/\sqrt{B \cdot 3 S^2}$ for pictures of side $S$, so they are equal
-# at $n / (\sqrt3\,S)$.) With a λ of 0.05 the critics are a quiet voice. It may be heard over
-# hundreds of thousands of steps, the paper's setting. A short training needs another λ, and it has
-# to be found by trying, on *validation* photos. Chapter 5 shows what the choice of this profile
-# does.
+# So 0.05 is a loud voice under one reading and a whisper under the other. A short training needs
+# a λ found by trying, on *validation* photos. Chapter 5 shows what the choice of this profile does.
 #
 # ## All six, and where they live
 

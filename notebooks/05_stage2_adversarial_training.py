@@ -84,6 +84,7 @@ stage2 = {
     "batch": p.batch,
     "learning rate: generator, critics": (p.stage2_lr, p.critic_lr),
     "kind of GAN": p.gan,
+    "the penalty binds the patch scores'": p.penalty_patches,
     "critics": "colour and salient" if p.salient_critic else "colour",
     "critic: width, strided layers, norm": (p.critic_width, p.critic_layers, p.critic_norm),
     "averaged generator, decay": p.ema or "none",
@@ -325,11 +326,14 @@ rows[~rows.index.isin(["perceptual-input", "receptive-field"])].drop(columns="te
 # up.
 # </details>
 #
-# **3.** The gap is the mean over scores, the penalty acts on their sum (chapter 3). What would
-# happen to the gap if the penalty acted on the mean?
+# **3.** Let the penalty bind the sum of the patch scores, as many implementations do. What happens
+# to the gaps, and to CCI?
 # <details><summary>Solution</summary>
 #
-# The mean could then have slope 1, $n$ times more than now, where $n$ is the number of scores. The
-# gap and the critics' pull on the generator could be up to $n$ times larger, as if $\lambda_{adv}$
-# had been multiplied by $n$.
+# ```python
+# other = config.load(profile, seed=2, penalty_patches="sum")
+# training.train(other, 2)
+# ```
+# The mean of $n$ scores may then have slope $1/n$ only (chapter 3): the gaps stay near zero, the
+# critics hardly lead, and $\lambda_{adv}$ would have to be some $n$ times larger for the same pull.
 # </details>

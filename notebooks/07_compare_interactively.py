@@ -347,8 +347,8 @@ for t, method in ((0.0, "stage1"), (1.0, "scgan")):
 
 # %% [markdown]
 # What these sliders cannot show without training anew: the weights $\lambda$ themselves, one critic
-# instead of two, no saliency guidance, another network. That is the work of
-# [chapter 8](08_ablations.ipynb).
+# instead of two, no saliency guidance, another network. That takes an ablation: the same run with
+# one thing changed.
 #
 # ## What differs from the paper
 #

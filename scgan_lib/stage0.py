@@ -103,8 +103,8 @@ class TrunkTarget(nn.Module):
     """What is to be foretold: conv5_3 (after ReLU) of a frozen VGG-16 for the colour picture.
 
     rgb (B,3,H,W) in [-1,1], size (H/32, W/32) -> (B,512,H/32,W/32), each channel with mean 0 and
-    variance 1 (in training over the batch, else over all batches seen), so that a mean squared
-    error of 1 is what the best constant reaches: the error is the unexplained share.
+    variance 1 (in training over the batch, else over all batches seen), so that every channel
+    weighs the same; one that never fires stays 0.
     """
 
     def __init__(self, state: dict[str, Tensor]) -> None:
@@ -112,7 +112,7 @@ class TrunkTarget(nn.Module):
         self.features = vgg16_layers(3, CONV5_3 + 1)
         self.load_state_dict({name: state[name] for name in self.state_dict()})
         self.features.requires_grad_(False)
-        self.norm = nn.BatchNorm2d(512, affine=False, momentum=None)
+        self.norm = nn.BatchNorm2d(512, eps=1e-8, affine=False, momentum=None)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -173,7 +173,10 @@ def start_folded(encoder: GlobalEncoder, folded: dict[str, Tensor]) -> None:
 def evaluate(
     model: nn.Module, target: TrunkTarget | None, pictures: GrayPictures, batch: int
 ) -> dict[str, float]:
-    """On gray held-out centre crops: top-1 and top-5 in percent, or the unexplained share."""
+    """On gray held-out centre crops: top-1 and top-5 in percent, or the unexplained share.
+
+    The share is the squared error over that of the best constant, 0: 1 means nothing was learned.
+    """
     device = next(model.parameters()).device
     model.eval()
     if target is not None:
@@ -182,8 +185,9 @@ def evaluate(
     for part in DataLoader(pictures, batch, num_workers=pictures.profile.workers):
         out = model(part["gray"].to(device))
         if target is not None:
-            error = F.mse_loss(out, target(part["rgb"].to(device), out.shape[-2:]))
-            values = {"unexplained": float(error) * len(out)}
+            wanted = target(part["rgb"].to(device), out.shape[-2:])
+            values = {"error": float((out - wanted).square().sum())}
+            values["constant"] = float(wanted.square().sum())
         else:
             order = out.argsort(1, descending=True).cpu() == part["label"][:, None]
             values = {f"top{k}": 100.0 * int(order[:, :k].sum()) for k in (1, 5)}
@@ -191,6 +195,8 @@ def evaluate(
     model.train()
     if target is not None:
         target.train()
+    if target is not None:
+        return {"unexplained": sums["error"] / sums["constant"]}
     return {k: v / len(pictures) for k, v in sums.items()}
 
 
@@ -290,12 +296,12 @@ def train(
             loss = F.cross_entropy(out, batch["label"])
         else:
             loss = F.mse_loss(out, target(batch["rgb"], out.shape[-2:]))
-        lr = scheduler.get_last_lr()[0]
+        lr, value = scheduler.get_last_lr()[0], loss.detach()
         training._update(optimizer, loss, accelerator)
         scheduler.step()
         bar.update(batch_size)
         if main and (step % profile.log_every == 0 or step in tests or step == steps):
-            if not math.isfinite(float(loss)):
+            if not math.isfinite(value):
                 raise UserError(
                     f"{folder}: step {step}: the loss is not finite; lower stage0_lr; "
                     "the last checkpoint is untouched"
@@ -303,13 +309,13 @@ def train(
             spent = time.monotonic() - begun
             row = {
                 "step": step, "seconds": seconds + spent,
-                "images_per_s": (step - start) * batch_size / spent, "lr": lr, "loss": float(loss),
+                "images_per_s": (step - start) * batch_size / spent, "lr": lr, "loss": float(value),
             }  # fmt: skip
             if step in tests or step == steps:
                 scores = evaluate(plain, target, test, batch_size)
                 row |= scores
             log.add(row)
-            bar.set_postfix(loss=float(loss), **scores, refresh=False)
+            bar.set_postfix(loss=float(value), **scores, refresh=False)
         now, stop = time.monotonic(), step == until
         if (now - saved > profile.checkpoint_seconds or stop) and step < steps:
             training._checkpoint(folder, accelerator, step, seconds + now - begun)

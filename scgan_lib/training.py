@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Subset
@@ -368,7 +369,14 @@ def _claim(folder: Path, settings: dict) -> None:
 def _checkpoint(folder: Path, accelerator: Accelerator, step: int, seconds: float) -> None:
     """Everything that the next step depends on, in `checkpoint-<step>/`, whole or not at all."""
     part = folder / f".checkpoint-{step:07d}.part"
-    accelerator.save_state(str(part))
+    try:
+        accelerator.save_state(str(part))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise UserError(
+            f"{folder}: the checkpoint of step {step} cannot be written ({error}); free disk space "
+            "and run again: the run goes on from the checkpoint before"
+        ) from None
     if accelerator.is_main_process:
         (part / "progress.json").write_text(json.dumps({"step": step, "seconds": seconds}))
         target = folder / f"checkpoint-{step:07d}"

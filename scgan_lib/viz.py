@@ -352,30 +352,36 @@ def best_and_worst(results: Path, method: str = "scgan") -> Figure:
     wrong = {s: color_error(picture(results, "real", s), picture(results, method, s)).mean()
              for s in own.index if s in names}  # fmt: skip
     gain, surplus, wrong = own["psnr"] - gray["psnr"], own["cci"] - real["cci"], pd.Series(wrong)
-    cases = {
+    colorful = wrong[real["cci"].reindex(wrong.index) > 15]  # no praise for keeping gray gray
+    good = {
         "best PSNR\n{:.1f} dB": own["psnr"].nlargest(1),
+        "best SSIM\n{:.3f}": own["ssim"].nlargest(1),
         "largest gain\non gray {:+.1f} dB": gain.nlargest(1),
-        "truest colour\nerror {:.1f}": wrong[real["cci"].reindex(wrong.index) > 15].nsmallest(1),
+        "truest colour\nerror {:.1f}": colorful.nsmallest(1),
+        "nearest CCI\nto real, by {:.1f}": surplus.abs().nsmallest(1),
+    }
+    bad = {
         "worst PSNR\n{:.1f} dB": own["psnr"].nsmallest(1),
         "least gain\non gray {:+.1f} dB": gain.nsmallest(1),
         "largest colour\nerror {:.1f}": wrong.nlargest(1),
         "dullest\nCCI − real {:+.0f}": surplus.nsmallest(1),
         "most surplus\nCCI − real {:+.0f}": surplus.nlargest(1),
     }
-    for column, text in {
-        "boundary_chroma": "most bleeding",
-        "salient_chroma": "wrongest object",
-    }.items():
-        if own[column].notna().any():
-            cases[text + "\nerror {:.1f}"] = own[column].nlargest(1)
-    cases = {text: case for text, case in cases.items() if len(case)}
+    for column, what in (("boundary_chroma", "bleeding"), ("salient_chroma", "object error")):
+        if column in own and own[column].notna().any():
+            good["least " + what + "\n{:.1f}"] = own[column].nsmallest(1)
+            bad["most " + what + "\n{:.1f}"] = own[column].nlargest(1)
     rows, labels = [], []
-    for text, case in cases.items():
-        stem, value = case.index[0], float(case.iloc[0])
+    for text, case in (*good.items(), *bad.items()):
+        if case.empty:  # no such photo: an empty line keeps both blocks as they are
+            rows.append({})
+            labels.append("")
+            continue
+        stem = case.index[0]
         row = {LABELS.get(m, m): picture(results, m, stem) for m in ("gray", method, "real")}
         error = color_error(row["real"], row[LABELS.get(method, method)]) / 64
         rows.append(row | {"colour error": error})
-        labels.append(text.format(value))
+        labels.append(text.format(case.iloc[0]))
     return grid(rows, labels, blocks=2)
 
 

@@ -390,6 +390,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(untied, monkeypatch):
     assert [int(r["step"]) for r in rows(p, 1)] == [1, 2]
 
 
+def test_no_checkpoint_keeps_a_loss_that_is_not_finite(untied, monkeypatch):
+    """Between two rows of the log, too: what a rerun goes on from is sound."""
+    p = untied(stage1_steps=8, log_every=4, checkpoint_seconds=0.0)
+    pixel = losses.pixel_loss
+    calls = []
+
+    def nan_from_the_third(rgb_hat, rgb):
+        calls.append(1)
+        return pixel(rgb_hat, rgb) * (math.nan if len(calls) >= 3 else 1)
+
+    monkeypatch.setattr(losses, "pixel_loss", nan_from_the_third)
+    with pytest.raises(UserError, match="not finite"):
+        training.train(p, 1)
+    folder = training.stage_folder(p, 1)
+    assert [c.name for c in folder.glob("checkpoint-*")] == ["checkpoint-0000002"]
+
+
 def test_a_damaged_checkpoint_is_named(untied):
     p = untied(stage1_steps=3)
     training.train(p, 1, until=2)
