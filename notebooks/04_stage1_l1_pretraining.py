@@ -127,8 +127,8 @@ for name in [x for x in ("pixel", "attention") if x in log]:
 
 # %% [markdown]
 # *Thin: every logged batch; thick: running mean.* The batches differ much in difficulty, so the
-# thin line says little. The fall of the pixel loss is small at first sight, since most of a photo
-# is nearly gray and costs little from the start. Pictures tell more.
+# thin line says little. The pixel loss cannot fall by much, since most of a photo is nearly gray
+# and costs little from the start. Pictures tell more.
 #
 # ## How the colours came
 #
@@ -141,21 +141,17 @@ keep = np.unique(np.linspace(0, len(files) - 1, 6).round().astype(int))
 shots = {int(files[i].stem[5:]): np.load(files[i]) for i in keep}
 gallery = data.photos(p, "test")[: len(shots[0]["rgb"])]
 rows = []
-for i, photo in list(enumerate(gallery))[:6]:
+for i, photo in list(enumerate(gallery))[:4]:
     row = {f"step {step}": shot["rgb"][i] for step, shot in shots.items()}
     rows.append(row | {"real": data.test_picture(photo, p.judge_size)})
-viz.grid(rows)
+viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %%
-viz.grid(
-    [
-        {f"step {n}": shot["saliency"][i] for n, shot in shots.items()}
-        for i in range(min(3, len(gallery)))
-    ]
-)
+rows = [{f"step {n}": x["saliency"][i] for n, x in shots.items()} for i in range(len(rows))]
+viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %% [markdown]
-# *Above the colours, below the saliency maps of the first photos.* Read a row from left to right.
+# *Above the colours, below the saliency maps of the same photos.* Read a row from left to right.
 # Usually large plain things (sky, grass) change first, and objects last.
 #
 # ## On validation photos
@@ -190,7 +186,7 @@ def picture(x):
 
 
 order = gain.sort_values(ascending=False).index
-chosen = [*order[:4], *order[-4:]]
+chosen = [*order[:3], *order[-3:]]
 rows = [
     {
         "gray": picture(gray[i]),
@@ -202,7 +198,7 @@ rows = [
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *Left block: the four largest gains over a gray copy. Right block: the four smallest.* Look at
+# *Left block: the three largest gains over a gray copy. Right block: the three smallest.* Look at
 # what the successes have in common. Look at the failures too: is the colour missing, or is it
 # wrong? A missing colour costs nothing against the gray copy, a wrong one does.
 #
@@ -276,6 +272,7 @@ for ax, (name, x) in zip(axes, colours.items(), strict=False):
     ax.imshow(np.log1p(count).T, origin="lower", extent=[-60, 60, -60, 60], cmap="magma")
     ax.plot(*x.mean(0), "+", color="cyan", markersize=9)
     ax.set(title=name, xlabel="a*", ylabel="b*")
+    ax.grid(False)
 for name, x in colours.items():
     axes[2].hist(
         np.linalg.norm(x, axis=1), bins=np.linspace(0, 80, 41), histtype="step", label=name

@@ -50,7 +50,7 @@ p = config.from_environment(profile, seed)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.75, 1.8))
-players = {"generator runs": "C7", "D_c learns": "C0", "D_s learns": "C1", "generator learns": "C2"}
+players = {"generator runs": "0.6", "D_c learns": "C0", "D_s learns": "C1", "generator learns": "C2"}
 for step in range(1, 5):
     for row, (name, color) in enumerate(players.items()):
         turn = name != "generator learns" or step % p.critic_steps == 0
@@ -164,7 +164,7 @@ rows = []
 for i, photo in list(enumerate(gallery))[:5]:
     row = {"stage 1" if not step else f"step {step}": rgb[i] for step, rgb in shots.items()}
     rows.append(row | {"real": data.test_picture(photo, p.judge_size)})
-viz.grid(rows)
+viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %% [markdown]
 # *Gallery photos over stage 2; the first column is where stage 1 ended.*

@@ -100,11 +100,6 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "critic_norm", "tests/test_losses.py::test_penalty_is_sample_by_sample_without_batch_norm",
     ),
     Deviation(
-        "penalty-patches", "03", "what of the patch scores the penalty binds",
-        "not told", "", "their mean, the number that eq. 3 and 4 average",
-        "penalty_patches", "tests/test_losses.py::test_penalty_patches_switch",
-    ),
-    Deviation(
         "critic-rate", "05", "learning rate of the critics",
         "not told", "overwritten with the generator's", "its own",
         "fidelity", "tests/test_training.py::test_critic_rate_by_fidelity",

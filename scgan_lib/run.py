@@ -329,9 +329,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("target", type=Path, metavar="TARGET.ipynb")
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "YAML"))
     one.add_argument("--timeout", type=float, default=3600, help="seconds, for the whole chapter")
-    two = commands.add_parser(
-        "pair", help="executed chapters beside sources; README's table"
-    )
+    two = commands.add_parser("pair", help="executed chapters beside sources; README's table")
     two.add_argument("--check", action="store_true", help="copy nothing, exit 1 if a pair differs")
     three = commands.add_parser("summary", help="print the table, the pictures, the times")
     for command in (two, three):

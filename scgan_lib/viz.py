@@ -36,7 +36,7 @@ def use_style() -> None:
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
 
 
 # --- pictures side by side ------------------------------------------------------------------------
