@@ -70,6 +70,7 @@ def gather(profile: str, folder: Path) -> Path:
     static = folder / "static" / "mathjax"
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / "tex-svg.js")
+    shutil.copyfile(ROOT / "docs" / "site.css", static.parent / "site.css")
     return source
 
 

@@ -345,7 +345,7 @@ assert_close(
 # a linear critic D(z) = <w, z> has the gradient w everywhere: a closed form to check against
 direction = torch.randn(rgb.shape[1:], requires_grad=True)
 penalty = losses.gradient_penalty(
-    lambda gray, z: (z * direction).sum((1, 2, 3)), gray, rgb, rgb_hat
+    lambda gray, z: (z * direction).sum((1, 2, 3))[:, None], gray, rgb, rgb_hat
 )
 length = direction.norm()
 assert_close(penalty, (length - 1) ** 2)
@@ -636,7 +636,7 @@ paper.deviations_table("03").drop(columns="test").style
 # <details><summary>Solution</summary>
 #
 # ```python
-# losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3)), gray, rgb, rgb_hat)
+# losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3))[:, None], gray, rgb, rgb_hat)
 # ```
 # It is (0 − 1)² = 1. The root is taken of the sum plus $10^{-12}$, so its own gradient stays
 # finite.

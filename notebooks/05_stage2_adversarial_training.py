@@ -50,7 +50,12 @@ p = config.from_environment(profile, seed)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.75, 1.8))
-players = {"generator runs": "0.6", "D_c learns": "C0", "D_s learns": "C1", "generator learns": "C2"}
+players = {
+    "generator runs": "0.6",
+    "D_c learns": "C0",
+    "D_s learns": "C1",
+    "generator learns": "C2",
+}
 for step in range(1, 5):
     for row, (name, color) in enumerate(players.items()):
         turn = name != "generator learns" or step % p.critic_steps == 0

@@ -48,7 +48,7 @@ for path in needed:
 
 table = pd.read_csv(p.results / "metrics.csv").pivot(index="image", columns="method")
 photos = [stem for stem in viz.stems(p.results) if stem in table.index][:200]
-small = dict(side=160, quality=70, width=340)  # pictures in this page, so that it stays light
+small = dict(side=176, quality=70, width=352)  # pictures in this page, so that it stays light
 print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods")
 
 # %% [markdown]
@@ -176,16 +176,15 @@ print(
 # ignores brightness: is it one object, or the whole background? **Then ask** whether you would have
 # called this picture the worst: the measures do not agree with each other, nor always with you.
 
+
 # %%
-files = {
-    (stem, m): viz.picture(p.results, m, stem)
-    for stem in photos
-    for m in ("stage1", "scgan", "real")
-}
-error, change = (
-    pd.Series({s: viz.color_error(files[s, m], files[s, "scgan"]).mean() for s in photos})
-    for m in ("real", "stage1")
-)
+def distance(method):
+    """Mean colour distance of SCGAN's pictures from another method's."""
+    pairs = {s: [viz.picture(p.results, m, s) for m in (method, "scgan")] for s in photos}
+    return pd.Series({s: viz.color_error(a, b).mean() for s, (a, b) in pairs.items()})
+
+
+error, change = distance("real"), distance("stage1")
 psnr, cci = table["psnr"].loc[photos], table["cci"].loc[photos]
 orders = {
     "worst PSNR": psnr["scgan"].sort_values(),
@@ -200,9 +199,9 @@ def extreme(order, rank=1):
     stem = orders[order].index[rank - 1]
     shown = views(stem)
     wrong = np.clip(viz.color_error(shown["real"], shown["SCGAN"]) / 64, 0, 1)
-    pictures = {name: shown[name] for name in ("gray", "real", "SCGAN")}
+    pictures = {"SCGAN": shown["SCGAN"], "gray": shown["gray"], "colour error": wrong}
     text = f"{stem}: {order} {orders[order].iloc[rank - 1]:.1f}. {measures(stem)}"
-    return pictures | {"colour error": wrong}, text
+    return pictures | {"real": shown["real"]}, text
 
 
 firsts = {name: {"order": name, "rank": 1} for name in orders}
@@ -253,15 +252,18 @@ def scores(real, rgb):
     return f"PSNR {metrics.psnr(real, rgb):.1f} dB, {cci}"
 
 
-def strength(photo, chroma=1.0, keep_luminance=True):
+star = cci["scgan"].idxmax()  # the photo with the most colour to play with
+
+
+def strength(photo=star, chroma=1.0, keep_luminance=True):
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
     own = paint(stages["SCGAN"], gray[..., 0], p.image_size)
     result = blend(own, gray[..., 0], chroma, keep_luminance)
     return {"gray": gray, "real": real, "result": result}, scores(real, result)
 
 
-examples = {f"input's luminance, chroma × {k:g}": {"chroma": k} for k in (0, 0.5, 1, 1.5, 2)}
-examples["network's luminance, chroma × 1"] = {"keep_luminance": False}
+examples = {f"chroma × {k:g}": {"chroma": k} for k in (0, 0.5, 1, 1.5, 2)}
+examples["network's luma"] = {"keep_luminance": False}
 controls = dict(photo=photos, chroma=(0.0, 3.0, 0.25), keep_luminance=True)
 Explore(strength, **controls, examples=examples, **small)
 
@@ -290,7 +292,7 @@ print(f"largest mean difference from the library's picture: {worst:.2f} of 255")
 
 
 # %%
-def overlay(photo, opacity=0.5):
+def overlay(photo=star, opacity=0.5):
     rgb, saliency = (viz.picture(p.results, m, photo) for m in ("scgan", "saliency"))
     heat = 255 * plt.get_cmap("inferno")(saliency)[..., :3]
     laid = ((1 - opacity) * rgb + opacity * heat).round().astype(np.uint8)
@@ -316,12 +318,10 @@ Explore(overlay, photo=photos, opacity=(0.0, 1.0, 0.05), examples=steps, kind="o
 # %%
 mixed = copy.deepcopy(stages["SCGAN"])
 one, two = (stages[name].trainable_state() for name in ("stage 1", "SCGAN"))
-sizes = [
-    size for size in (p.image_size * np.array([1, 1.5, 2, 4])).astype(int).tolist() if size <= 512
-]
+sizes = [p.image_size * n // 2 for n in (2, 3, 4, 8) if p.image_size * n // 2 <= 512]
 
 
-def knobs(photo, t=1.0, pixels=p.image_size):
+def knobs(photo=star, t=1.0, pixels=p.image_size):
     state = {k: torch.lerp(one[k].double(), two[k].double(), t).to(two[k].dtype) for k in one}
     mixed.load_trainable_state(state)
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
@@ -330,8 +330,8 @@ def knobs(photo, t=1.0, pixels=p.image_size):
     return {"gray": gray, "real": real, "result": result}, scores(real, result)
 
 
-examples = {f"t = {t:g}, {p.image_size} pixels": {"t": t} for t in (0.0, 0.5, 1.0, 1.5)}
-examples |= {f"t = 1, {size} pixels": {"pixels": size} for size in sizes[1:]}
+examples = {f"t = {t:g}": {"t": t} for t in (0.0, 0.5, 1.0, 1.5)}
+examples |= {f"{size} pixels": {"pixels": size} for size in sizes[1:]}
 Explore(knobs, photo=photos, t=(0.0, 2.0, 0.25), pixels=sizes, examples=examples, **small)
 
 # %% [markdown]

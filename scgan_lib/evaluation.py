@@ -11,6 +11,7 @@ import json
 import platform
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from itertools import groupby
@@ -201,6 +202,7 @@ def write_outputs(profile: Profile) -> dict[str, Path]:
     generators = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
     chroma = mean_chroma(profile)
     folders = {n: root / n for n in ("real", "gray", "mean_color", *generators)}
+    names = output_names(profile)
     for photo in progress(data.photos(profile, "test"), desc="colorize", unit="photo"):
         real = data.test_picture(photo, profile.judge_size)
         gray = luma_u8(real)
@@ -213,9 +215,22 @@ def write_outputs(profile: Profile) -> dict[str, Path]:
             pictures[name] = rgb[0].permute(1, 2, 0).numpy()
             pictures["saliency"] = saliency[0, 0].numpy()
         for name, picture in pictures.items():
-            with atomic_write(root / name / f"{photo.stem}.png") as part:
+            with atomic_write(root / name / f"{names[photo.path]}.png") as part:
                 Image.fromarray(picture).save(part, "PNG")
     return folders
+
+
+def output_names(profile: Profile) -> dict[Path, str]:
+    """Test photo -> the stem of its results; its folders' names join where stems repeat."""
+    found = data.photos(profile, "test")
+    repeated = {s for s, n in Counter(p.stem for p in found).items() if n > 1}
+    root = profile.data_path
+    return {
+        p.path: "_".join(p.path.relative_to(root).with_suffix("").parts)
+        if p.stem in repeated
+        else p.stem
+        for p in found
+    }
 
 
 def mean_chroma(profile: Profile) -> np.ndarray:
@@ -243,7 +258,8 @@ def evaluate(
     wnids = sorted({p.label for p in data.photos(profile, "test") if p.label})
     labels = None
     if len(wnids) == 1000:
-        labels = {p.stem: wnids.index(p.label) for p in data.photos(profile, "test")}
+        names = output_names(profile)
+        labels = {names[p.path]: wnids.index(p.label) for p in data.photos(profile, "test")}
     table, skipped = score(
         real, folders | dict(extra or {}), judge, labels,
         progress=lambda x: progress(x, desc="score", unit="batch"),

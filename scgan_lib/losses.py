@@ -76,7 +76,7 @@ def gradient_penalty(
     if mix is None:
         mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
     z = (mix * real.detach() + (1 - mix) * fake.detach()).requires_grad_(True)
-    scores = critic(gray, z).flatten(1)
+    scores = critic(gray, z).reshape(len(z), -1)
     total = scores.sum() if patches == "sum" else scores.mean(1).sum()
     (gradient,) = torch.autograd.grad(total, z, create_graph=True)
     norm = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()

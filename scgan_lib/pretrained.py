@@ -28,8 +28,11 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
+from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
 from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
+
+__all__ = ["load_author_critic", "load_author_encoder", "load_author_generator"]  # and all below
 
 # --- torchvision's VGG-16: the first choice of trunk and judge ------------------------------------
 

@@ -112,7 +112,7 @@ class TrunkTarget(nn.Module):
         self.features = vgg16_layers(3, CONV5_3 + 1)
         self.load_state_dict({name: state[name] for name in self.state_dict()})
         self.features.requires_grad_(False)
-        self.norm = nn.BatchNorm2d(512, eps=1e-8, affine=False, momentum=None)
+        self.norm = nn.BatchNorm2d(512, affine=False, momentum=None)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 

@@ -181,6 +181,8 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     if final.is_file():
         return final
 
+    if stage == 2 and profile.stage1_steps:
+        train(profile, 1)  # before the seed: stage 2 starts alike whenever stage 1 was trained
     set_seed(profile.seed * 10 + stage)
     accelerator = Accelerator(
         cpu=profile.device == "cpu",
@@ -236,21 +238,24 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         bar.update(profile.batch)
         now = time.monotonic()
         elapsed = seconds + now - begun
-        if step % profile.log_every == 0 or step == steps:
+        stop = step == until
+        save = (now - saved > profile.checkpoint_seconds or stop) and step < steps
+        report = step % profile.log_every == 0 or step == steps
+        if report or save:
             row = {name: float(value) for name, value in values.items()}
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
                     f"{folder}: step {step}: a loss is not finite ({row}); lower the learning "
                     "rate or the adversarial weight; the last checkpoint is untouched"
                 )
+        if report:
             rate = (step - start) * profile.batch / (now - begun)
             lr = schedulers[0].get_last_lr()[0]
             log.add({"step": step, "seconds": elapsed, "images_per_s": rate, "lr": lr} | row)
             bar.set_postfix(pixel=row.get("pixel", math.nan), refresh=False)
         if step in sample_steps and accelerator.is_main_process:
             _sample(evaluated, gallery, profile, folder, step)
-        stop = step == until
-        if (now - saved > profile.checkpoint_seconds or stop) and step < steps:
+        if save:
             _checkpoint(folder, accelerator, step, elapsed)
             saved = now
         if stop:
@@ -272,7 +277,7 @@ def _players(profile: Profile, stage: int) -> Players:
     if stage == 1 or not profile.stage1_steps:
         generator = build_generator(profile)
     else:
-        generator = load_generator(train(profile, 1))[0]
+        generator = load_generator(final_weights(profile, 1))[0]
     generator.train()
     lr = profile.stage1_lr if stage == 1 else profile.stage2_lr
     players = Players(generator, generator_optimizer=_optimizer(profile, [generator], lr))
@@ -346,6 +351,7 @@ def _loader(
         num_workers=profile.workers,
         persistent_workers=profile.workers > 0,
         pin_memory=accelerator.device.type == "cuda",
+        generator=torch.Generator(),  # else every new loader draws from the global random state
     )
     return accelerator.prepare(loader)
 

@@ -32,7 +32,8 @@ RED, GREEN, BLUE = (
 CHAPTER = """\
 # %% [markdown]
 # # Sliders
-# The loss is $\\lVert c - G_c(x) \\rVert_1$. Back to the [start](01_dummy.ipynb).
+# The loss is $\\lVert c - G_c(x) \\rVert_1$. Back to the [start](01_dummy.ipynb), on to
+# [the next one](02_absent.ipynb), which is not executed.
 
 # %% tags=["parameters"]
 profile = "smoke"
@@ -262,7 +263,8 @@ def test_site(chromium, chapter, tmp_path, monkeypatch):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
     results = tmp_path / "results" / "smoke"
     run.run(chapter, results / "notebooks" / "01_dummy.ipynb", timeout=120)
-    (results / "table1.md").write_text("| method | PSNR |\n|---|---|\n| gray copy | 20.6 |\n")
+    table = "| method | PSNR |\n|---|---|\n| gray copy | 20.6 |\n\n- commit " + 5 * "9815e06fcc"
+    (results / "table1.md").write_text(table + "\n")
     spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
@@ -296,6 +298,7 @@ def test_site(chromium, chapter, tmp_path, monkeypatch):
                     assert bad == []
 
     page = chapters[0].read_text()
+    assert 'href="#"' in page and "the next one" in page and "02_absent" not in page
     chapters[0].write_text(page + '<a href="none.html">x</a><img src="https://a.org/x.png">')
     assert build.check(first.parent) == [
         "01_dummy.html: broken link none.html",
