@@ -52,6 +52,7 @@ chapters: $(CHAPTERS:%=$(DONE)/%)
 define chapter
 $(DONE)/$(1): notebooks/$(1).py $(LIBRARY) | $(VENV)/done $(2)
 	@rm -f $(RESULTS)/notebooks/$(1).failed.ipynb
+	@test -d $(DONE) || rm -f $(RESULTS)/timings.csv
 	$(BIN)/python -m scgan_lib.run run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED)
 	@mkdir -p $(DONE) && touch $$@
 previous := $(DONE)/$(1)

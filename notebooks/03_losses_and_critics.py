@@ -393,7 +393,7 @@ ax.set(xlabel="critic steps on one batch", ylabel="gap")
 ax.set_yscale("symlog", linthresh=1e-3)
 ax.legend()
 plt.show()
-print({patches: f"gap {gap[-1]:+.4f}" for patches, gap in gaps.items()})
+print({patches: f"gap {gap[-1]:+.2g}" for patches, gap in gaps.items()})
 
 # %% [markdown]
 # *The same small critic, the same batch, the same λ of the penalty: only what is bound differs.*
@@ -572,7 +572,7 @@ table.style.format("{:.4g}")
 fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.0))
 for ax, column in zip(axes, ("λ · value", "λ · pull"), strict=True):
     ax.barh(table.index, table[column].abs())
-    ax.set(xlabel=f"|{column}|")
+    ax.set(xlabel=f"|{column}|, logarithmic", xscale="log")
     ax.invert_yaxis()
 plt.show()
 loudest, quietest = table["λ · pull"].idxmax(), table["λ · pull"].idxmin()

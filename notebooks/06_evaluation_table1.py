@@ -132,7 +132,7 @@ for degrees in (0, 30, 60, 90):
              for k in strength]  # fmt: skip
     ax.plot(strength, 10 * np.log10(255**2 / np.maximum(error, 1)), label=f"hue off by {degrees}°")
 ax.set(xlabel="strength of the colours (0: gray, 1: real)", ylabel="PSNR of the mean error (dB)")
-ax.legend()
+_ = ax.legend()
 
 # %% [markdown]
 # *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
@@ -376,7 +376,7 @@ ax.hist(paired, bins, alpha=0.8, label="paired: the same photos for both")
 ax.axvspan(*ends, color="C1", alpha=0.15, label="95 % interval, paired")
 ax.axvline(0, color="black", linewidth=0.8)
 ax.set(xlabel="mean PSNR of SCGAN minus gray (dB)", yticks=[], ylim=(0, ax.get_ylim()[1] * 1.6))
-ax.legend(loc="upper left")
+_ = ax.legend(loc="upper left")
 # %% [markdown]
 # *Means of 10,000 resampled test sets. Where the paired interval leaves 0 (black line) out, these
 # photos tell the two methods apart.* What the interval does *not* cover: another seed of the

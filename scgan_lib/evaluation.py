@@ -256,10 +256,13 @@ def evaluate(
     real = folders.pop("real")
     judge = pretrained.load_judge()
     wnids = sorted({p.label for p in data.photos(profile, "test") if p.label})
-    labels = None
-    if len(wnids) == 1000:
-        names = output_names(profile)
-        labels = {names[p.path]: wnids.index(p.label) for p in data.photos(profile, "test")}
+    # a complete ImageNet tree: the i-th folder is class i; credits.csv: names of classes, for some
+    index = {wnid: i for i, wnid in enumerate(wnids)}
+    if len(wnids) != 1000:
+        index = pretrained.imagenet_class_index(wnids)[0]
+    names = output_names(profile)
+    test = data.photos(profile, "test")
+    labels = {names[p.path]: index[p.label] for p in test if p.label in index}
     table, skipped = score(
         real, folders | dict(extra or {}), judge, labels,
         progress=lambda x: progress(x, desc="score", unit="batch"),
@@ -274,6 +277,7 @@ def evaluate(
     write_manifest(
         profile.results / "manifest.json", profile,
         judge=judge.name, vgg=vgg, skipped=skipped, training=hours,
+        judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
     )  # fmt: skip
     return table, skipped
 

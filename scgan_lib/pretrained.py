@@ -308,6 +308,11 @@ def _prepare_lite0(rgb_01: Tensor) -> Tensor:
     return (_resize(rgb_01, 256) - 0.498) / 0.502
 
 
+def class_names(indices: Iterable[int]) -> dict[str, str]:
+    """Logit index, as text, -> class name in torchvision's spelling, for the given indices."""
+    return {str(i): _IMAGENET_CATEGORIES[i] for i in sorted(map(int, indices))}
+
+
 def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """Class names (torchvision's spelling) -> logit index, and the names that are none of them.
 

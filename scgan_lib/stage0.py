@@ -38,6 +38,8 @@ from scgan_lib.progress import progress
 from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
 
 KINDS = ("labels", "features")
+# A mean over 512 channels gives each row of the head 1/512 of a gradient: SGD would hardly move.
+FEATURE_SCALE = 64.0
 
 
 # --- pictures and what is asked of them -----------------------------------------------------------
@@ -293,11 +295,11 @@ def train(
         torch.manual_seed((profile.seed * steps + step) * 1000 + accelerator.process_index)
         out = model(batch["gray"])
         if target is None:
-            loss = F.cross_entropy(out, batch["label"])
+            loss, scale = F.cross_entropy(out, batch["label"]), 1.0
         else:
-            loss = F.mse_loss(out, target(batch["rgb"], out.shape[-2:]))
+            loss, scale = F.mse_loss(out, target(batch["rgb"], out.shape[-2:])), FEATURE_SCALE
         lr, value = scheduler.get_last_lr()[0], loss.detach()
-        training._update(optimizer, loss, accelerator)
+        training._update(optimizer, scale * loss, accelerator)
         scheduler.step()
         bar.update(batch_size)
         if main and (step % profile.log_every == 0 or step in tests or step == steps):
