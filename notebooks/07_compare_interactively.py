@@ -48,7 +48,7 @@ for path in needed:
 
 table = pd.read_csv(p.results / "metrics.csv").pivot(index="image", columns="method")
 photos = [stem for stem in viz.stems(p.results) if stem in table.index][:200]
-small = dict(side=176, quality=70, width=352)  # pictures in this page, so that it stays light
+small = dict(side=160, quality=70, width=340)  # pictures in this page, so that it stays light
 print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods")
 
 # %% [markdown]

@@ -33,6 +33,16 @@ def test_table_comes_from_the_committed_metrics():
         assert re.search(rf"(?<![\d.]){mean:.2f}(?!\d)", README), (method, mean)
 
 
+def test_what_the_runs_say_is_what_they_gave():
+    rows = pd.read_csv(ROOT / "results/mini/metrics.csv")
+    mean = rows.groupby("method")[["psnr", "cci", "agree"]].mean()
+    assert mean.psnr["gray"] + 1.0 <= mean.psnr["stage1"] and mean.psnr["gray"] < mean.psnr["scgan"]
+    assert mean.psnr["scgan"] < mean.psnr["stage1"]
+    assert mean.cci["stage1"] < mean.cci["scgan"] < mean.cci["real"]
+    assert rows[rows.method == "real"].cci.between(16, 20).mean() < 0.05
+    assert max(mean.agree["stage1"], mean.agree["scgan"]) <= mean.agree["gray"]
+
+
 def test_profiles_and_targets_exist():
     for name in PROFILES:
         assert f"`{name}`" in README

@@ -214,6 +214,7 @@ def test_record_replaces_its_row_and_summary_adds_up(tmp_path, monkeypatch):
     run.record("mini", "02_b", 61)
     run.record("mini", "01_a", 1)
     run.record("mini", "02_b", 62.04)
+    run.record("mini", "02_b", 3)  # a rerun that found its weights: the longest time stays
     results = tmp_path / "results" / "mini"
     assert (results / "timings.csv").read_text() == "name,seconds\n01_a,1.0\n02_b,62.0\n"
     (results / "table1.md").write_text("| method | PSNR |\n")

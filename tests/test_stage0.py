@@ -37,7 +37,7 @@ def stripes(folder, count, across, seed):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("stripes")
-    for s, (split, count) in enumerate([("train", 12), ("val", 12)]):
+    for s, (split, count) in enumerate([("train", 24), ("val", 12)]):
         stripes(root / split / "across", count, True, 2 * s)
         stripes(root / split / "upright", count, False, 2 * s + 1)
     return root
@@ -93,13 +93,14 @@ def test_labels_are_learned_and_chance_is_not_beaten_without_them(small, tmp_pat
 
 
 def test_features_are_foretold_better_than_by_their_mean(small):
-    p = small(**LONG | dict(stage0_steps=40, samples=8))
+    """The share left unexplained falls, on training pictures and on held-out ones."""
+    p = small(stage0_steps=60, stage0_batch=16, stage0_tenth_every=45, samples=2)
     facts = stage0.facts(stage0.train(p, "features"))
     loss, share = losses(p), [float(r["unexplained"]) for r in rows(p) if r["unexplained"]]
     assert 0.3 < np.mean(loss[:2]) < 1.3 and 0 < np.mean(loss[-10:]) < 0.85 * np.mean(loss[:2])
-    assert facts["kind"] == "features" and len(share) == 8
+    assert facts["kind"] == "features" and len(share) == 2
     assert share[-1] == pytest.approx(facts["metrics"]["unexplained"], rel=1e-4)
-    assert share[0] > 0.9 and 0.05 < share[-1] < 0.9
+    assert 0.05 < share[-1] < 0.85
 
 
 def test_the_target_has_mean_0_and_variance_1_in_each_channel(small):
@@ -136,19 +137,19 @@ def test_rate_falls_to_a_tenth(small):
 def test_pictures_are_gray_crops_with_the_class_of_their_folder(small):
     p = small()
     found = stage0.labelled(p, "train")
-    assert {(q.path.parent.name == name) for q, name in found} == {True} and len(found) == 24
+    assert {(q.path.parent.name == name) for q, name in found} == {True} and len(found) == 48
     held_out = stage0.labelled(p, "val", "test")
     assert len(held_out) == 24 and not {q for q, _ in held_out} & {q for q, _ in found}
     items = stage0.GrayPictures(p, found, ["across", "upright"], 100)
     again = stage0.GrayPictures(p, found, ["across", "upright"], 100)
-    seen = [items[i] for i in range(24)]
-    assert sorted(int(x["label"]) for x in seen) == [0] * 12 + [1] * 12  # an epoch: each once
+    seen = [items[i] for i in range(48)]
+    assert sorted(int(x["label"]) for x in seen) == [0] * 24 + [1] * 24  # an epoch: each once
     assert torch.equal(again[7]["rgb"], seen[7]["rgb"])
-    assert not torch.equal(items[31]["rgb"], seen[7]["rgb"])
+    assert not torch.equal(items[48 + 7]["rgb"], seen[7]["rgb"])
     weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     torch.testing.assert_close(seen[0]["gray"], (seen[0]["rgb"] * weights).sum(0, keepdim=True))
     fixed = stage0.GrayPictures(p, found, ["across", "upright"])
-    assert len(fixed) == 24 and int(fixed[0]["label"]) == 0 and int(fixed[23]["label"]) == 1
+    assert len(fixed) == 48 and int(fixed[0]["label"]) == 0 and int(fixed[47]["label"]) == 1
 
 
 def test_the_shipped_photos_have_their_coarse_kinds_even_when_few():
