@@ -93,7 +93,7 @@ pairs: env
 site: env  ## the course as a static site in build/site/html
 	$(BIN)/python docs/build.py --profile $(RUN)
 
-bench: env  ## speed, as ratios in one run
+bench: env  ## speed, as ratios in one run (build/bench.json)
 	$(BIN)/python benchmarks/bench.py
 
 clean:  ## forget what was made (trained weights and results stay)

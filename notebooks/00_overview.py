@@ -197,9 +197,9 @@ except UserError as error:
 # | [5 stage 2](05_stage2_adversarial_training.ipynb) | learning to look real, and what that costs |
 # | [6 evaluation](06_evaluation_table1.ipynb) | how good is it? Table 1 |
 # | [7 compare](07_compare_interactively.ipynb) | look for yourself, with sliders |
-# | [8 ablations](08_ablations.ipynb) | which part does what? Table 2 |
-# | [9 your photos](09_colorize_your_photos.ipynb) | colour a folder of old pictures |
-# | [10 scaling up](10_scaling_up.ipynb) | ImageNet, several GPUs, precision |
+#
+# Your own pictures need no chapter: `scgan colorize old_photos/ -o coloured/` takes any sizes and
+# leaves the originals alone.
 #
 # Data flows one way: photo files → `data` (gray, rgb, saliency) → `training` (checkpoints) →
 # `evaluation` (`metrics.csv`) → `tables` and `viz` → these chapters. The whole library is meant to

@@ -84,7 +84,7 @@ pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 # ## One step
 #
 # All that happens in one step of stage 1 stands in this function. The shared lines add equation 2
-# only if saliency guidance is on, so that chapter 8 can switch it off.
+# only if saliency guidance is on: `saliency_guidance=False` is the ablation without it.
 
 # %%
 print(inspect.getsource(training.stage1_step))

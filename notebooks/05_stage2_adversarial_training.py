@@ -316,7 +316,7 @@ rows[~rows.index.isin(["perceptual-input", "receptive-field"])].drop(columns="te
 # other = config.load(profile, seed=1, loss=vars(p.loss) | {"adversarial": 0.0})
 # training.train(other, 2)  # trains its own stage 1 first
 # ```
-# Chapter 8 does this with care, on one stage 1 for all.
+# One seed proves little: see how far two seeds with the same settings differ.
 # </details>
 #
 # **2.** Find the factor $k$ that brings stage 1's mean CCI to that of the real photos. What is its
