@@ -97,4 +97,4 @@ bench: env  ## speed, as ratios in one run (build/bench.json)
 	$(BIN)/python benchmarks/bench.py
 
 clean:  ## forget what was made (trained weights and results stay)
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .pytest_cache .ruff_cache .hypothesis kernel-ipc-*  # sockets of killed kernels

@@ -21,7 +21,7 @@ from scgan_lib.authors import load_author_encoder
 from scgan_lib.config import Profile
 from scgan_lib.data import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
 from scgan_lib.networks import Generator, GlobalEncoder
-from scgan_lib.paths import UserError, atomic_write
+from scgan_lib.paths import ROOT, UserError, atomic_write
 from scgan_lib.vgg import FoldedVGG
 
 
@@ -84,9 +84,16 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
     encoder.load_state_dict(state)
 
 
-def save_generator(generator: Generator, profile: Profile, path: Path, **facts: Any) -> None:
-    """Weights as safetensors, with the profile and `facts` as metadata; whole or not at all."""
+def save_generator(
+    generator: Generator, profile: Profile, path: Path, half: bool = False, **facts: Any
+) -> None:
+    """Weights as safetensors, with the profile and `facts` as metadata; whole or not at all.
+
+    `half` rounds them to float16: half the size, for files that travel.
+    """
     state = {k: v.detach().cpu().contiguous() for k, v in generator.trainable_state().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     facts |= {"unit_range": True} if generator.unit_range else {}
     metadata = {"profile": json.dumps(profile.settings())} | {k: str(v) for k, v in facts.items()}
     with atomic_write(path) as part:
@@ -148,6 +155,9 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
 
 
+SHIPPED = "generator.safetensors"  # the newest stage in half precision, committed for `mini`
+
+
 class Colorizer:
     """Colours for gray pictures of any size: `Colorizer.load("mini")("old.jpg").save("new.png")`.
 
@@ -161,12 +171,16 @@ class Colorizer:
 
     @classmethod
     def load(cls, path_or_name: str | Path = "mini", device: str = "cpu") -> Colorizer:
-        """From a weight file, or from the newest stage of a profile's run (`"mini"`)."""
+        """From a weight file, or by a profile's name (`"mini"`).
+
+        A name means the newest stage trained here, else the weights that came with the clone.
+        """
         path = Path(path_or_name)
         if str(path_or_name) in config.PROFILES:
-            runs = config.load(str(path_or_name)).runs
-            stages = [runs / stage / "final.safetensors" for stage in ("stage2", "stage1")]
-            path = next((p for p in stages if p.is_file()), stages[0])
+            profile = config.load(str(path_or_name))
+            found = [profile.runs / s / "final.safetensors" for s in ("stage2", "stage1")]
+            found += [profile.results / SHIPPED, ROOT / "results" / profile.name / SHIPPED]
+            path = next((p for p in found if p.is_file()), found[0])
         generator, profile, _ = load_generator(path, device)
         return cls(generator, profile)
 

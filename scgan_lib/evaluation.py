@@ -272,7 +272,11 @@ def evaluate(
     hours = {}
     for stage in (1, 2):
         if training.final_weights(profile, stage).is_file():
-            facts = colorize.load_generator(training.final_weights(profile, stage))[2]
+            trained = colorize.load_generator(training.final_weights(profile, stage))
+            generator, settings, facts = trained
+            colorize.save_generator(
+                generator, settings, profile.results / colorize.SHIPPED, half=True, **facts
+            )
             hours[f"stage{stage}"] = {k: float(facts[k]) for k in ("steps", "seconds")}
     write_manifest(
         profile.results / "manifest.json", profile,

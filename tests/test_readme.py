@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from scgan_lib import config, data
+from scgan_lib.colorize import Colorizer
 from scgan_lib.config import PROFILES
+from scgan_lib.metrics import psnr
 from scgan_lib.paths import ROOT
 from scgan_lib.run import pair, readme_text
 
@@ -41,6 +46,18 @@ def test_what_the_runs_say_is_what_they_gave():
     assert mean.cci["stage1"] < mean.cci["scgan"] < mean.cci["real"]
     assert rows[rows.method == "real"].cci.between(16, 20).mean() < 0.05
     assert max(mean.agree["stage1"], mean.agree["scgan"]) <= mean.agree["gray"]
+
+
+def test_the_shipped_weights_give_the_committed_numbers(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))  # no run of our own in the way
+    rows = pd.read_csv(ROOT / "results/mini/metrics.csv").query("method == 'scgan'")
+    committed = rows.set_index("image")["psnr"]
+    colorizer = Colorizer.load("mini")
+    for photo in data.photos(config.load("mini"), "test")[:6]:
+        real = data.test_picture(photo, 256)
+        gray = Image.fromarray(data.luma_u8(real))
+        measured = psnr(real, np.asarray(colorizer(gray)))
+        assert abs(measured - committed[photo.stem]) < 0.05, photo.stem
 
 
 def test_profiles_and_targets_exist():
