@@ -172,6 +172,7 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     `checkpoint-*/` while it runs, `final.safetensors` at the end. `until` stops after that step
     (and leaves a checkpoint). UserError when the folder holds a run with other settings.
     """
+    _check_device(profile)
     # Which VGG-16 was found is a setting of the run: another one later would be another network.
     profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     folder, final = stage_folder(profile, stage), final_weights(profile, stage)
@@ -271,6 +272,15 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def _check_device(profile: Profile) -> None:
+    """UserError when the asked-for device is not there: never a silent run on the CPU."""
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if profile.device in there and not there[profile.device]():
+        raise UserError(
+            f"DEVICE={profile.device}: torch sees no such device here; use DEVICE=cpu or auto"
+        )
 
 
 def _players(profile: Profile, stage: int) -> Players:

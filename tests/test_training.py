@@ -476,3 +476,11 @@ def test_data_of_a_resumed_step_is_that_of_an_unbroken_run(untied):
     for a, b in zip(first[2:], later, strict=True):
         assert all(torch.equal(a[k], b[k]) for k in a)
     assert torch.equal(first[0]["rgb"][1], TrainingSet(p, 1, 20)[1]["rgb"])
+
+
+def test_a_device_that_is_not_there_is_said_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="DEVICE=cuda: torch sees no such device"):
+        training.train(config.load("smoke", device="cuda"), 1)
+    assert not list(tmp_path.rglob("checkpoint*"))
