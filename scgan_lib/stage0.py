@@ -26,12 +26,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from scgan_lib import pretrained, training
 from scgan_lib.config import Profile
 from scgan_lib.data import Photo, TrainingSet, make_item, photos, test_picture, verify_hashes
-from scgan_lib.layers import advance_spectral_norm, initialise
+from scgan_lib.layers import advance_spectral_norm
 from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.progress import progress
@@ -40,6 +40,7 @@ from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
 KINDS = ("labels", "features")
 # A mean over 512 channels gives each row of the head 1/512 of a gradient: SGD would hardly move.
 FEATURE_SCALE = 64.0
+MEASURED = 512  # crops from which the channels' mean and variance are taken
 
 
 # --- pictures and what is asked of them -----------------------------------------------------------
@@ -104,12 +105,12 @@ class GrayPictures(TrainingSet):
 class TrunkTarget(nn.Module):
     """What is to be foretold: conv5_3 (after ReLU) of a frozen VGG-16 for the colour picture.
 
-    rgb (B,3,H,W) in [-1,1], size (H/32, W/32) -> (B,512,H/32,W/32), each channel with mean 0 and
-    variance 1 (in training over the batch, else over all batches seen), so that every channel
-    weighs the same; one that never fires stays 0.
+    rgb (B,3,H,W) in [-1,1] -> (B,512,H/32,W/32). Each channel has mean 0 and variance 1 over the
+    first crops of `pictures`, measured once and then fixed, so that every channel weighs the
+    same and a picture's target does not hang on its neighbours in the batch.
     """
 
-    def __init__(self, state: dict[str, Tensor]) -> None:
+    def __init__(self, state: dict[str, Tensor], pictures: GrayPictures, device: str) -> None:
         super().__init__()
         self.features = vgg16_layers(3, CONV5_3 + 1)
         self.load_state_dict({name: state[name] for name in self.state_dict()})
@@ -117,11 +118,16 @@ class TrunkTarget(nn.Module):
         self.norm = nn.BatchNorm2d(512, affine=False, momentum=None)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.to(device)
+        some = Subset(pictures, range(min(MEASURED, len(pictures))))
+        for part in DataLoader(some, 64, num_workers=pictures.profile.workers):
+            self(part["rgb"].to(device))
+        self.eval()
 
     @torch.no_grad()
-    def forward(self, rgb: Tensor, size: torch.Size) -> Tensor:
-        features = self.features(((rgb + 1) / 2 - self.mean) / self.std)
-        return self.norm(F.adaptive_avg_pool2d(features, size))
+    def forward(self, rgb: Tensor) -> Tensor:
+        features = self.features(((rgb + 1) / 2 - self.mean) / self.std)  # (B, 512, H/16, W/16)
+        return self.norm(F.avg_pool2d(features, 2))
 
 
 # --- networks -------------------------------------------------------------------------------------
@@ -131,10 +137,10 @@ def build(profile: Profile, kind: str, classes: int = 0, folded: bool = False) -
     """`encoder` and `head`: gray (B,1,H,W) -> logits (B,classes) or a map (B,512,H/32,W/32).
 
     labels: average over the map, dropout ½, one linear layer. features: one 1x1 convolution.
+    Torch's own initialisation: the N(0, 0.02²) of the GAN is so small in narrow networks that
+    the first steps of SGD throw them about.
     """
     encoder = GlobalEncoder(profile.width, profile.generator_norm, profile.generator_spectral)
-    if profile.fidelity == "paper":
-        initialise(encoder)
     if folded:
         start_folded(encoder, pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
     wide = encoder.out_channels
@@ -181,13 +187,11 @@ def evaluate(
     """
     device = next(model.parameters()).device
     model.eval()
-    if target is not None:
-        target.eval()
     sums: dict[str, float] = {}
     for part in DataLoader(pictures, batch, num_workers=pictures.profile.workers):
         out = model(part["gray"].to(device))
         if target is not None:
-            wanted = target(part["rgb"].to(device), out.shape[-2:])
+            wanted = target(part["rgb"].to(device))
             values = {"error": float((out - wanted).square().sum())}
             values["constant"] = float(wanted.square().sum())
         else:
@@ -195,8 +199,6 @@ def evaluate(
             values = {f"top{k}": 100.0 * int(order[:, :k].sum()) for k in (1, 5)}
         sums = {k: sums.get(k, 0.0) + v for k, v in values.items()}
     model.train()
-    if target is not None:
-        target.train()
     if target is not None:
         return {"unexplained": sums["error"] / sums["constant"]}
     return {k: v / len(pictures) for k, v in sums.items()}
@@ -234,8 +236,8 @@ def train(
     """
     if kind not in KINDS:
         raise UserError(f"stage 0 learns from one of {KINDS}, not {kind!r}")
-    trunk = kind == "features" or folded
-    if trunk:
+    training._check_device(profile)
+    if kind == "features" or folded:
         profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     folder, final = training.stage_folder(profile, 0), training.final_weights(profile, 0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -255,6 +257,7 @@ def train(
                 "of them; put pictures of each class in a folder of its own, or use --features"
             )
 
+    items = GrayPictures(profile, known, classes, steps * batch_size)
     set_seed(profile.seed * 10)
     accelerator = Accelerator(
         cpu=profile.device == "cpu",
@@ -270,15 +273,14 @@ def train(
     model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
     target = None
     if kind == "features":
-        target = TrunkTarget(pretrained.vgg16_trunk(profile.vgg).state).to(accelerator.device)
-        accelerator.register_for_checkpointing(target.norm)
+        state = pretrained.vgg16_trunk(profile.vgg).state
+        target = TrunkTarget(state, items, accelerator.device)
 
     start, seconds = training._resume(folder, accelerator)
     log = training._Log(folder / "log.csv", start)
     loader = training._loader(
-        replace(profile, batch=batch_size), 0, start, steps, accelerator,
-        GrayPictures(profile, known, classes, steps * batch_size),
-    )  # fmt: skip
+        replace(profile, batch=batch_size), 0, start, steps, accelerator, items
+    )
     test = GrayPictures(profile, held_out, classes)
     tests = training._sample_steps(steps, profile.samples)
     plain, main = accelerator.unwrap_model(model), accelerator.is_main_process
@@ -297,18 +299,20 @@ def train(
         if target is None:
             loss, scale = F.cross_entropy(out, batch["label"]), 1.0
         else:
-            loss, scale = F.mse_loss(out, target(batch["rgb"], out.shape[-2:])), FEATURE_SCALE
+            loss, scale = F.mse_loss(out, target(batch["rgb"])), FEATURE_SCALE
         lr, value = scheduler.get_last_lr()[0], loss.detach()
         training._update(optimizer, scale * loss, accelerator)
         scheduler.step()
         bar.update(batch_size)
-        if main and (step % profile.log_every == 0 or step in tests or step == steps):
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{folder}: step {step}: the loss is not finite; lower stage0_lr; "
-                    "the last checkpoint is untouched"
-                )
-            spent = time.monotonic() - begun
+        spent, stop = time.monotonic() - begun, step == until
+        save = (begun + spent - saved > profile.checkpoint_seconds or stop) and step < steps
+        report = step % profile.log_every == 0 or step in tests or step == steps
+        if (report or save) and not math.isfinite(value):
+            raise UserError(
+                f"{folder}: step {step}: the loss is not finite; lower stage0_lr; "
+                "the last checkpoint is untouched"
+            )
+        if report and main:
             row = {
                 "step": step, "seconds": seconds + spent,
                 "images_per_s": (step - start) * batch_size / spent, "lr": lr, "loss": float(value),
@@ -318,10 +322,9 @@ def train(
                 row |= scores
             log.add(row)
             bar.set_postfix(loss=float(value), **scores, refresh=False)
-        now, stop = time.monotonic(), step == until
-        if (now - saved > profile.checkpoint_seconds or stop) and step < steps:
-            training._checkpoint(folder, accelerator, step, seconds + now - begun)
-            saved = now
+        if save:
+            training._checkpoint(folder, accelerator, step, seconds + spent)
+            saved = begun + spent
         if stop:
             break
     bar.close()

@@ -94,7 +94,7 @@ def test_labels_are_learned_and_chance_is_not_beaten_without_them(small, tmp_pat
 
 def test_features_are_foretold_better_than_by_their_mean(small):
     """The share left unexplained falls, on training pictures and on held-out ones."""
-    p = small(stage0_steps=60, stage0_batch=16, stage0_tenth_every=45, samples=2)
+    p = small(stage0_steps=120, stage0_batch=16, stage0_tenth_every=90, samples=2)
     facts = stage0.facts(stage0.train(p, "features"))
     loss, share = losses(p), [float(r["unexplained"]) for r in rows(p) if r["unexplained"]]
     assert 0.3 < np.mean(loss[:2]) < 1.3 and 0 < np.mean(loss[-10:]) < 0.85 * np.mean(loss[:2])
@@ -106,18 +106,19 @@ def test_features_are_foretold_better_than_by_their_mean(small):
 def test_the_target_has_mean_0_and_variance_1_in_each_channel(small):
     from scgan_lib import pretrained
 
-    target = stage0.TrunkTarget(pretrained.vgg16_trunk("hed").state)
-    rgb = torch.rand(6, 3, 64, 64) * 2 - 1
-    out = target(rgb, torch.Size((2, 2)))
-    assert out.shape == (6, 512, 2, 2) and not out.requires_grad
-    alive = target.norm.running_var > 1e-3
-    assert alive.any()
-    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(512), rtol=0, atol=1e-4)
-    variance = out.var((0, 2, 3), correction=0)[alive]
-    torch.testing.assert_close(variance, torch.ones_like(variance), rtol=0, atol=0.02)
-    torch.testing.assert_close(target.eval()(rgb, out.shape[-2:]).mean(), torch.zeros(()),
-                               rtol=0, atol=1e-3)  # fmt: skip
+    p = small(image_size=64)
+    items = stage0.GrayPictures(p, stage0.labelled(p, "train"), [], 64)  # one measured batch
+    target = stage0.TrunkTarget(pretrained.vgg16_trunk("hed").state, items, "cpu")
+    rgb = torch.stack([items[i]["rgb"] for i in range(64)])
+    out = target(rgb)
+    assert out.shape == (64, 512, 2, 2) and not out.requires_grad
     assert not any(p.requires_grad for p in target.parameters())
+    alive = target.norm.running_var > 1e-3
+    assert alive.sum() > 100
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(512), rtol=0, atol=1e-3)
+    variance = out.var((0, 2, 3))[alive]
+    torch.testing.assert_close(variance, torch.ones_like(variance), rtol=0, atol=0.02)
+    torch.testing.assert_close(target(rgb[:1]), out[:1], rtol=0, atol=1e-4)  # alone or in company
 
 
 def test_rate_falls_to_a_tenth(small):
@@ -348,6 +349,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(small, monkeypatch):
     text = error(stage0.train, p, "labels")
     assert "step 2" in text and "not finite" in text
     assert not training.final_weights(p, 0).exists() and len(rows(p)) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_device_that_is_not_there_is_said_so(small):
+    assert "cuda" in error(stage0.train, small(device="cuda"), "labels")
 
 
 def test_the_command(small, tmp_path, tree, capsys):
