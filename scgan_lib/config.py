@@ -35,6 +35,7 @@ class Profile:
 
     name: str
     seed: int = 0
+    variant: str = ""  # an ablation's name: its results lie apart, below ablations/
     device: str = "auto"  # auto | cpu | cuda | mps
     precision: str = "no"  # no | bf16 | fp16: Accelerate's mixed precision
     fidelity: str = "paper"  # "released" repeats the released code's choices (paper.DEVIATIONS)
@@ -120,6 +121,9 @@ class Profile:
 
     @property
     def results(self) -> Path:
+        if self.variant:
+            apart = f"{self.variant}-seed{self.seed}"
+            return output_root() / "results" / self.name / "ablations" / apart
         return output_root() / "results" / self.run_name
 
     @property
@@ -137,7 +141,7 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
-        skip = {"device", "checkpoint_seconds", "log_every", "workers"}
+        skip = {"device", "checkpoint_seconds", "log_every", "workers", "variant"}
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
     def digest(self) -> str:
