@@ -49,7 +49,8 @@ class Profile:
     teacher: str = "robust-background"  # saliency of the photographs
     saliency_guidance: bool = True  # off: an ablation
     train_images: int = 0  # at most so many training photos; 0: all
-    test_images: int = 0  # at most so many test photos, the gallery first; 0: all
+    test_images: int = 0  # at most so many test photos, gallery first, else even over classes
+    test_list: str = ""  # a file that names the test photos, one relative path a line
 
     # networks
     width: int = 64
@@ -141,7 +142,7 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
-        skip = {"device", "checkpoint_seconds", "log_every", "workers", "variant"}
+        skip = {"device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list"}
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
     def digest(self) -> str:
@@ -204,7 +205,14 @@ PROFILES: dict[str, dict[str, Any]] = {
     # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
     "folder": _MINI | dict(data="", composites=0.0),
     # PAPER.md §2, first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
-    "imagenet": dict(data="", stage1_steps=160_000, stage2_steps=480_000, workers=8, samples=40),
+    "imagenet": dict(
+        data="",
+        stage1_steps=160_000,
+        stage2_steps=480_000,
+        workers=8,
+        samples=40,
+        test_images=10_000,  # ten of each class, as the paper
+    ),
 }
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from scgan_lib.paths import UserError, cache_dir
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 LUMA = np.array([0.299, 0.587, 0.114])
+TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
 @dataclass(frozen=True)
@@ -126,20 +128,9 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     UserError when the folder is missing or empty, or a shipped file does not match its hash.
     """
     root = profile.data_path
-    if not profile.data or not root.is_dir():
-        variable = "IMAGENET" if profile.name == "imagenet" else "DATA"
-        raise UserError(
-            f"profile {profile.name}: no folder {root if profile.data else '(none given)'}; "
-            f"say where the pictures are with {variable}=DIR"
-        )
-    if (root / "credits.csv").is_file():
-        found = [p for p in _credited(root) if p.kind == kind]
-    elif kind != "photo":
-        return []
-    elif (root / "val").is_dir() and (root / "train").is_dir():
-        found = _imagenet_tree(root)
-    else:
-        found = _plain_folder(root)
+    found = _all_photos(profile, kind)
+    if split == "test" and kind == "photo" and profile.test_list:
+        return _listed(profile, found)[0]
     found = [p for p in found if p.split == split]
     if not found and kind == "photo":
         raise UserError(
@@ -147,9 +138,76 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     limit = {"train": profile.train_images, "test": profile.test_images}.get(split, 0)
+    if split == "test" and limit and kind == "photo" and not any(p.gallery for p in found):
+        found = balanced(found, limit)
     if split == "test":
         found.sort(key=lambda p: (not p.gallery, p.path.name))
     return found[:limit] if limit and kind == "photo" else found
+
+
+def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[Photo]:
+    """`count` of the photos, as even over their labels as can be; the same for the same `seed`.
+
+    Every label gives its first photo, then its second ..., in an order drawn by the seed; the last
+    round serves labels in a drawn order. 10,000 of 1,000 classes are 10 a class, where every class
+    has as many. All photos if there are no more than `count`.
+    """
+    draw = lambda text: hashlib.sha256(f"{seed} {text}".encode()).digest()  # noqa: E731
+    labels: dict[str, list[Photo]] = {}
+    for photo in sorted(found, key=lambda p: draw(f"{p.label}/{p.path.name}")):
+        labels.setdefault(photo.label, []).append(photo)
+    ranked = [(i, draw(label), p) for label, group in labels.items() for i, p in enumerate(group)]
+    return [photo for *_, photo in sorted(ranked, key=lambda r: r[:2])][:count]
+
+
+def unlisted(profile: Profile) -> dict[str, str]:
+    """What `profile.test_list` names and the test cannot use -> why; empty without a list."""
+    return _listed(profile, _all_photos(profile))[1] if profile.test_list else {}
+
+
+def _listed(profile: Profile, found: Sequence[Photo]) -> tuple[list[Photo], dict[str, str]]:
+    """The photos that `test_list` names, in its order, and line -> reason for all others.
+
+    One path a line, relative to the data folder or to its `val/`; # begins a comment. Training
+    pictures are refused. UserError without a list, or if nothing of it is left.
+    """
+    path, root = Path(profile.test_list).expanduser(), profile.data_path
+    try:
+        lines = [x.partition("#")[0].strip() for x in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no readable list of pictures ({error})") from None
+    known = {p.path.relative_to(root).as_posix(): p for p in found}
+    chosen, refused = [], {}
+    for line in dict.fromkeys(filter(None, lines)):
+        photo = known.get(line) or known.get(f"val/{line}")
+        if photo is None:
+            refused[line] = f"no such picture in {root.name}"
+        elif photo.split == "train":
+            refused[line] = "a training picture"
+        else:
+            chosen.append(replace(photo, split="test"))
+    if not chosen:
+        first = "; ".join(f"{line}: {why}" for line, why in refused.items())[:200] or "empty"
+        raise UserError(f"{path}: names no test picture ({first}); give paths relative to {root}")
+    return chosen, refused
+
+
+def _all_photos(profile: Profile, kind: str = "photo") -> list[Photo]:
+    """Those of all splits; UserError when the profile has no data folder."""
+    root = profile.data_path
+    if not profile.data or not root.is_dir():
+        variable = "IMAGENET" if profile.name == "imagenet" else "DATA"
+        raise UserError(
+            f"profile {profile.name}: no folder {root if profile.data else '(none given)'}; "
+            f"say where the pictures are with {variable}=DIR"
+        )
+    if (root / "credits.csv").is_file():
+        return [p for p in _credited(root) if p.kind == kind]
+    if kind != "photo":
+        return []
+    if (root / "val").is_dir() and (root / "train").is_dir():
+        return _imagenet_tree(root)
+    return _plain_folder(root)
 
 
 @lru_cache(maxsize=4)
@@ -326,3 +384,33 @@ def _rgb_image(path: Path) -> Image.Image:
 def test_picture(photo: Photo, size: int) -> np.ndarray:
     """The fixed picture that is judged: centre crop of `photo`, uint8 (size,size,3)."""
     return center_crop(read_rgb(photo.path), size)
+
+
+class Composite(NamedTuple):
+    """A test picture with a known object: rgb uint8 (S,S,3), its exact alpha uint8 (S,S)."""
+
+    name: str
+    rgb: np.ndarray
+    mask: np.ndarray
+
+
+def test_composites(profile: Profile) -> list[Composite]:
+    """Every test cut-out on a public-domain or CC0 test photo, at `judge_size`.
+
+    Each on a background of its own while there are enough, drawn with `TEST_SEED` and not with the
+    profile's seed: all runs see the same pictures. At most `test_images`, where that is set; empty
+    for data sets without cut-outs.
+    """
+    cutouts = photos(profile, "test", "cutout")
+    everything = replace(profile, test_images=0, test_list="")
+    free = [p for p in photos(everything, "test") if p.free] if cutouts else []
+    if not free:
+        return []
+    order = np.random.default_rng(TEST_SEED).permutation(len(free))
+    made = []
+    for i, cutout in enumerate(cutouts[: profile.test_images or None]):
+        background = test_picture(free[order[i % len(free)]], profile.judge_size)
+        rng = np.random.default_rng([TEST_SEED, i])
+        picture = composite(background, open_picture(cutout.path).convert("RGBA"), rng)
+        made.append(Composite(cutout.stem, *picture))
+    return made
