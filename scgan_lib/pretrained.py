@@ -1,10 +1,11 @@
-"""Weights that others trained: the VGG-16 trunk, the judge of table 1, the authors' files.
+"""Weights that others trained: VGG-16's trunk, the judge, LPIPS and FID, the authors' files.
 
 Nothing here runs code from a file: `.pth` is read with `weights_only=True`, the Keras file with
 h5py after its SHA-256 was checked, and what is kept is safetensors.
 """
 
 import hashlib
+import importlib.util
 import io
 import os
 import socket
@@ -15,7 +16,7 @@ import threading
 import urllib.request
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
+from torchvision.models import AlexNet_Weights, VGG16_Weights, vgg16
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
@@ -57,35 +58,44 @@ def _answers(url: str) -> bool:
 
 
 @lru_cache
-def _download(url: str, path: Path) -> bool:
-    """Fetch `url` to `path`, whole or not at all; the answer is remembered for the process."""
+def _download(url: str, path: Path, digits: str) -> bool:
+    """Fetch `url` to `path`, whole or not at all; the answer is remembered for the process.
+
+    `digits`: the first ones of its SHA-256; another file is not kept.
+    """
     if not _answers(url):
         return False
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=TORCHVISION_SHA)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=digits)
     except (OSError, RuntimeError) as error:
-        warnings.warn(f"{url}: download failed ({error}); using offline weights", stacklevel=3)
+        warnings.warn(f"{url}: download failed ({error}); going on without it", stacklevel=4)
         return False
     finally:
         socket.setdefaulttimeout(before)
     return True
 
 
-def _torchvision_vgg16() -> dict[str, Tensor] | None:
-    """State of torchvision's VGG-16 from torch's cache or the network; None without both.
+def _fetched(url: str, digits: str) -> Path | None:
+    """The file of `url` in torch's cache, from there or from the network; None without both.
 
     SCGAN_OFFLINE=1 forbids the network. A damaged file in the cache raises UserError.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_URL.rsplit("/", 1)[1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     offline = os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0")
-    if not path.exists() and (offline or not _download(TORCHVISION_URL, path)):
+    if not path.exists() and (offline or not _download(url, path, digits)):
         return None
-    if not _sha256(path).startswith(TORCHVISION_SHA):
-        raise UserError(f"{path}: not torchvision's VGG-16 (SHA-256 differs). Delete this file.")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    if not _sha256(path).startswith(digits):
+        raise UserError(f"{path}: not the file of {url} (SHA-256 differs). Delete this file.")
+    return path
+
+
+def _torchvision_vgg16() -> dict[str, Tensor] | None:
+    """State of torchvision's VGG-16 from torch's cache or the network; None without both."""
+    path = _fetched(TORCHVISION_URL, TORCHVISION_SHA)
+    return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _sha256(path: Path) -> str:
@@ -322,3 +332,66 @@ def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str
     index = {category: i for i, category in enumerate(_IMAGENET_CATEGORIES)}
     names = list(dict.fromkeys(names))
     return {n: index[n] for n in names if n in index}, [n for n in names if n not in index]
+
+
+# --- perceptual measures: LPIPS and FID -----------------------------------------------------------
+
+ALEXNET = (AlexNet_Weights.IMAGENET1K_V1.url, "7be5be79")
+INCEPTION = (  # torch-fidelity's conversion of the weights that FID is defined with
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",
+)
+NO_EXTRA = "the extra is not installed (pip install -e '.[perceptual]')"
+
+
+def load_lpips() -> tuple[Callable[[Tensor, Tensor], Tensor] | None, str]:
+    """LPIPS with AlexNet (Zhang et al., CVPR 2018) through torchmetrics, or why there is none.
+
+    -> (real, fake: uint8 (B, 3, H, W) -> distances (B,), "") or (None, the reason).
+    """
+    if not _installed("torchmetrics"):
+        return None, NO_EXTRA
+    if _fetched(*ALEXNET) is None:
+        return None, f"AlexNet's weights cannot be had ({ALEXNET[0]})"
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
+
+    @torch.inference_mode()
+    def distances(real: Tensor, fake: Tensor) -> Tensor:
+        pairs = zip((real / 255).split(1), (fake / 255).split(1), strict=True)
+        return torch.stack([network(*pair) for pair in pairs])  # one by one: it gives means only
+
+    return distances, ""
+
+
+def load_fid() -> tuple[Callable[[Iterable[Tensor], Iterable[Tensor]], float] | None, str]:
+    """FID (Heusel et al., NeurIPS 2017) through torchmetrics, or why there is none.
+
+    -> (batches of real and of other pictures, uint8 (B, 3, H, W) -> distance, "") or (None, the
+    reason). Few pictures make it large: compare only numbers from equally many.
+    """
+    if not (_installed("torchmetrics") and _installed("torch_fidelity")):
+        return None, NO_EXTRA
+    path = _fetched(*INCEPTION)
+    if path is None:
+        return None, f"Inception's weights cannot be had ({INCEPTION[0]})"
+    torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would run its code
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    network = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(path))
+
+    @torch.inference_mode()
+    def distance(real: Iterable[Tensor], fake: Iterable[Tensor]) -> float:
+        network.reset()
+        for batches, is_real in ((real, True), (fake, False)):
+            for batch in batches:
+                network.update(batch, real=is_real)
+        return float(network.compute())
+
+    return distance, ""
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
