@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -35,9 +36,10 @@ PROTOCOL = (
     "at data range 255 over R, G, B; SSIM with a 7x7 uniform window and sample covariance."
 )
 COLUMNS = (
-    "image method psnr ssim nrmse cci cni saturation top1 top5 agree judge_class boundary_chroma "
-    "salient_chroma"
+    "image method set psnr ssim nrmse cci cni saturation top1 top5 agree judge_class "
+    "boundary_chroma salient_chroma lpips"
 ).split()
+PHOTOS, COMPOSITES = "photos", "composites"  # the values of the column `set`
 BATCH = 32
 
 
@@ -55,6 +57,7 @@ def score(
     judge: Callable[[torch.Tensor], torch.Tensor] | None = None,
     labels: Mapping[str, int] | None = None,
     masks: Path | None = None,
+    lpips: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[pd.DataFrame, list[Skipped]]:
     """Score folders of pictures against the folder `real`: a row for each image and method.
@@ -62,7 +65,9 @@ def score(
     The rows `real` and `gray` (BT.601 luma of the real photo) are added where `methods` has none.
     top1, top5: 0 or 1, for stems in `labels` (ImageNet class index); agree: same first answer of
     `judge` as on the real photo; boundary_chroma, salient_chroma: where `masks` has a picture of
-    that stem (>= 128 is object). What was not measured is nan; identical pictures have psnr inf.
+    that stem (>= 128 is object); lpips: with `lpips` (pretrained.load_lpips). What was not
+    measured is nan; identical pictures have psnr inf. set: "composites" with `masks`, else
+    "photos".
     Pictures that are missing, surplus, unreadable or of another size than the real one are
     returned as `Skipped`, the rest is scored. UserError if a folder is missing or none is left.
     """
@@ -93,11 +98,13 @@ def score(
             else:
                 images = _load(name, files, reals, skipped, reals)
             logits = _judge(judge, images)
+            distance = _paired(lpips, reals, images)
             if name == "real":
                 answers = {s: int(x.argmax()) for s, x in logits.items()}
             for stem, image in images.items():
-                row = {"image": stem, "method": name}
+                row = {"image": stem, "method": name, "set": COMPOSITES if masks else PHOTOS}
                 row |= _numbers(reals[stem], image, objects.get(stem))
+                row["lpips"] = distance.get(stem, np.nan)
                 if stem in logits:
                     row |= _verdict(logits[stem], answers[stem], (labels or {}).get(stem))
                 rows.append(row)
@@ -157,15 +164,30 @@ def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> di
     return out
 
 
-def _judge(judge, images: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Logits (1000,) by stem; pictures of one size go to the judge together."""
-    logits = {}
-    by_size = sorted(images, key=lambda s: images[s].shape) if judge else []
-    for _, group in groupby(by_size, key=lambda s: images[s].shape):
+def _batches(images: dict[str, np.ndarray]) -> Iterable[tuple[list[str], torch.Tensor]]:
+    """Stems and their pictures (B,3,H,W), those of one size together."""
+    for _, group in groupby(
+        sorted(images, key=lambda s: images[s].shape), lambda s: images[s].shape
+    ):
         stems = list(group)
-        batch = torch.stack([to_chw(images[s]) for s in stems])
+        yield stems, torch.stack([to_chw(images[s]) for s in stems])
+
+
+def _judge(judge, images: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Logits (1000,) by stem."""
+    logits = {}
+    for stems, batch in _batches(images) if judge else ():
         logits |= dict(zip(stems, judge(batch), strict=True))
     return logits
+
+
+def _paired(lpips, reals, images: dict[str, np.ndarray]) -> dict[str, float]:
+    """Distances to the real pictures by stem."""
+    distances = {}
+    for stems, batch in _batches(images) if lpips else ():
+        real = torch.stack([to_chw(reals[s]) for s in stems])
+        distances |= dict(zip(stems, lpips(real, batch).tolist(), strict=True))
+    return distances
 
 
 def _verdict(logits: torch.Tensor, answer: int, label: int | None) -> dict[str, int]:
@@ -185,39 +207,82 @@ def write_metrics(table: pd.DataFrame, path: Path) -> None:
 # --- a profile's own results ----------------------------------------------------------------------
 
 
-def write_outputs(profile: Profile) -> dict[str, Path]:
-    """Colorize the profile's test photos: `results/<profile>/outputs/<method>/<stem>.png`.
+def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """Colorize what the profile tests: `results/<profile>/outputs/<method>/<stem>.png`.
 
-    Methods: real, gray, mean_color (the photo's luma with the training photos' mean chroma), and
-    stage1 and scgan where trained; `saliency` holds the newest stage's predicted maps. Photos that
-    cannot be read are left out and named by UserError only if none is left.
+    Methods: real, gray, mean_color (the picture's luma with the training photos' mean chroma) and
+    one for each generator in `weights` (name -> file; None: stage1 and scgan, where trained).
+    `saliency` holds the last one's predicted maps. Composites of cut-outs lie in
+    `outputs/composites/<method>/`, their exact masks in `outputs/composites/mask/`.
+    -> the methods' folders of photos. UserError names a photo that cannot be read.
     """
     root = profile.results / "outputs"
     shutil.rmtree(root, ignore_errors=True)
-    weights = {
-        name: path
-        for name, stage in (("stage1", 1), ("scgan", 2))
-        if (path := training.final_weights(profile, stage)).is_file()
-    }
+    weights = trained_weights(profile) if weights is None else weights
     generators = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
     chroma = mean_chroma(profile)
-    folders = {n: root / n for n in ("real", "gray", "mean_color", *generators)}
-    names = output_names(profile)
-    for photo in progress(data.photos(profile, "test"), desc="colorize", unit="photo"):
+    photos, names = data.photos(profile, "test"), output_names(profile)
+    for photo in progress(photos, desc="colorize", unit="photo"):
         real = data.test_picture(photo, profile.judge_size)
-        gray = luma_u8(real)
-        pictures = {"real": real, "gray": np.repeat(gray[..., None], 3, 2)}
-        pictures["mean_color"] = np.rint(gray[..., None] + chroma).clip(0, 255).astype(np.uint8)
-        for name, generator in generators.items():
-            rgb, saliency = colorize.render(
-                generator, torch.from_numpy(gray)[None, None], profile.image_size
-            )
-            pictures[name] = rgb[0].permute(1, 2, 0).numpy()
-            pictures["saliency"] = saliency[0, 0].numpy()
-        for name, picture in pictures.items():
-            with atomic_write(root / name / f"{names[photo.path]}.png") as part:
-                Image.fromarray(picture).save(part, "PNG")
-    return folders
+        pictures = _colorized(real, generators, chroma, profile.image_size)
+        _save(pictures, root, names[photo.path])
+    for name, real, mask in data.test_composites(profile):
+        pictures = _colorized(real, generators, chroma, profile.image_size)
+        _save(pictures | {"mask": mask}, root / COMPOSITES, name)
+    return {n: root / n for n in ("real", "gray", "mean_color", *generators)}
+
+
+def trained_weights(profile: Profile) -> dict[str, Path]:
+    """The final weights of both stages, where they are trained."""
+    paths = {n: training.final_weights(profile, i) for n, i in (("stage1", 1), ("scgan", 2))}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def _colorized(real: np.ndarray, generators, chroma, size: int) -> dict[str, np.ndarray]:
+    """Method -> uint8 picture of one uint8 (H,W,3), and "saliency" (H,W) of the last generator."""
+    gray = luma_u8(real)
+    pictures = {"real": real, "gray": np.repeat(gray[..., None], 3, 2)}
+    pictures["mean_color"] = np.rint(gray[..., None] + chroma).clip(0, 255).astype(np.uint8)
+    for name, generator in generators.items():
+        rgb, saliency = colorize.render(generator, torch.from_numpy(gray)[None, None], size)
+        pictures[name] = rgb[0].permute(1, 2, 0).numpy()
+        pictures["saliency"] = saliency[0, 0].numpy()
+    return pictures
+
+
+def _save(pictures: Mapping[str, np.ndarray], root: Path, stem: str) -> None:
+    for name, picture in pictures.items():
+        with atomic_write(root / name / f"{stem}.png") as part:
+            Image.fromarray(picture).save(part, "PNG")
+
+
+def score_outputs(
+    folders: Mapping[str, Path],
+    judge: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    labels: Mapping[str, int] | None = None,
+    lpips: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+) -> tuple[pd.DataFrame, list[Skipped]]:
+    """Score what `write_outputs` wrote, and others' folders: the photos, then the composites.
+
+    `folders`: method -> folder, "real" among them. Composites are scored with their masks and
+    without judge where `composites/` lies beside the folder of the real photos: for a method there,
+    or in the folder of its own, `FOLDER/composites`. See `score`.
+    """
+    methods = dict(folders)
+    real = Path(methods.pop("real"))
+    table, skipped = score(
+        real, methods, judge, labels, lpips=lpips,
+        progress=lambda x: progress(x, desc="score", unit="batch"),
+    )  # fmt: skip
+    home = real.parent / COMPOSITES
+    if not (home / "real").is_dir():
+        return table, skipped
+    own = {m: Path(f) / COMPOSITES for m, f in methods.items()}
+    own |= {m: home / Path(f).name for m, f in methods.items() if Path(f).parent == real.parent}
+    own = {method: folder for method, folder in own.items() if folder.is_dir()}
+    more, wrong = score(home / "real", own, masks=home / "mask", lpips=lpips)
+    wrong = [s._replace(image=f"{COMPOSITES}/{s.image}") for s in wrong]
+    return pd.concat([table, more], ignore_index=True), sorted({*skipped, *wrong})
 
 
 def output_names(profile: Profile) -> dict[Path, str]:
@@ -243,47 +308,75 @@ def mean_chroma(profile: Profile) -> np.ndarray:
     return np.mean(means, 0)
 
 
-def evaluate(
-    profile: Profile, extra: Mapping[str, Path] | None = None
-) -> tuple[pd.DataFrame, list[Skipped]]:
-    """Colorize, score and write `metrics.csv` and `manifest.json` of a profile.
+def test_labels(profile: Profile) -> dict[str, int]:
+    """Stem of a test photo's pictures -> its ImageNet class, for those that have one.
 
-    `extra` adds methods: name -> folder of somebody's pictures, matched by name. Labels exist for
-    ImageNet trees with all 1,000 classes; elsewhere the judge's agreement with its answer on the
-    real photo is measured. -> (the rows, what was skipped).
+    In a complete ImageNet tree the i-th folder is class i; credits.csv names classes, for some.
     """
-    folders = write_outputs(profile)
-    real = folders.pop("real")
-    judge = pretrained.load_judge()
-    wnids = sorted({p.label for p in data.photos(profile, "test") if p.label})
-    # a complete ImageNet tree: the i-th folder is class i; credits.csv: names of classes, for some
+    test, names = data.photos(profile, "test"), output_names(profile)
+    wnids = sorted({p.label for p in test if p.label})
     index = {wnid: i for i, wnid in enumerate(wnids)}
     if len(wnids) != 1000:
         index = pretrained.imagenet_class_index(wnids)[0]
-    names = output_names(profile)
-    test = data.photos(profile, "test")
-    labels = {names[p.path]: index[p.label] for p in test if p.label in index}
-    table, skipped = score(
-        real, folders | dict(extra or {}), judge, labels,
-        progress=lambda x: progress(x, desc="score", unit="batch"),
-    )  # fmt: skip
+    return {names[p.path]: index[p.label] for p in test if p.label in index}
+
+
+def evaluate(
+    profile: Profile,
+    extra: Mapping[str, Path] | None = None,
+    weights: Mapping[str, Path] | None = None,
+) -> tuple[pd.DataFrame, list[Skipped]]:
+    """Colorize, score and write `metrics.csv` and `manifest.json` of a profile.
+
+    `extra` adds methods: name -> folder of somebody's pictures, matched by name. `weights`: the
+    generators, see `write_outputs`. Where no labels are known, the judge's agreement with its
+    answer on the real photo is measured. -> (the rows, what was skipped).
+    """
+    unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
+    folders = write_outputs(profile, weights)
+    folders |= {name: Path(folder) for name, folder in (extra or {}).items()}
+    judge = pretrained.load_judge()
+    lpips, no_lpips = pretrained.load_lpips()
+    table, skipped = score_outputs(folders, judge, test_labels(profile), lpips)
+    skipped += unlisted
     write_metrics(table, profile.results / "metrics.csv")
-    vgg = pretrained.vgg16_trunk(profile.vgg).name
-    hours = {}
-    for stage in (1, 2):
-        if training.final_weights(profile, stage).is_file():
-            trained = colorize.load_generator(training.final_weights(profile, stage))
-            generator, settings, facts = trained
-            colorize.save_generator(
-                generator, settings, profile.results / colorize.SHIPPED, half=True, **facts
-            )
-            hours[f"stage{stage}"] = {k: float(facts[k]) for k in ("steps", "seconds")}
+    fid, no_fid = frechet_distances(folders)
+    blank = {"lpips": no_lpips, "fid": no_fid}
+    own = trained_weights(profile) if weights is None else {}
     write_manifest(
         profile.results / "manifest.json", profile,
-        judge=judge.name, vgg=vgg, skipped=skipped, training=hours,
+        judge=judge.name, vgg=pretrained.vgg16_trunk(profile.vgg).name, skipped=skipped,
+        training={f"stage{i}": _ship(path, profile) for i, path in enumerate(own.values(), 1)},
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
+        fid=fid, not_measured={name: why for name, why in blank.items() if why},
+        test_list=Path(profile.test_list).name, test_photos=len(list(folders["real"].iterdir())),
     )  # fmt: skip
     return table, skipped
+
+
+def _ship(path: Path, profile: Profile) -> dict[str, float]:
+    """Put half-precision weights beside the results. -> steps and seconds of their training."""
+    generator, settings, facts = colorize.load_generator(path)
+    target = profile.results / colorize.SHIPPED
+    colorize.save_generator(generator, settings, target, half=True, **facts)
+    return {k: float(facts[k]) for k in ("steps", "seconds")}
+
+
+def frechet_distances(folders: Mapping[str, Path]) -> tuple[dict[str, float], str]:
+    """FID of each method's photos to the real ones, or why there is none: ({}, reason)."""
+    distance, reason = pretrained.load_fid()
+    if distance is None:
+        return {}, reason
+
+    def batches(folder: Path) -> Iterable[torch.Tensor]:
+        files = _listing("", folder, [])
+        for stem in _listing("", folders["real"], []):
+            if stem in files:
+                with suppress(UserError):  # named by `score`
+                    yield to_chw(read_rgb(files[stem]))[None]
+
+    methods = [name for name in folders if name != "real"]
+    return {m: distance(batches(folders["real"]), batches(folders[m])) for m in methods}, ""
 
 
 # --- the paired bootstrap -------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from scgan_lib.evaluation import bootstrap_means, interval
 from scgan_lib.metrics import CCI_RANGE
@@ -29,9 +30,10 @@ REAL = "real"
 BASELINES = ("gray", REAL)  # shown, but no contestants for the bold type
 GRAY_BELOW = 1.0  # a real photo with a CCI below this counts as gray
 DIRECTIONS = {"psnr": 1, "ssim": 1, "top1": 1, "agree": 1, "boundary_chroma": -1}
-DIRECTIONS |= {"salient_chroma": -1}  # colourfulness has no better end: never bold
+DIRECTIONS |= {"salient_chroma": -1, "lpips": -1}  # colourfulness has no better end: never bold
 DIGITS = {"psnr": 2, "ssim": 3, "top1": 1, "agree": 1, "cci": 1, "ratio": 1}
-DIGITS |= {"boundary_chroma": 2, "salient_chroma": 2}
+DIGITS |= {"boundary_chroma": 2, "salient_chroma": 2, "lpips": 3}
+EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
 BOOTSTRAP_SEED = 0
 
 
@@ -58,36 +60,42 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     runs = [frame]
     for folder in map(Path, extra_seeds):
         runs.append(_read(folder / "metrics.csv"))
-        if set(runs[-1]["image"]) != set(frame["image"]):
+        if _pictures(runs[-1]) != _pictures(frame):
             raise UserError(
                 f"{folder / 'metrics.csv'}: other images than in {results_dir / 'metrics.csv'}; "
                 "evaluate all seeds on the same photos"
             )
     present = list(dict.fromkeys(frame["method"]))
     others = [m for m in present if m not in ROWS and m != REAL]
-    columns = ["psnr", "ssim", _judged(frame), "cci", "ratio"]
+    photos, composites = split_sets(frame)
+    columns = ["psnr", "ssim", _judged(photos), "cci", "ratio"]
+    columns += EXACT if len(composites) else ()
+    columns += ["lpips"] if "lpips" in photos and photos["lpips"].notna().any() else []
     table = _build(frame, runs, [*ROWS, *others, REAL], columns, manifest)
+    if extra_seeds:
+        seeds = [manifest.get("seed"), *(_manifest(Path(f)).get("seed") for f in extra_seeds)]
+        table.notes.append(f"Runs: seeds {', '.join(map(str, seeds))}.")
     _write(table, results_dir, "table1", "Table 1")
     return table
 
 
 def table2(results_dir: Path) -> Table:
-    """Table 2, the ablations, from `ablations.csv`: metrics.csv with columns variant and seed.
+    """Table 2, the ablations, from `ablations.csv` (metrics.csv with variant and seed instead of
+    method) and `ablations.json`; written as table2.csv, .md and .tex.
 
-    Written as table2.csv, .md and .tex. A row is a variant; `full` is the unchanged method. Cells:
-    mean over images of the seeds' average, its interval, and mean ± deviation over seeds.
+    A row is a variant; its cells give the mean over images of the seeds' average and in brackets
+    the difference to `full`: mean, 95 % paired bootstrap interval over images, and in how many
+    seeds it has this sign. Bold: the interval excludes 0 and all of at least two seeds agree.
+    UserError if a file is missing or `full` is not in it.
     """
     results_dir = Path(results_dir)
-    frame = _read(results_dir / "ablations.csv", ("variant", "seed", "image"))
-    frame = frame.drop(columns="method", errors="ignore").rename(columns={"variant": "method"})
-    runs = [run for _, run in frame.groupby("seed")]
-    measures = list(frame.columns.difference(["image", "method", "seed"]))
-    mean = frame.groupby(["method", "image"], sort=False)[measures].mean().reset_index()
-    present = list(dict.fromkeys(frame["method"]))
-    order = [m for m in ("gray", "full") if m in present]
-    order += [m for m in present if m not in (*order, REAL)] + [REAL] * (REAL in present)
-    columns = ["psnr", "ssim", _judged(frame), "cci", "ratio", "boundary_chroma", "salient_chroma"]
-    table = _build(mean, runs, order, columns, _manifest(results_dir), reference="full")
+    path, cure = results_dir / "ablations.csv", "train the variants: make ablations"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {cure}")
+    frame = _read(path, ("variant", "seed", "image"))
+    if "full" not in set(frame["variant"]):
+        raise UserError(f"{path}: no rows of the variant 'full', with which to compare; {cure}")
+    table = _ablations(frame, _manifest(results_dir, "ablations.json"))
     _write(table, results_dir, "table2", "Table 2 (ablations)")
     return table
 
@@ -132,8 +140,20 @@ def _read(path: Path, keys=("image", "method")) -> pd.DataFrame:
     return frame.assign(ratio=frame["cci"].between(*CCI_RANGE).where(frame["cci"].notna()))
 
 
-def _manifest(folder: Path) -> dict:
-    path = folder / "manifest.json"
+def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of photos and of composites with exact masks; all are photos without a column `set`."""
+    if "set" not in frame:
+        return frame, frame.iloc[:0]
+    return frame[frame["set"] != "composites"], frame[frame["set"] == "composites"]
+
+
+def _pictures(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    photos, composites = split_sets(frame)
+    return {*(("photos", x) for x in photos["image"]), *(("", x) for x in composites["image"])}
+
+
+def _manifest(folder: Path, name: str = "manifest.json") -> dict:
+    path = folder / name
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -152,13 +172,25 @@ def _judged(frame: pd.DataFrame) -> str:
 Key = tuple[str, str]  # (method, column)
 
 
+def _images(frame: pd.DataFrame) -> dict[bool, list[str]]:
+    """The photos (False) and the composites (True), in the file's order."""
+    photos, composites = split_sets(frame)
+    return {
+        exact: [*dict.fromkeys(x["image"])] for exact, x in ((False, photos), (True, composites))
+    }
+
+
 def _values(frame: pd.DataFrame, methods, columns, images) -> dict[Key, np.ndarray]:
     """One number an image for every cell; percent where it is a share; nan: not measured."""
-    values = {}
+    values, sets = {}, dict(zip((False, True), split_sets(frame), strict=True))
     for method in methods:
-        rows = frame[frame["method"] == method].set_index("image").reindex(images)
+        found = {
+            exact: part[part["method"] == method].set_index("image").reindex(images[exact])
+            for exact, part in sets.items()
+        }
         for column in columns:
-            x = rows[column].to_numpy(float) if column in rows else np.full(len(images), np.nan)
+            rows = found[column in EXACT]
+            x = rows[column].to_numpy(float) if column in rows else np.full(len(rows), np.nan)
             values[method, column] = 100 * x if column in ("ratio", "top1", "agree") else x
     return values
 
@@ -169,7 +201,7 @@ def _mean(x: np.ndarray) -> float:
 
 
 def _build(frame, runs, methods, columns, manifest, reference="") -> Table:
-    images = list(dict.fromkeys(frame["image"]))
+    images = _images(frame)
     raw = _values(frame, methods, columns, images)
     values = {k: np.where(np.isinf(x), np.nan, x) for k, x in raw.items()}
     by_run = [_values(run, methods, columns, images) for run in runs]
@@ -190,9 +222,12 @@ def _build(frame, runs, methods, columns, manifest, reference="") -> Table:
     pairs |= {(m, reference, c) for m in contestants for c in columns if reference in methods}
     pairs = sorted(pairs)
     difference = {(a, b, c): values[a, c] - values[b, c] for a, b, c in pairs}
-    everything = values | difference
-    ends = interval(bootstrap_means(np.stack([*everything.values()], 1), seed=BOOTSTRAP_SEED))
-    ends = dict(zip(everything, ends.T, strict=True))
+    ends = {}
+    for exact in (False, True):  # photos and composites are drawn apart
+        part = {k: x for k, x in (values | difference).items() if (k[-1] in EXACT) == exact}
+        if part:
+            means = bootstrap_means(np.stack([*part.values()], 1), seed=BOOTSTRAP_SEED)
+            ends |= dict(zip(part, interval(means).T, strict=True))
 
     def told(a, b, c) -> int:
         """Sign of a - b if its interval excludes 0 and all runs agree with it, else 0."""
@@ -245,6 +280,7 @@ def _title(column: str, judge: str) -> str:
         "ratio": "CCI ratio (share inside 16..20, %)",
         "boundary_chroma": "boundary chroma error ↓",
         "salient_chroma": "salient chroma error ↓",
+        "lpips": "LPIPS (AlexNet) ↓",
     }[column]
 
 
@@ -300,7 +336,8 @@ def _listed(names, most: int = 20) -> str:
 
 
 def _notes(frame, raw, runs, methods, columns, manifest, images) -> list[str]:
-    get = manifest.get
+    get, photos, composites = manifest.get, images[False], images[True]
+    frame, exact = split_sets(frame)
     notes = []
     if get("profile") != "imagenet":
         notes.append(
@@ -308,7 +345,7 @@ def _notes(frame, raw, runs, methods, columns, manifest, images) -> list[str]:
             "them, smaller networks and a shorter training."
         )
     notes.append(
-        f"n = {len(images)} images; profile {get('profile')}; seed {get('seed')}; judge "
+        f"n = {len(photos)} images; profile {get('profile')}; seed {get('seed')}; judge "
         f"{get('judge') or 'none'}; VGG {get('vgg') or 'none'}; commit {get('commit')}."
     )
     several = "; after 'runs': mean ± standard deviation of the runs' means" if runs > 1 else ""
@@ -333,8 +370,21 @@ def _notes(frame, raw, runs, methods, columns, manifest, images) -> list[str]:
                 "infinite PSNR is left out of mean and interval."
             )
         count = int((frame["method"] == method).sum())
-        if 0 < count < len(images) and "seed" not in frame:
-            notes.append(f"{_name(method)}: only {count} of {len(images)} images were scored.")
+        if 0 < count < len(photos) and "seed" not in frame:
+            notes.append(f"{_name(method)}: only {count} of {len(photos)} images were scored.")
+    if composites:
+        notes.append(
+            f"Chroma errors: n = {len(composites)} composites, test cut-outs on test photos, whose "
+            "exact alpha is the mask; all other columns are of photos. Distance of (a*, b*) to the "
+            "real picture in Lab, lightness left out, in a band of 3 pixels on each side of the "
+            "object's edge (boundary) and inside the object (salient)."
+        )
+        few = {_name(m): int((exact["method"] == m).sum()) for m in methods}
+        few = [f"{m} {n}" for m, n in few.items() if 0 < n < len(composites)]
+        if few:
+            notes.append(f"Composites scored: {', '.join(few)} of {len(composites)}.")
+    if get("test_list"):
+        notes.append(f"The photos are those of the list {get('test_list')}.")
     notes += _blanks(frame, raw, methods, columns, manifest)
     skipped = [f"{s['method']}/{s['image']}: {s['reason']}" for s in get("skipped", [])]
     if skipped:
@@ -354,7 +404,7 @@ def _blanks(frame, raw, methods, columns, manifest) -> list[str]:
         if blank and c in ("top1", "agree"):
             why = "the judge was not run" if manifest.get("judge") else "there was no judge"
         else:
-            why = "no masks of objects" if c.endswith("chroma") else "not measured"
+            why = "no composites of it" if c in EXACT else "not measured"
         if blank:
             notes.append(f"Blank {_short(c)} of {_listed(map(_name, blank))}: {why}.")
     labelled = frame["top1"].notna().sum() if "top1" in frame else 0
@@ -363,7 +413,213 @@ def _blanks(frame, raw, methods, columns, manifest) -> list[str]:
         notes.append(
             f"Agreement, the judge's answer on the real photo, replaces top-1: {why} a label."
         )
-    notes.append("LPIPS and FID are not measured: their weights do not come with the project.")
+    if "not_measured" not in manifest:
+        notes.append("LPIPS and FID are not measured: their weights do not come with the project.")
+    for name, why in manifest.get("not_measured", {}).items():
+        notes.append(f"{name.upper()} is not measured: {why}.")
+    fid = [f"{_name(m)} {x:.1f}" for m, x in manifest.get("fid", {}).items() if m in methods]
+    if fid:
+        notes.append(
+            f"FID to the real photos, {frame['image'].nunique()} of them, which is comparable "
+            f"between equal numbers only: {', '.join(fid)}."
+        )
+    return notes
+
+
+# --- Table 2 --------------------------------------------------------------------------------------
+
+
+def _ablations(frame: pd.DataFrame, manifest: dict) -> Table:
+    present = [*dict.fromkeys(frame["variant"])]
+    variants = ["full", *(v for v in present if v not in ("full", *BASELINES))]
+    rows = ["gray"] * ("gray" in present) + variants + [REAL] * (REAL in present)
+    photos, composites = _sets(frame)
+    columns = ["psnr", "ssim", _judged(photos), "cci", "ratio", "boundary_chroma", "salient_chroma"]
+    names = [_variant(v) for v in rows]
+    cells, numbers = pd.DataFrame("", names, columns), pd.DataFrame({"method": rows}, rows)
+    titles = {c: _title(c, manifest.get("judge", "")) for c in columns}
+    told: dict[Key, int] = {}
+    luck: set[Key] = set()
+    beyond: set[Key] = set()
+    for c in columns:
+        source = composites if c.endswith("_chroma") else photos
+        found = _compare(source, rows, c)
+        for v, stats in found.items():
+            for name, value in stats.items():
+                numbers.loc[v, f"{c}_{name}"] = value
+            cells.loc[_variant(v), c] = _ablation_cell(stats, DIGITS[c], v in variants[1:])
+            if v in variants[1:]:
+                told[v, c] = int(stats["told"])
+                luck |= {(v, c)} if stats["luck"] else set()
+                beyond |= {(v, c)} if stats["beyond_seeds"] else set()
+    bold = frozenset((_variant(v), titles[c]) for (v, c), sign in told.items() if sign)
+    seeds = frame["seed"].nunique()
+    notes = [_ablation_words(variants[1:], columns, numbers, told, luck)]
+    notes += _luck_words(told, beyond, seeds)
+    notes += _ablation_notes(frame, photos, composites, numbers, variants, columns, manifest)
+    return Table(cells.rename(columns=titles), numbers, bold, notes)
+
+
+def _sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, composites with exact masks); a file without the column `set` stands for both."""
+    if "set" not in frame:
+        return frame, frame
+    return frame[frame["set"] != "composites"], frame[frame["set"] == "composites"]
+
+
+def _variant(name: str) -> str:
+    """A variant's name in words."""
+    return {"gray": "gray copy", REAL: "real photo", "no-stage1": "no stage 1"}.get(
+        name, name.replace("-", " ")
+    )
+
+
+def _compare(frame: pd.DataFrame, rows: Sequence[str], column: str) -> dict[str, dict]:
+    """For each variant the mean of a column and its difference to `full`; {} if not measured.
+
+    Images are resampled together for all variants; an image's value is the average over seeds, a
+    difference is taken within a seed first. `seeds_low`, `seeds_high`: the 95 % t interval of the
+    seeds' mean differences, which asks whether another seed would show it as well.
+    """
+    if column not in frame or frame[column].replace(np.inf, np.nan).isna().all():
+        return {}
+    scale = 100 if column in ("ratio", "top1", "agree") else 1
+    values = frame[column].replace(np.inf, np.nan).astype(float) * scale
+    cube = values.groupby([frame["variant"], frame["seed"], frame["image"]]).mean().unstack()
+    rows = [v for v in rows if v in cube.index.get_level_values(0)]  # cube: (variant, seed) x image
+    difference = {v: cube.loc[v] - cube.loc["full"] for v in rows if v not in ("full", *BASELINES)}
+    by_image = {v: cube.loc[v].mean() for v in rows} | {
+        (v, "full"): d.mean() for v, d in difference.items()
+    }
+    resampled = bootstrap_means(np.stack([*by_image.values()], 1), seed=BOOTSTRAP_SEED)
+    ends = dict(zip(by_image, interval(resampled).T, strict=True))
+    found = {}
+    for v in rows:
+        runs = cube.loc[v].mean(axis=1).dropna()
+        stats = {"mean": by_image[v].mean(), "low": ends[v][0], "high": ends[v][1]}
+        stats |= {"n": int(by_image[v].notna().sum()), "runs": len(runs), "runs_mean": runs.mean()}
+        stats["runs_sd"] = runs.std() if len(runs) > 1 else np.nan
+        if v in difference:
+            stats |= _difference(difference[v], *ends[v, "full"])
+        found[v] = stats
+    return found
+
+
+def _difference(by_seed: pd.DataFrame, low: float, high: float) -> dict:
+    """Statistics of a difference to `full`, (seed, image), with its interval over images."""
+    means = by_seed.mean(axis=1).dropna()
+    mean, n = by_seed.mean().mean(), len(means)
+    agree = int((np.sign(means) == np.sign(mean)).sum()) if mean else 0
+    half = t.ppf(0.975, n - 1) * means.std() / np.sqrt(n) if n > 1 else np.nan
+    apart = bool(low > 0 or high < 0)
+    together = n > 1 and agree == n
+    return {
+        "difference": mean,
+        "difference_low": low,
+        "difference_high": high,
+        "seeds": n,
+        "seeds_agree": agree,
+        "seeds_low": means.mean() - half,
+        "seeds_high": means.mean() + half,
+        "told": int(np.sign(mean)) * int(apart and together),
+        "luck": int(apart and not together),
+        "beyond_seeds": int(apart and together and abs(means.mean()) > half),
+    }
+
+
+def _ablation_cell(stats: dict, d: int, against: bool) -> str:
+    if np.isnan(stats["mean"]):
+        return ""
+    if against and not np.isnan(stats["difference"]):
+        form = "{mean:.{d}f} ({difference:+.{d}f} [{difference_low:+.{d}f}, "
+        form += "{difference_high:+.{d}f}]; {seeds_agree}/{seeds})"
+        return form.format(d=d, **stats)
+    return _cell(stats | {"infinite": 0}, d)
+
+
+def _ablation_words(variants, columns, numbers, told, luck) -> str:
+    """For each variant what changed for better or worse, and what is luck."""
+    said = []
+    for v in variants:
+        found: dict[str, list[str]] = {}
+        for c in columns:
+            if (v, c) not in told or np.isnan(numbers.loc[v, f"{c}_difference"]):
+                continue
+            sign = told[v, c] * DIRECTIONS.get(c, 1)
+            words = {1: "better in", -1: "worse in"} if c in DIRECTIONS else {1: "more", -1: "less"}
+            kind = words.get(sign, "luck of the seed in" if (v, c) in luck else "not told apart in")
+            found.setdefault(kind, []).append(_short(c))
+        order = (
+            "better in",
+            "worse in",
+            "more",
+            "less",
+            "luck of the seed in",
+            "not told apart in",
+        )
+        parts = [f"{k} {', '.join(found[k])}" for k in order if k in found]
+        if parts:
+            text = f"{_variant(v)} against full: {'; '.join(parts)}."
+            said.append(text[0].upper() + text[1:])
+    return "What may be concluded. " + (" ".join(said) or "Nothing: there is only `full`.")
+
+
+def _luck_words(told, beyond, seeds: int) -> list[str]:
+    """How much the agreement of so few seeds is worth."""
+    count, tells = len(told), sum(map(bool, told.values()))
+    if not count:
+        return []
+    if seeds < 2:
+        return ["One seed: whether a difference comes from the variant or the seed is not known."]
+    chance = 2.0 ** (1 - seeds)
+    listed = [f"{_variant(v)} in {_short(c)}" for v, c in told if (v, c) in beyond]
+    return [
+        f"How far {seeds} seeds reach. A difference that is luck alone has one sign in all of them "
+        f"in {100 * chance:.0f} % of cases, which is up to {chance * count:.1f} of these {count} "
+        f"comparisons; {tells} are told. Of those, larger than the seeds' own spread (95 % t "
+        f"interval over seeds): {_listed(listed) if listed else 'none'}."
+    ]
+
+
+def _ablation_notes(frame, photos, composites, numbers, variants, columns, manifest) -> list[str]:
+    get, notes = manifest.get, []
+    budget, seeds = get("budget", {}), sorted(frame["seed"].unique())
+    if get("profile") != "imagenet":
+        notes.append(
+            f"Profile {get('profile')} is not comparable with the paper: other photos, fewer of "
+            "them, smaller networks and a shorter training, and here shorter than for Table 1."
+        )
+    if budget:
+        notes.append(
+            "Every variant: {stage1_steps} + {stage2_steps} generator updates of {batch} pictures; "
+            "no stage 1: all of them in stage 2, at its learning rate, which costs more "
+            "computing.".format(**budget)
+        )
+    exact = composites["image"].nunique() if "set" in frame else 0
+    notes.append(
+        f"n = {photos['image'].nunique()} photos, and {exact} composites with exact masks for the "
+        f"chroma errors; profile {get('profile')}; seeds {', '.join(map(str, seeds))}; judge "
+        f"{get('judge') or 'none'}; VGG {get('vgg') or 'none'}; commit {get('commit')}."
+    )
+    notes.append(
+        "Cells: mean over images of the seeds' average (difference to full [95 % paired bootstrap "
+        f"interval over images, 10,000 resamples, seed {BOOTSTRAP_SEED}]; in how many seeds the "
+        "difference has this sign). full, gray copy: [interval of the mean]; runs: mean ± standard "
+        "deviation of the seeds' means. Bold: the interval excludes 0 and all seeds agree. Luck of "
+        "the seed: the interval excludes 0, but the seeds do not agree."
+    )
+    if get("protocol"):
+        notes.append(f"Protocol. {get('protocol')}")
+    absent = [v for v in get("variants", {}) if v not in variants]
+    if absent:
+        notes.append(f"Not trained, so no row: {_listed(map(_variant, absent))}.")
+    few = [v for v in variants if frame.loc[frame["variant"] == v, "seed"].nunique() < len(seeds)]
+    if few:
+        notes.append(f"Not all seeds were trained: {_listed(map(_variant, few))}.")
+    for c in columns:
+        if f"{c}_mean" not in numbers:
+            why = "no masks of objects" if c.endswith("_chroma") else "not measured"
+            notes.append(f"Blank {_short(c)}: {why}.")
     return notes
 
 

@@ -181,6 +181,7 @@ def test_table2_compares_variants_with_the_full_method(tmp_path):
     frame = pd.concat(frames).rename(columns={"method": "variant"})
     folder = write(tmp_path / "run", example())
     frame.to_csv(folder / "ablations.csv", index=False)
+    (folder / "ablations.json").write_text(json.dumps(MANIFEST))
     table = tables.table2(folder)
     assert list(table.cells.index) == ["full", "no saliency", "no critic"]
     assert "boundary chroma error ↓" in table.cells
