@@ -97,6 +97,7 @@ class Profile:
     samples: int = 12  # snapshots of the gallery kept over each stage
     log_every: int = 10
     workers: int = 0
+    cache_pictures: bool = True  # decode once, to disk; off: each time anew (the same pixels)
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -142,7 +143,10 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
-        skip = {"device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list"}
+        skip = {
+            "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
+            "cache_pictures",
+        }  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
     def digest(self) -> str:

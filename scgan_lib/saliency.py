@@ -221,6 +221,24 @@ def _rembg_teacher(name: str) -> Teacher:
 # --- the cache ------------------------------------------------------------------------------------
 
 
+def map_paths(
+    files: Sequence[str | Path],
+    teacher_name: str,
+    cache_root: str | Path,
+    digests: Callable[[list[tuple]], list[str]] | None = None,
+) -> list[Path]:
+    """Where `saliency_maps` keeps the maps of `files`, in order, be they there or not.
+
+    `digests` gives the sha256 of each group of files (`photocache.digests` remembers them).
+    """
+    kind, ready = _parse(teacher_name)
+    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
+    find = _ready_maps(ready) if ready else None
+    groups = [(f, find(f)) if find else (f,) for f in files]
+    names = digests(groups) if digests else [_digest(*group) for group in groups]
+    return [folder / f"{name}.png" for name in names]
+
+
 def saliency_maps(
     files: Sequence[str | Path],
     teacher_name: str,
@@ -234,10 +252,7 @@ def saliency_maps(
     <sha256 of the photo>.png; with "folder:DIR" the hash covers the ready map too. `progress(done,
     total=n)` wraps the loop. Errors: those of `teacher`, and UserError for an unreadable photo.
     """
-    kind, ready = _parse(teacher_name)
-    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
-    find = _ready_maps(ready) if ready else None
-    targets = [folder / f"{_digest(f, find(f)) if find else _digest(f)}.png" for f in files]
+    targets = map_paths(files, teacher_name, cache_root)
     missing = {t: f for t, f in zip(targets, files, strict=True) if not _is_sound(t)}
     if missing:
         teach = teacher(teacher_name)

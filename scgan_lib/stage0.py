@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -30,7 +29,16 @@ from torch.utils.data import DataLoader, Subset
 
 from scgan_lib import pretrained, training
 from scgan_lib.config import Profile
-from scgan_lib.data import Photo, TrainingSet, make_item, photos, test_picture, verify_hashes
+from scgan_lib.data import (
+    Photo,
+    TrainingSet,
+    decoded_photos,
+    make_batch,
+    photos,
+    random_crop,
+    test_picture,
+    verify_hashes,
+)
 from scgan_lib.layers import advance_spectral_norm
 from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError, atomic_write
@@ -81,25 +89,24 @@ class GrayPictures(TrainingSet):
         self, profile: Profile, found: list[tuple[Photo, str]], classes: list[str], length: int = 0
     ) -> None:
         self.profile, self.stage, self.random = profile, 0, length > 0
-        self.photos, self._decoded = [p for p, _ in found], {}
+        self.photos = [p for p, _ in found]
+        self.pictures = decoded_photos(self.photos, profile) if self.random else None
         self.labels = [classes.index(c) if c in classes else -1 for _, c in found]
         self.length = length or len(found)
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
+        views = make_batch(self.raw(item))
+        return {k: views[k] for k in ("gray", "rgb", "label")}
+
+    def raw(self, item: int) -> dict[str, Tensor]:
         index = self._shuffled(item) if self.random else item
-        photo, size = self.photos[index], self.profile.image_size
         if self.random:
             rng = np.random.default_rng([self.profile.seed, 0, item])
-            image = self._open(photo.path, "RGB")
-            side = min(image.size) * rng.uniform(self.profile.min_scale, 1.0)
-            left, top = (rng.uniform(0, extent - side) for extent in image.size)
-            box = (left, top, left + side, top + side)
-            rgb = np.asarray(image.resize((size, size), Image.BICUBIC, box=box))
-            rgb = rgb[:, ::-1] if rng.random() < 0.5 else rgb
+            pixels = random_crop(self.pictures[index], self.profile, rng)
         else:
-            rgb = test_picture(photo, size)
-        views = make_item(rgb, rgb[..., 0])
-        return {k: views[k] for k in ("gray", "rgb")} | {"label": torch.tensor(self.labels[index])}
+            pixels = test_picture(self.photos[index], self.profile.image_size)
+        label = torch.tensor(self.labels[index])
+        return {"u8": torch.from_numpy(pixels.copy()), "label": label}
 
 
 class TrunkTarget(nn.Module):

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Subset
 from scgan_lib import losses, pretrained
 from scgan_lib.colorize import build_generator, load_generator, render, save_generator
 from scgan_lib.config import Profile
-from scgan_lib.data import TrainingSet, luma_u8, photos, test_picture
+from scgan_lib.data import RawItems, TrainingSet, luma_u8, make_batch, photos, test_picture
 from scgan_lib.networks import Generator, PatchCritic
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.progress import progress
@@ -351,10 +351,13 @@ def _average(average: Generator, generator: Generator, decay: float) -> None:
 
 def _loader(
     profile: Profile, stage: int, start: int, steps: int, accelerator: Accelerator, items=None
-):
-    """Batches of steps start+1 ... steps; what item i shows depends on i alone."""
+) -> Iterator[Batch]:
+    """Batches of steps start+1 ... steps; what item i shows depends on i alone.
+
+    Workers hand over uint8; it becomes numbers on the device.
+    """
     items = items or TrainingSet(profile, stage, steps * profile.batch)
-    rest = Subset(items, range(start * profile.batch, steps * profile.batch))
+    rest = Subset(RawItems(items), range(start * profile.batch, steps * profile.batch))
     loader = DataLoader(
         rest,
         batch_size=profile.batch // accelerator.num_processes,
@@ -363,7 +366,7 @@ def _loader(
         pin_memory=accelerator.device.type == "cuda",
         generator=torch.Generator(),  # else every new loader draws from the global random state
     )
-    return accelerator.prepare(loader)
+    return map(make_batch, accelerator.prepare(loader))
 
 
 def _claim(folder: Path, settings: dict) -> None:

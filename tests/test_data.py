@@ -4,15 +4,17 @@ import csv
 import hashlib
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data
+from scgan_lib import config, data, training
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, make_item, photos, read_rgb
-from scgan_lib.paths import ROOT, UserError
+from scgan_lib.paths import ROOT, UserError, cache_dir
+from scgan_lib.saliency import saliency_maps
 
 CREDITS = ROOT / "data" / "mini" / "credits.csv"
 
@@ -271,7 +273,7 @@ def test_composites_switch_and_exact_saliency(share, batch, expected, tiny, monk
     monkeypatch.setattr(data, "composite", spy)
     items = TrainingSet(tiny(composites=share, batch=batch), 1, 3 * batch)
     assert all(items.photos[i].free for i in items.backgrounds)
-    assert all(c.split == "train" and c.kind == "cutout" for c in items.cutouts)
+    assert len(items.cutouts) == (len(photos(items.profile, "train", "cutout")) if share else 0)
     for start in range(0, 3 * batch, batch):
         laid.clear()
         batch_items = [items[i] for i in range(start, start + batch)]
@@ -303,13 +305,126 @@ def test_saliency_of_a_composite_is_its_alpha():
 def test_flip_and_crop_carry_the_saliency_along(tiny):
     """A photo whose saliency is its own gray value: after scale, crop and flip it still is."""
     items = TrainingSet(tiny(composites=0.0), 1, 12)
-    for i, photo in enumerate(items.photos):
-        gray = luma_u8(read_rgb(photo.path))
-        items._decoded[photo.path] = Image.fromarray(np.repeat(gray[..., None], 3, 2))
-        items._decoded[items.maps[i]] = Image.fromarray(gray)
+    gray = [luma_u8(read_rgb(photo.path)) for photo in items.photos]
+    items.pictures = [Image.fromarray(np.dstack([g] * 4), mode="RGBX") for g in gray]
     for i in range(12):
         item = items[i]
         torch.testing.assert_close(item["saliency"] * 2 - 1, item["gray"], rtol=0, atol=1e-5)
+
+
+def decoded_each_time(items, item):
+    """The plain way: open the file, crop the exact box, resize once, map and photo apart."""
+    p = items.profile
+    rng = np.random.default_rng([p.seed, items.stage, item])
+    composed = item % p.batch < items.in_batch
+    index = int(rng.choice(items.backgrounds)) if composed else items._shuffled(item)
+    photo = items.photos[index]
+    (path,) = saliency_maps([photo.path], p.teacher, cache_dir())
+    pair = [Image.fromarray(read_rgb(photo.path)), Image.open(path).convert("L")]
+    side = min(pair[0].size) * rng.uniform(p.min_scale, 1.0)
+    left, top = (rng.uniform(0, extent - side) for extent in pair[0].size)
+    box, size = (left, top, left + side, top + side), (p.image_size,) * 2
+    rgb, map_u8 = (np.asarray(x.resize(size, Image.BICUBIC, box=box)) for x in pair)
+    if rng.random() < 0.5:
+        rgb, map_u8 = rgb[:, ::-1], map_u8[:, ::-1]
+    if composed:
+        cutouts = photos(p, "train", "cutout")
+        cutout = data.open_picture(cutouts[rng.integers(len(cutouts))].path).convert("RGBA")
+        rgb, map_u8 = composite(rgb, cutout, rng)
+    return make_item(rgb, map_u8)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_shipped_photos_from_the_cache_are_the_same_to_the_last_bit(tiny, cached):
+    items = TrainingSet(tiny(cache_pictures=cached), 1, 40)
+    assert items.in_batch == 1
+    for i in (0, 1, 4, 5, 17):
+        plain = decoded_each_time(items, i)
+        for key, value in items[i].items():
+            assert torch.equal(value, plain[key]), (i, key)
+
+
+def test_a_batch_made_at_once_is_its_items_one_by_one(tiny):
+    items = TrainingSet(tiny(), 1, 5)
+    raw = [items.raw(i)["u8"] for i in range(5)]
+    assert all(u8.dtype == torch.uint8 and u8.shape == (32, 32, 4) for u8 in raw)
+    batch = data.make_batch({"u8": torch.stack(raw), "label": torch.arange(5)})
+    assert batch.pop("label").tolist() == [0, 1, 2, 3, 4]
+    for i in range(5):
+        assert all(torch.equal(value[i], items[i][key]) for key, value in batch.items())
+
+
+def large_folder(root, n=20):
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 15, 3), dtype=np.uint8))
+        coarse.resize((600, 480), Image.BICUBIC).save(root / f"{i}.png")
+    return str(root)
+
+
+def test_larger_photos_are_kept_smaller_and_crops_stay_alike(tmp_path, tiny, monkeypatch):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    white = tmp_path / "maps"
+    white.mkdir()
+    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=3,
+             teacher=f"folder:{white}")  # fmt: skip
+    for photo in photos(p, "train"):
+        Image.new("L", (600, 480), 255).save(white / f"{photo.stem}.png")
+    items = TrainingSet(p, 1, 9)
+    assert data.kept_side(p) == 288  # more than 1.25 * 32 / 0.5
+    assert data.kept_side(replace(p, image_size=256)) == 640
+    assert [items.pictures[i].size for i in range(3)] == [(360, 288)] * 3
+    for i in range(9):
+        ours, plain = items[i], decoded_each_time(items, i)
+        assert (ours["saliency"] == 1).all()
+        error = (ours["rgb"] - plain["rgb"]).abs()
+        assert 0 < error.mean() < 0.01 and error.max() < 0.06  # of a range of 2
+    plain = TrainingSet(replace(p, cache_pictures=False), 1, 9)
+    assert all(torch.equal(plain[i]["rgb"], items[i]["rgb"]) for i in range(9))
+
+
+def test_a_changed_photo_is_decoded_again_and_the_others_are_not(tmp_path, tiny, monkeypatch):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
+    before = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
+    Image.new("RGB", (600, 480), (1, 2, 3)).save(photos(p, "train")[2].path)
+    made = []
+    pixels = data._photo_pixels
+    monkeypatch.setattr(data, "_photo_pixels", lambda *a: made.append(a[-1]) or pixels(*a))
+    after = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
+    assert made == [2]
+    assert (after[2][..., :3] == (1, 2, 3)).all()
+    assert all((before[i] == after[i]).all() for i in (0, 1, 3))
+
+
+def test_a_start_with_everything_cached_reads_no_photo(tmp_path, tiny, monkeypatch):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
+    first = TrainingSet(p, 1, 4)[3]
+
+    def refuse(*_):
+        raise AssertionError("a photo was read")
+
+    monkeypatch.setattr(data, "read_rgb", refuse)
+    monkeypatch.setattr(data, "open_picture", refuse)
+    monkeypatch.setattr("scgan_lib.photocache._digest", refuse)
+    again = TrainingSet(p, 1, 4)[3]
+    assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
+    p = tiny(workers=workers)
+    alone = SimpleNamespace(
+        num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
+    )
+    items = TrainingSet(p, 1, 15)
+    batches = [*training._loader(p, 1, 1, 3, alone)]
+    assert len(batches) == 2
+    for k, batch in enumerate(batches, 1):
+        for key, value in batch.items():
+            assert torch.equal(value, torch.stack([items[5 * k + i][key] for i in range(5)]))
 
 
 def test_teacher_switch_changes_the_saliency(tiny, tmp_path, monkeypatch):

@@ -10,9 +10,10 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"data", "saliency", "layers", "losses", "metrics", "vgg"},
+    {"photocache", "data", "saliency", "layers", "losses", "metrics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "training", "stage0", "evaluation"},
+    {"ablations"},
     {"cli", "run"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
