@@ -1,0 +1,175 @@
+"""The reference of `make bench` and this library agree; the bench writes what it measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scgan_lib import config
+from scgan_lib.paths import UserError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import bench
+import reference
+
+SMALL = dict(
+    stage1_steps=0, device="cpu", vgg="hed", image_size=64, levels=6, batch=2, width=8,
+    saliency_width=8, critic_width=8,
+)  # fmt: skip
+PROFILES = {
+    "paper": ("imagenet", {}),
+    "spectral critics": ("imagenet", dict(critic_spectral=True, penalty_patches="sum")),
+    "mini": ("mini", {}),
+    "no saliency": ("mini", dict(saliency_guidance=False, loss={"perceptual": 0.0})),
+    "no critics": ("mini", dict(global_encoder="none", loss={"adversarial": 0.0})),
+}
+
+
+def small(name, **more):
+    base, settings = PROFILES[name]
+    return config.load(base, **(SMALL | settings | more))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("step", bench.STEPS)
+def test_reference_and_library_give_the_same_values(name, step):
+    *_, facts = bench.compare(small(name), step)
+    assert 0 <= facts["difference"] < 1e-4
+    assert facts["output_spread"] > 0.05  # a flat picture would agree for no merit
+
+
+@pytest.mark.parametrize("name", ["paper", "mini"])
+@pytest.mark.parametrize("step", ["stage 1", "stage 2"])
+def test_gradients_of_the_generator_agree(name, step):
+    # a critic's rate of 0 keeps Adam's first step, which is the gradient's sign, out of it
+    profile = small(name, critic_lr=0.0)
+    batch, players = bench.batch_of(profile), bench.players_of(profile, step)
+    bench.settle(players, batch["gray"])
+    plain = reference.Reference(profile, players)
+    for work in (
+        bench.plain_work(plain, step, batch),
+        bench.our_work(profile, step, players, batch),
+    ):
+        torch.manual_seed(1)
+        work()
+    ours = {
+        k.replace(".parametrizations.weight.original", ".weight"): p.grad
+        for k, p in players.generator.named_parameters()
+    }
+    checked = 0
+    for key, p in plain.generator.named_parameters():
+        if p.requires_grad:
+            assert torch.linalg.norm(p.grad) > 0, key
+            assert torch.linalg.norm(p.grad - ours[key]) < 1e-3 * torch.linalg.norm(p.grad), key
+            checked += 1
+    assert checked == sum(p.requires_grad for p in players.generator.parameters()) > 20
+
+
+def test_a_wrong_weight_is_seen(monkeypatch):
+    """The comparison itself can fail."""
+    load = reference.load
+
+    def load_wrongly(plain, ours):
+        load(plain, ours)
+        with torch.no_grad():
+            plain.down[1].conv.weight[0] *= 1.1
+        return plain
+
+    monkeypatch.setattr(reference, "load", load_wrongly)
+    *_, facts = bench.compare(small("no critics"), "inference")
+    assert facts["difference"] > 1e-3
+
+
+def test_spectral_norm_by_hand():
+    block = reference.Block(2, 2, kernel=1, spectral=True)
+    with torch.no_grad():
+        block.conv.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]])[..., None, None])
+        block.v.copy_(torch.tensor([0.6, 0.8]))
+    # W v = (1.8, 0.8), u = (1.8, 0.8)/√3.88; Wᵀu ∝ (5.4, 0.8), |…| = √29.8; σ = uᵀW v = √29.8/√3.88
+    sigma = (29.8 / 3.88) ** 0.5
+    assert block.weight()[0, 0].item() == pytest.approx(3 / sigma, rel=1e-6)
+    assert block.v[0].item() == pytest.approx(5.4 / 29.8**0.5, rel=1e-6)
+    for _ in range(20):
+        weight = block.weight()
+    assert weight[0, 0].item() == pytest.approx(1.0, abs=1e-6)  # σ = 3, the largest
+
+
+def test_settle_leaves_nothing_for_the_power_iteration():
+    profile = small("paper")
+    players = bench.players_of(profile, "stage 1")
+    bench.settle(players, bench.batch_of(profile, 4)["gray"])
+    conv = players.generator.down[3].conv
+    largest = torch.linalg.matrix_norm(conv.weight.flatten(1), ord=2)
+    assert largest.item() == pytest.approx(1.0, abs=1e-5)
+    norms = [m for m in players.generator.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and all(m.momentum == 0.1 for m in norms)
+
+
+def test_ratio_and_difference_by_hand(monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock["now"])
+
+    def lasts(*durations):
+        left = iter(durations)
+
+        def work():
+            clock["now"] += next(left)
+
+        return work
+
+    row = bench.ratio(lasts(99.0, 4.0, 6.0, 9.0), lasts(99.0, 2.0, 2.0, 1.0), runs=3)
+    assert row == {
+        "ratio": 3.0, "least": 2.0, "largest": 9.0, "pairs": 3, "reference_s": 6.0, "ours_s": 2.0
+    }  # fmt: skip
+    a = {"small": torch.tensor([0.5, -0.25]), "large": torch.tensor(8.0)}
+    b = {"small": torch.tensor([0.5, -0.5]), "large": torch.tensor(6.0)}
+    assert bench.largest_difference(a, b) == 0.25  # 2 of 8, and 0.25 of a value below 1
+    with pytest.raises(ValueError, match="large"):
+        bench.largest_difference(a, {"small": b["small"]})
+
+
+def test_a_difference_stops_the_line(monkeypatch):
+    monkeypatch.setattr(bench, "compare", lambda *_: (None, None, {"difference": float("nan")}))
+    with pytest.raises(UserError, match="mini inference: differs from the reference by nan"):
+        bench.network_line("mini inference", 1, True)
+
+
+def test_unknown_line_is_named():
+    with pytest.raises(UserError, match=r"--only stage 3: no such line; there are full inference"):
+        bench.chosen("stage 3")
+    assert bench.chosen("mini stage") == ["mini stage 1", "mini stage 2"]
+
+
+def test_quick_run_writes_well_formed_json(tmp_path, capsys):
+    bench.bench("mini inference", 2, True, tmp_path)
+    written = json.loads((tmp_path / "bench_quick_mini_inference.json").read_text())
+    assert written["quick"] is True and written["machine"]["threads"] == torch.get_num_threads()
+    assert list(written["lines"]) == ["mini inference"]
+    row = written["lines"]["mini inference"]
+    assert row["least"] <= row["ratio"] <= row["largest"] and row["pairs"] == 2
+    assert 50 < row["ours_mb"] < 20_000 and 50 < row["reference_mb"] < 20_000
+    assert f"{row['ratio']:.2f}x" in capsys.readouterr().out
+
+
+def test_growth_and_figure(tmp_path, monkeypatch):
+    axes = {"pixels": (64, 128, 256), "batch": (2, 4, 8), "width": (8, 16)}
+    monkeypatch.setattr(bench, "QUICK_AXES", axes)
+    monkeypatch.setattr(bench, "players_of", lambda *_: None)
+    monkeypatch.setattr(bench, "our_work", lambda profile, *_: profile)
+    monkeypatch.setattr(
+        bench,
+        "seconds",
+        lambda p, runs: p.width**2 * p.batch * (p.image_size / 64) ** 2,
+    )
+    results = bench.growth(1, True)
+    for axis, slope in {"pixels": 1, "batch": 1, "width": 2}.items():
+        for kind in ("slope", "end"):
+            assert results[axis][kind]["stage 1"] == pytest.approx(slope, abs=1e-9)
+    assert results["pixels"]["x"] == [4096, 16384, 65536]
+    bench.draw(results, tmp_path)
+    assert (tmp_path / "bench_growth.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "bench_growth.pdf").read_bytes()[:5] == b"%PDF-"
+    json.dumps(results)
