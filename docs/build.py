@@ -99,10 +99,14 @@ def _results(results: Path, figures: Path, profile: str) -> str:
         parts.append(f"![{text}](figures/{profile}/{picture.name})")
         break
     if (results / "table1.md").exists():
-        parts += [f"## Table 1, profile {profile}", (results / "table1.md").read_text()]
-    if times := timings(results / "timings.csv"):
-        rows = [f"| {name} | {float(seconds):.0f} |" for name, seconds in times]
-        parts += ["## Run times", "\n".join(["| step | seconds |", "|---|---|", *rows])]
+        table = (results / "table1.md").read_text().removeprefix("**Table 1**").strip()
+        parts += [f"## Table 1, profile {profile}", table]
+    if times := [(name, float(seconds)) for name, seconds in timings(results / "timings.csv")]:
+        rows = [f"| {name} | {seconds:.0f} |" for name, seconds in times]
+        total = sum(seconds for _, seconds in times)
+        rows.append(f"| **all: {total / 60:.0f} minutes** | {total:.0f} |")
+        head = "As `make reproduce` measured them, training included:"
+        parts += ["## Run times", head, "\n".join(["| chapter | seconds |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
 
 

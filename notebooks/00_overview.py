@@ -63,7 +63,7 @@ viz.strip(
 #
 # | failure | what it looks like | why |
 # |---|---|---|
-# | **dullness** | all is brownish gray | the mean of all possible colours has little colour |
+# | **dullness** | all is nearly gray | the mean of all possible colours has little colour |
 # | **semantic confusion** | a crowd is painted like trees | it does not know *what* it sees |
 # | **colour bleeding** | red runs into the sky | it does not know *where* the thing ends |
 #
@@ -117,11 +117,11 @@ viz.grid(rows, blocks=2)
 # They are printed here from the library, together with the functions that compute them.
 
 # %%
-lines = ["| no. | name | equation | in code |", "|---|---|---|---|"]
+lines = ["| no. | name | in code | equation |", "|---|---|---|---|"]
 for number, equation in paper.EQUATIONS.items():
     functions = ", ".join(f"`{path.removeprefix('scgan_lib.')}`" for path in equation.functions)
     latex = equation.latex.replace("|", "\\vert ")
-    lines.append(f"| {number} | {equation.title} | ${latex}$ | {functions} |")
+    lines.append(f"| {number} | {equation.title} | {functions} | ${latex}$ |")
 Markdown("\n".join(lines))
 
 # %% [markdown]
@@ -197,6 +197,7 @@ except UserError as error:
 # | [5 stage 2](05_stage2_adversarial_training.ipynb) | learning to look real, and what that costs |
 # | [6 evaluation](06_evaluation_table1.ipynb) | how good is it? Table 1 |
 # | [7 compare](07_compare_interactively.ipynb) | look for yourself, with sliders |
+# | [8 ablations](08_ablations.ipynb) | which part of the method does the work? |
 #
 # Your own pictures need no chapter: `scgan colorize old_photos/ -o coloured/` takes any sizes and
 # leaves the originals alone.

@@ -545,3 +545,5 @@ paper.deviations_table("02").drop(columns="test").style
 # ```
 # Only the first even output (and the last odd one) changes: it is a matter of the border alone.
 # </details>
+#
+# **Next:** [chapter 3, losses and critics](03_losses_and_critics.ipynb).

@@ -120,8 +120,8 @@ print("their mean absolute value:              ", np.round(chroma.abs().mean(1).
 # %% [markdown]
 # The squared error takes the *mean*, a colour that no photo has. The absolute error takes the
 # *median*. With many possible colours the median of each channel lies in the middle, near gray:
-# compare the two printed lines. So a network trained with equation 1 alone turns safe, pale and
-# brownish when in doubt. This is the reason for everything that follows.
+# compare the two printed lines. So a network trained with equation 1 alone turns safe and pale when
+# in doubt. This is the reason for everything that follows.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
@@ -641,3 +641,5 @@ paper.deviations_table("03").drop(columns="test").style
 # It is (0 − 1)² = 1. The root is taken of the sum plus $10^{-12}$, so its own gradient stays
 # finite.
 # </details>
+#
+# **Next:** [chapter 4, stage 1](04_stage1_l1_pretraining.ipynb).

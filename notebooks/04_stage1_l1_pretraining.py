@@ -289,7 +289,8 @@ tint = f"{'red' if a > 0 else 'green'} {abs(a):.1f}, {'yellow' if b > 0 else 'bl
 print(f"mean chroma: real {chroma['real']:.1f}, stage 1 {chroma['stage 1']:.1f}", end="; ")
 print(f"stage 1 keeps {chroma['stage 1'] / chroma['real']:.0%}")
 print(f"colourfulness (CCI): real {cci['real']:.1f}, stage 1 {cci['stage 1']:.1f}")
-print(f"the mean colour of stage 1 leans to {tint} (red and yellow together: brown)")
+brown = ": brown" if a > 0 and b > 0 else ""
+print(f"the mean colour of stage 1 leans to {tint}{brown}")
 
 # %% [markdown]
 # *Left and middle: how often each colour occurs, on a logarithmic scale; the cross is the mean.
@@ -377,3 +378,5 @@ paper.deviations_table("04").drop(columns="test").style
 # `make reproduce PROFILE=smoke SEED=1`, then Ctrl-C, then the same again. Rows after the last
 # checkpoint are cut off and written again, so no step stands there twice.
 # </details>
+#
+# **Next:** [chapter 5, stage 2](05_stage2_adversarial_training.ipynb).

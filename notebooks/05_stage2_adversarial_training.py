@@ -342,3 +342,5 @@ rows[~rows.index.isin(["perceptual-input", "receptive-field"])].drop(columns="te
 # The mean of $n$ scores may then have slope $1/n$ only (chapter 3): the gaps stay near zero, the
 # critics hardly lead, and $\lambda_{adv}$ would have to be some $n$ times larger for the same pull.
 # </details>
+#
+# **Next:** [chapter 6, evaluation](06_evaluation_table1.ipynb).

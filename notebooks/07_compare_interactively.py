@@ -35,7 +35,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from scgan_lib import colorize, config, data, metrics, paper, training, viz
+from scgan_lib import colorize, config, data, metrics, paper, tables, training, viz
 from scgan_lib.paths import UserError
 from scgan_lib.widgets import Compare, Explore, Gallery
 
@@ -46,18 +46,22 @@ for path in needed:
     if not path.exists():
         raise UserError(f"{path}: missing; run chapters 4, 5 and 6 on profile {p.name} first")
 
-table = pd.read_csv(p.results / "metrics.csv").pivot(index="image", columns="method")
+on_photos, on_composites = tables.split_sets(pd.read_csv(p.results / "metrics.csv"))
+table = on_photos.pivot(index="image", columns="method")
+made = on_composites.pivot(index="image", columns="method")  # cut-outs on photos, with exact masks
 photos = [stem for stem in viz.stems(p.results) if stem in table.index][:200]
 small = dict(side=160, quality=70, width=340)  # pictures in this page, so that it stays light
-print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods")
+print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods, ", end="")
+print(f"{len(made)} test composites")
 
 # %% [markdown]
 # ## Why look, when there is a table?
 #
 # The paper begins with failures that one *sees*: a crowd painted like trees (semantic confusion),
-# red that runs into the sky (bleeding). No column of Table 1 counts them. A mean over photos also
-# hides that one method can be better here and worse there. So the table asks *how much*, and this
-# page asks *what kind of mistake, and where*.
+# red that runs into the sky (bleeding). Bleeding can be measured where the object's edge is known
+# exactly, on composites, and Table 1 does it there; nothing in it counts confusion. A mean over
+# photos also hides that one method can be better here and worse there. So the table asks *how
+# much*, and this page asks *what kind of mistake, and where*.
 #
 # **How the controls work.** Drag the border in the picture, or click the picture and use the arrow
 # keys; `Home` and `End` go to the ends. The digits choose the right picture, `Shift` and a digit
@@ -79,7 +83,9 @@ Compare(pair, caption="Left: all that the network sees. Right: what was there.",
 # main object: does a colour cross it?
 #
 # *Saliency* is the predicted map, *salient area* its product with the colours, which is what the
-# second critic judges. The line under the picture has the measures of that photo.
+# second critic judges. The line under the picture has the measures of that photo. Six photos are
+# kept in this page, so that it stays light; in a running notebook set `chosen = photos` and run the
+# cell again: slider and thumbnails then go over all of them.
 
 # %%
 METHODS = {"gray": "gray", "stage1": "stage 1", "scgan": "SCGAN"}
@@ -133,8 +139,8 @@ print(f"PSNR and CCI of {len(photos) * len(METHODS)} pictures agree with metrics
 # **Look for** the order in which things get their colour: large and plain ones first? **Then** go
 # to the first steps of stage 2: does the picture jump, or does it change by and by?
 #
-# The photo is the one whose colours moved most. For another one set `number` by hand and run the
-# cell again: that needs a running notebook, the slider itself does not.
+# The photo is the one whose colours moved most. In a running notebook the cell after it offers all
+# photos that were kept.
 
 # %%
 shots = {}
@@ -148,16 +154,32 @@ first, *_, last = shots.values()
 sampled = data.photos(p, "test")[: len(first["rgb"])]
 moved = [viz.color_error(a, b).mean() for a, b in zip(first["rgb"], last["rgb"], strict=True)]
 number = int(np.argmax(moved))
+names, end = [photo.stem for photo in sampled], len(shots) - 1
 
-real = data.test_picture(sampled[number], p.judge_size)
-frames, captions = {}, {}
-for name, shot in shots.items():
-    rgb, saliency = shot["rgb"][number], shot["saliency"][number]
-    frames[name] = {"gray": data.luma_u8(real), "colours": rgb, "saliency": saliency, "real": real}
-    captions[name] = f"PSNR {metrics.psnr(real, rgb):.1f} dB, CCI {metrics.cci(rgb):.1f}"
+
+def painted_at(photo=names[number], moment=end):
+    """Pictures and caption of a photo at one of the kept steps, 0 being the first."""
+    step, shot = list(shots.items())[moment]
+    index = names.index(photo)
+    real = data.test_picture(sampled[index], p.judge_size)
+    rgb, saliency = shot["rgb"][index], shot["saliency"][index]
+    pictures = {"gray": data.luma_u8(real), "colours": rgb, "saliency": saliency, "real": real}
+    measured = f"PSNR {metrics.psnr(real, rgb):.1f} dB, CCI {metrics.cci(rgb):.1f}"
+    return pictures, f"step {step}: {measured}"
+
+
+moments = {step: painted_at(moment=i) for i, step in enumerate(shots)}
+frames = {step: pictures for step, (pictures, _) in moments.items()}
+captions = {step: caption for step, (_, caption) in moments.items()}
 Gallery(frames, kind="step", captions=captions, thumbnails=False, right=1, **small)
 
 # %%
+others = [name for name in names if name != names[number]][:2]
+examples = {name: {"photo": name} for name in others}
+Explore(painted_at, photo=names, moment=(0, end, 1), examples=examples, kind="the end, of", **small)
+
+# %%
+real = data.test_picture(sampled[number], p.judge_size)
 path = [metrics.psnr(real, shot["rgb"][number]) for shot in shots.values()]
 best = int(np.argmax(path))
 print(f"{sampled[number].stem}: PSNR {path[0]:.2f} dB at first, {path[-1]:.2f} dB at last")
@@ -175,6 +197,11 @@ print(
 # extreme. **Look at** the *colour error*, which is white where hue or saturation are far off and
 # ignores brightness: is it one object, or the whole background? **Then ask** whether you would have
 # called this picture the worst: a measure need not agree with the others, nor with you.
+#
+# Two of the orders need to know where the object ends, so they are of *composites*, cut-outs on
+# photos: the *boundary chroma error* is the colour's distance from the truth in a narrow band along
+# the object's edge ([chapter 6](06_evaluation_table1.ipynb) defines it), and so the measure of
+# bleeding; the *salient chroma error* is the same inside the object.
 
 
 # %%
@@ -195,18 +222,37 @@ orders = {
 }
 
 
+exact = {"boundary_chroma": "largest bleeding", "salient_chroma": "falsest object"}
+exact = {name: m for m, name in exact.items() if m in made and made[m]["scgan"].notna().any()}
+all_orders = orders | {
+    name: made[m]["scgan"].dropna().sort_values(ascending=False) for name, m in exact.items()
+}
+
+
+def exact_measures(stem):
+    """The composite's errors at the edge and inside the object, in one line."""
+    parts = [f"{name} {made.loc[stem, (exact[name], 'scgan')]:.1f}" for name in exact]
+    return (
+        ", ".join(parts)
+        + f" (gray: {made.loc[stem, ('boundary_chroma', 'gray')]:.1f} at the edge)."
+    )
+
+
 def extreme(order, rank=1):
-    stem = orders[order].index[rank - 1]
-    shown = views(stem)
-    wrong = np.clip(viz.color_error(shown["real"], shown["SCGAN"]) / 64, 0, 1)
-    pictures = {"SCGAN": shown["SCGAN"], "gray": shown["gray"], "colour error": wrong}
-    text = f"{stem}: {order} {orders[order].iloc[rank - 1]:.1f}. {measures(stem)}"
+    ranked, composite = all_orders[order], order in exact
+    rank = min(rank, len(ranked))
+    stem = ranked.index[rank - 1]
+    shown = {m: viz.picture(p.results, m, stem, composite) for m in ("scgan", "gray", "real")}
+    wrong = np.clip(viz.color_error(shown["real"], shown["scgan"]) / 64, 0, 1)
+    pictures = {"SCGAN": shown["scgan"], "gray": shown["gray"], "colour error": wrong}
+    line = exact_measures(stem) if composite else measures(stem)
+    text = f"{stem}: {order} {ranked.iloc[rank - 1]:.1f}, place {rank} of {len(ranked)}. {line}"
     return pictures | {"real": shown["real"]}, text
 
 
-firsts = {name: {"order": name, "rank": 1} for name in orders}
-ranks = (1, len(photos), 1)
-Explore(extreme, order=[*orders], rank=ranks, examples=firsts, kind="first by", **small)
+firsts = {name: {"order": name, "rank": 1} for name in all_orders}
+ranks = (1, max(len(ranked) for ranked in all_orders.values()), 1)
+Explore(extreme, order=[*all_orders], rank=ranks, examples=firsts, kind="first by", **small)
 
 # %%
 places = pd.DataFrame({name: order.rank(method="first") for name, order in orders.items()})
@@ -216,10 +262,10 @@ for name, order in orders.items():
 places.corr().style.format(precision=2).set_uuid("agreement")
 
 # %% [markdown]
-# *How far two of these orders agree over all test photos, as rank correlation: 1 is the same order,
-# 0 no relation, −1 the reverse.* Where low PSNR and large colour error agree, PSNR tells little but
-# the colours' distance from one true picture: the brightness was given. Chapter 6 says what that
-# means for a table.
+# *How far two of the orders of photographs agree over all test photos, as rank correlation: 1 is
+# the same order, 0 no relation, −1 the reverse.* Where low PSNR and large colour error agree, PSNR
+# tells little but the colours' distance from one true picture: the brightness was given. Chapter 6
+# says what that means for a table.
 
 # %% [markdown]
 # ## Chroma, and whose luminance
@@ -353,8 +399,8 @@ for t, method in ((0.0, "stage1"), (1.0, "scgan")):
 
 # %% [markdown]
 # What these sliders cannot show without training anew: the weights $\lambda$ themselves, one critic
-# instead of two, no saliency guidance, another network. That takes an ablation: the same run with
-# one thing changed.
+# instead of two, no saliency guidance, another network. That takes an ablation, the same run with
+# one thing changed: [chapter 8](08_ablations.ipynb).
 #
 # ## What differs from the paper
 #
@@ -402,3 +448,5 @@ rows.style.set_uuid("differences")
 # ```
 # One file with pictures and script inside. It loads nothing from elsewhere.
 # </details>
+#
+# **Next:** [chapter 8, ablations](08_ablations.ipynb).

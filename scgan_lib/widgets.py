@@ -7,6 +7,7 @@ import functools
 import html
 import inspect
 import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,6 +69,12 @@ def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
     file = io.BytesIO()
     Image.frombytes(mode, size, pixels).save(file, "WEBP", quality=quality, method=6)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@functools.cache
+def _script() -> str:
+    """compare.js without comment lines and indentation: a page may hold it many times."""
+    return re.sub(r"^(\s*//.*\n|[ ]+)", "", _MODULE.read_text(encoding="utf-8"), flags=re.M)
 
 
 def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
@@ -140,7 +147,7 @@ class Compare(anywidget.AnyWidget):
             f'<scgan-compare left="{self.left}" right="{self.right}" position="{self.position:g}"'
             f' frame="{self.frame}" kind="{html.escape(self.kind)}"{thumbnails}'
             f' style="--width:{self.width}px">{self.markup}</scgan-compare>'
-            f'<script type="module">\n{_MODULE.read_text(encoding="utf-8")}</script>'
+            f'<script type="module">\n{_script()}</script>'
         )
 
     def save(self, path: str | Path, title: str = "Comparison") -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from scgan_lib.paths import UserError
 from scgan_lib.run import VIEW, tidy
-from scgan_lib.widgets import Compare, Explore, Gallery, to_image
+from scgan_lib.widgets import _MODULE, Compare, Explore, Gallery, to_image
 
 RED = np.full((8, 12, 3), (200, 0, 0), np.uint8)
 GRAY = np.full((8, 12), 90, np.uint8)
@@ -156,6 +156,9 @@ def test_saved_notebook_keeps_static_html_only():
     assert set(kept.data) == {"text/html", "text/plain"}
     assert kept.data["text/plain"] == "Compare(a, b)"
     assert "customElements.define" in kept.data["text/html"]
+    script = kept.data["text/html"].split('<script type="module">')[1]
+    assert "\n//" not in script and "\n  " not in script  # but for comments, all of it is there
+    assert len(script) > 0.75 * len(_MODULE.read_text())
 
 
 def test_save_is_one_page_that_loads_nothing(tmp_path):
