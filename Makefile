@@ -14,11 +14,12 @@ RESULTS  := $(OUT)/results/$(RUN)
 FIGURES  := $(OUT)/figures/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
 LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle)
-CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/0[0-7]_*.py))
-PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst
+CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/0[0-8]_*.py))
+PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst \
+  judge_confusion bleeding
 ON       := --profile $(PROFILE) --seed $(SEED)
 
-.PHONY: help env reproduce chapters test lint format lab site bench pairs clean
+.PHONY: help env reproduce chapters ablations test lint format lab site bench soak pairs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -60,6 +61,15 @@ endef
 previous :=
 $(foreach c,$(CHAPTERS),$(eval $(call chapter,$(c),$(previous))))
 
+# Chapter 08 shows what `make ablations` has left, and is run again when that is new.
+ABLATED := $(OUT)/build/done/$(PROFILE)-ablations
+$(DONE)/08_ablations: $(if $(ABLATIONS),$(ABLATED),$(wildcard $(OUT)/results/$(PROFILE)/ablations.csv))
+
+ablations: $(ABLATED)  ## seven variants, three seeds: Table 2 (JOBS=2: two at a time)
+$(ABLATED): | $(VENV)/done
+	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2) --jobs $(or $(JOBS),1)
+	@mkdir -p $(@D) && touch $@
+
 # Missing files only: the chapters have made them already, these rules make again what was deleted.
 LAST := $(lastword $(CHAPTERS:%=$(DONE)/%))
 $(RESULTS)/metrics.csv: | $(LAST)
@@ -95,6 +105,9 @@ site: env  ## the course as a static site in build/site/html
 
 bench: env  ## speed, as ratios in one run (build/bench.json)
 	$(BIN)/python benchmarks/bench.py
+
+soak: env  ## all chapters ROUNDS=10 times on the smoke profile: stalls, times, same bytes
+	$(BIN)/python benchmarks/soak.py --rounds $(or $(ROUNDS),10)
 
 clean:  ## forget what was made (trained weights and results stay)
 	rm -rf build .pytest_cache .ruff_cache .hypothesis kernel-ipc-*  # sockets of killed kernels

@@ -31,7 +31,7 @@ from scgan_lib import config, evaluation, pretrained, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, output_root
 
-# Fewer updates than the profile's own run, so that seven variants and three seeds end in an hour.
+# Fewer updates than the profile's own run, for there are seven variants and three seeds.
 BUDGET: dict[str, dict[str, Any]] = {
     "smoke": dict(stage1_steps=6, stage2_steps=3, samples=0),
     "mini": dict(stage1_steps=240, stage2_steps=60, samples=0),
@@ -128,7 +128,7 @@ def run(
         for s in seeds
         for n in names
     }
-    last = {f"seed {s}, evaluation": (_evaluate, base, s) for s in seeds}
+    last = {_evaluation(s): (_evaluate, base, s) for s in seeds}
     failed: dict[str, str] = {}
     for tasks in (first, second, last):
         failed |= _perform(tasks, jobs)
@@ -202,8 +202,8 @@ def _collect(base: Profile, seeds: Iterable[int], failed: dict[str, str]) -> Non
     frames, manifest, seconds = [], {}, {}
     for seed in seeds:
         folder = _compared(base, seed).results
-        if not (folder / "evaluated.json").is_file():
-            continue
+        if _evaluation(seed) in failed or not (folder / "evaluated.json").is_file():
+            continue  # an older evaluation is one of other settings
         frame = pd.read_csv(folder / "metrics.csv", dtype={"image": str, "method": str})
         frame = frame[frame["method"].isin([*VARIANTS, "gray", "real"])]
         frames.append(frame.rename(columns={"method": "variant"}).assign(seed=seed))
@@ -243,6 +243,10 @@ def _seconds(base: Profile, seed: int) -> dict[str, float]:
 
 def _label(name: str, seed: int, stage: int) -> str:
     return f"{name}, seed {seed}, stage {stage}"
+
+
+def _evaluation(seed: int) -> str:
+    return f"seed {seed}, evaluation"
 
 
 # --- several at a time ----------------------------------------------------------------------------

@@ -82,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     rows = add("table", table, "Table 1 from metrics.csv, as csv, md and tex.", profile=True)
     rows.add_argument("--seeds", type=int, nargs="*", default=[], help="other seeds' runs")
+    removed = add("ablate", ablate, "Train and score the ablations: Table 2.")
+    removed.add_argument("--profile", default="mini", choices=[*PROFILES])
+    removed.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    removed.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
+    removed.add_argument("--jobs", type=int, default=1, help="so many at a time, a thread each")
+    removed.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="override a number of the profile or of the ablations' budget",
+    )  # fmt: skip
     drawn = add("figures", figures, "Draw the figures from results.", profile=True)
     drawn.add_argument("--only", nargs="*", metavar="NAME")
     weights = add("convert", convert, "An authors' generator .pth to this project's safetensors.")
@@ -95,9 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _profile(arguments: argparse.Namespace) -> Profile:
+def _overrides(arguments: argparse.Namespace) -> dict:
     pairs = [text.partition("=") for text in arguments.set]
-    overrides = {key: yaml.safe_load(value) for key, _, value in pairs}
+    return {key: yaml.safe_load(value) for key, _, value in pairs}
+
+
+def _profile(arguments: argparse.Namespace) -> Profile:
+    overrides = _overrides(arguments)
     return from_environment(arguments.profile, arguments.seed, **overrides)
 
 
@@ -201,6 +214,21 @@ def table(arguments: argparse.Namespace) -> int:
     tables.table1(profile.results, [folder for folder in others if folder != profile.results])
     print((profile.results / "table1.md").read_text())
     return 0
+
+
+def ablate(arguments: argparse.Namespace) -> int:
+    """Train and score the variants, write Table 2 and its pictures; failures are listed."""
+    from scgan_lib import ablations, tables, viz
+
+    base = ablations.budgeted(arguments.profile, **_overrides(arguments))
+    failed = ablations.run(base, arguments.seeds, arguments.only, arguments.jobs)
+    for label, why in failed.items():
+        print(f"failed: {label}: {why}", file=sys.stderr)
+    folder = ablations.home(base)
+    tables.table2(folder)
+    viz.draw_ablations(folder, base.figures)
+    print((folder / "table2.md").read_text())
+    return 1 if failed else 0
 
 
 def figures(arguments: argparse.Namespace) -> int:

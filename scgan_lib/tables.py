@@ -433,10 +433,11 @@ def _ablations(frame: pd.DataFrame, manifest: dict) -> Table:
     present = [*dict.fromkeys(frame["variant"])]
     variants = ["full", *(v for v in present if v not in ("full", *BASELINES))]
     rows = ["gray"] * ("gray" in present) + variants + [REAL] * (REAL in present)
-    photos, composites = _sets(frame)
+    photos, composites = split_sets(frame)
     columns = ["psnr", "ssim", _judged(photos), "cci", "ratio", "boundary_chroma", "salient_chroma"]
     names = [_variant(v) for v in rows]
-    cells, numbers = pd.DataFrame("", names, columns), pd.DataFrame({"method": rows}, rows)
+    cells = pd.DataFrame("", names, columns)
+    records: dict[str, dict] = {v: {"method": v} for v in rows}
     titles = {c: _title(c, manifest.get("judge", "")) for c in columns}
     told: dict[Key, int] = {}
     luck: set[Key] = set()
@@ -445,26 +446,19 @@ def _ablations(frame: pd.DataFrame, manifest: dict) -> Table:
         source = composites if c.endswith("_chroma") else photos
         found = _compare(source, rows, c)
         for v, stats in found.items():
-            for name, value in stats.items():
-                numbers.loc[v, f"{c}_{name}"] = value
+            records[v] |= {f"{c}_{name}": value for name, value in stats.items()}
             cells.loc[_variant(v), c] = _ablation_cell(stats, DIGITS[c], v in variants[1:])
             if v in variants[1:]:
                 told[v, c] = int(stats["told"])
                 luck |= {(v, c)} if stats["luck"] else set()
                 beyond |= {(v, c)} if stats["beyond_seeds"] else set()
+    numbers = pd.DataFrame.from_dict(records, orient="index")
     bold = frozenset((_variant(v), titles[c]) for (v, c), sign in told.items() if sign)
     seeds = frame["seed"].nunique()
     notes = [_ablation_words(variants[1:], columns, numbers, told, luck)]
     notes += _luck_words(told, beyond, seeds)
     notes += _ablation_notes(frame, photos, composites, numbers, variants, columns, manifest)
     return Table(cells.rename(columns=titles), numbers, bold, notes)
-
-
-def _sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, composites with exact masks); a file without the column `set` stands for both."""
-    if "set" not in frame:
-        return frame, frame
-    return frame[frame["set"] != "composites"], frame[frame["set"] == "composites"]
 
 
 def _variant(name: str) -> str:
@@ -481,10 +475,10 @@ def _compare(frame: pd.DataFrame, rows: Sequence[str], column: str) -> dict[str,
     difference is taken within a seed first. `seeds_low`, `seeds_high`: the 95 % t interval of the
     seeds' mean differences, which asks whether another seed would show it as well.
     """
-    if column not in frame or frame[column].replace(np.inf, np.nan).isna().all():
+    raw = frame[column].astype(float) if column in frame else pd.Series(dtype=float)
+    values = raw.replace(np.inf, np.nan) * (100 if column in ("ratio", "top1", "agree") else 1)
+    if values.isna().all():
         return {}
-    scale = 100 if column in ("ratio", "top1", "agree") else 1
-    values = frame[column].replace(np.inf, np.nan).astype(float) * scale
     cube = values.groupby([frame["variant"], frame["seed"], frame["image"]]).mean().unstack()
     rows = [v for v in rows if v in cube.index.get_level_values(0)]  # cube: (variant, seed) x image
     difference = {v: cube.loc[v] - cube.loc["full"] for v in rows if v not in ("full", *BASELINES)}
@@ -499,6 +493,7 @@ def _compare(frame: pd.DataFrame, rows: Sequence[str], column: str) -> dict[str,
         stats = {"mean": by_image[v].mean(), "low": ends[v][0], "high": ends[v][1]}
         stats |= {"n": int(by_image[v].notna().sum()), "runs": len(runs), "runs_mean": runs.mean()}
         stats["runs_sd"] = runs.std() if len(runs) > 1 else np.nan
+        stats["infinite"] = int(np.isinf(raw[frame["variant"] == v]).sum())
         if v in difference:
             stats |= _difference(difference[v], *ends[v, "full"])
         found[v] = stats
@@ -528,13 +523,11 @@ def _difference(by_seed: pd.DataFrame, low: float, high: float) -> dict:
 
 
 def _ablation_cell(stats: dict, d: int, against: bool) -> str:
-    if np.isnan(stats["mean"]):
-        return ""
     if against and not np.isnan(stats["difference"]):
         form = "{mean:.{d}f} ({difference:+.{d}f} [{difference_low:+.{d}f}, "
         form += "{difference_high:+.{d}f}]; {seeds_agree}/{seeds})"
         return form.format(d=d, **stats)
-    return _cell(stats | {"infinite": 0}, d)
+    return _cell(stats, d)
 
 
 def _ablation_words(variants, columns, numbers, told, luck) -> str:
@@ -547,16 +540,14 @@ def _ablation_words(variants, columns, numbers, told, luck) -> str:
                 continue
             sign = told[v, c] * DIRECTIONS.get(c, 1)
             words = {1: "better in", -1: "worse in"} if c in DIRECTIONS else {1: "more", -1: "less"}
-            kind = words.get(sign, "luck of the seed in" if (v, c) in luck else "not told apart in")
+            kind = "not told apart in"
+            if (v, c) in luck:
+                single = numbers.loc[v, f"{c}_seeds"] == 1
+                kind = "in its only seed different in" if single else "luck of the seed in"
+            kind = words.get(sign, kind)
             found.setdefault(kind, []).append(_short(c))
-        order = (
-            "better in",
-            "worse in",
-            "more",
-            "less",
-            "luck of the seed in",
-            "not told apart in",
-        )
+        last = ("luck of the seed in", "in its only seed different in", "not told apart in")
+        order = ("better in", "worse in", "more", "less", *last)
         parts = [f"{k} {', '.join(found[k])}" for k in order if k in found]
         if parts:
             text = f"{_variant(v)} against full: {'; '.join(parts)}."
@@ -595,7 +586,7 @@ def _ablation_notes(frame, photos, composites, numbers, variants, columns, manif
             "no stage 1: all of them in stage 2, at its learning rate, which costs more "
             "computing.".format(**budget)
         )
-    exact = composites["image"].nunique() if "set" in frame else 0
+    exact = composites["image"].nunique()
     notes.append(
         f"n = {photos['image'].nunique()} photos, and {exact} composites with exact masks for the "
         f"chroma errors; profile {get('profile')}; seeds {', '.join(map(str, seeds))}; judge "

@@ -168,9 +168,13 @@ def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> lis
 # --- reading a run --------------------------------------------------------------------------------
 
 
-def picture(results: Path, method: str, stem: str) -> np.ndarray:
-    """outputs/<method>/<stem>.png as uint8; UserError names what makes the file."""
-    path = Path(results) / "outputs" / method / f"{stem}.png"
+def picture(results: Path, method: str, stem: str, composite: bool = False) -> np.ndarray:
+    """outputs/<method>/<stem>.png as uint8; UserError names what makes the file.
+
+    `composite`: of a cut-out on a photo, in outputs/composites/; its method "mask" is the alpha.
+    """
+    folder = Path(results) / "outputs" / ("composites" if composite else "")
+    path = folder / method / f"{stem}.png"
     try:
         return np.asarray(Image.open(path))
     except OSError:
@@ -200,11 +204,14 @@ def _gallery(results: Path) -> set[str]:
     return set()
 
 
-def _metrics(results: Path) -> pd.DataFrame:
+def _metrics(results: Path, composites: bool = False) -> pd.DataFrame:
+    """The rows of photos, or of composites: a file without the column `set` has photos only."""
     path = Path(results) / "metrics.csv"
     if not path.is_file():
         raise UserError(f"{path}: no such file; make it with `scgan evaluate`")
-    return pd.read_csv(path, dtype={"image": str, "method": str})
+    table = pd.read_csv(path, dtype={"image": str, "method": str})
+    is_composite = table["set"] == "composites" if "set" in table else table["image"].isna()
+    return table[is_composite == composites]
 
 
 def _log(results: Path, stage: int) -> pd.DataFrame | None:
@@ -306,18 +313,19 @@ MEASURES = {
     "boundary_chroma": "boundary chroma error",
     "salient_chroma": "salient chroma error",
 }
+EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
 
 
 def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
     """For each metric the share of test photos at or below a value, a line a method (ECDF)."""
-    table = _metrics(results)
-    present = [m for m in (measures or MEASURES) if m in table and table[m].notna().any()]
+    tables = {m: _metrics(results, m in EXACT) for m in measures or MEASURES}
+    present = [m for m, table in tables.items() if m in table and table[m].notna().any()]
     wide = len(present) if len(present) < 4 else -(-len(present) // 2)
     deep = -(-len(present) // wide)
     figure = Figure(figsize=(PAGE, 1.9 * deep + 0.25), layout="constrained")
     axes = figure.subplots(deep, wide, squeeze=False).flat
     for measure, ax in zip(present, axes, strict=False):
-        for method, rows in table.groupby("method", sort=False):
+        for method, rows in tables[measure].groupby("method", sort=False):
             values = rows[measure].replace(np.inf, np.nan).dropna()
             if len(values) and values.nunique() > 1:
                 color = COLORS.get(method)
@@ -367,10 +375,6 @@ def best_and_worst(results: Path, method: str = "scgan") -> Figure:
         "dullest\nCCI − real {:+.0f}": surplus.nsmallest(1),
         "most surplus\nCCI − real {:+.0f}": surplus.nlargest(1),
     }
-    for column, what in (("boundary_chroma", "bleeding"), ("salient_chroma", "object error")):
-        if column in own and own[column].notna().any():
-            good["least " + what + "\n{:.1f}"] = own[column].nsmallest(1)
-            bad["most " + what + "\n{:.1f}"] = own[column].nlargest(1)
     rows, labels = [], []
     for text, case in (*good.items(), *bad.items()):
         if case.empty:  # no such photo: an empty line keeps both blocks as they are
@@ -383,6 +387,32 @@ def best_and_worst(results: Path, method: str = "scgan") -> Figure:
         rows.append(row | {"colour error": error})
         labels.append(text.format(case.iloc[0]))
     return grid(rows, labels, blocks=2)
+
+
+def bleeding(results: Path, count: int = 6, method: str = "scgan") -> Figure:
+    """Composites from the least to the largest boundary chroma error of `method`.
+
+    Below each colour its two errors, at the edge and inside the object; last column:
+    `color_error`, white at 64 of 8-bit Cb and Cr.
+    """
+    table = _metrics(results, composites=True)
+    if "boundary_chroma" not in table or table["boundary_chroma"].isna().all():
+        raise UserError(f"{results}/metrics.csv: no composites with masks; run `scgan evaluate`")
+    table = table.set_index(["method", "image"])
+    if method not in table.index.get_level_values(0):
+        raise UserError(f"{results}/metrics.csv: no rows of {method!r}; evaluate it first")
+    order = table.loc[method]["boundary_chroma"].dropna().sort_values(kind="stable").index
+    keep = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    methods = [m for m in ("stage1", method) if m in table.index.get_level_values(0)]
+    rows = []
+    for stem in order[keep]:
+        row = {m: picture(results, m, stem, composite=True) for m in ("real", "mask", *methods)}
+        error = color_error(row["real"], row[method]) / 64
+        for m in methods:
+            edge, inside = table.loc[(m, stem), list(EXACT)]
+            row[m] = row[m], f"edge {edge:.1f}, inside {inside:.1f}"
+        rows.append({LABELS.get(m, m): x for m, x in row.items()} | {"colour error": error})
+    return grid(rows, blocks=2 if len(rows) > 2 else 1)
 
 
 def judge_confusion(results: Path, count: int = 8, method: str = "scgan") -> Figure:
@@ -426,6 +456,70 @@ def _class_names(results: Path) -> dict[int, str]:
     return {int(k): v for k, v in record.get("judge_classes", {}).items()}
 
 
+# --- ablations ------------------------------------------------------------------------------------
+
+ABLATED = {"psnr": "PSNR, dB ↑", "ssim": "SSIM ↑", "agree": "agreement, % ↑", "cci": "CCI"}
+ABLATED |= {m: MEASURES[m] + " ↓" for m in EXACT}
+
+
+def ablations(results: Path) -> Figure:
+    """Differences to `full` from ablations.csv and table2.csv: dots a seed, bars over images.
+
+    The bar is the 95 % paired interval over images. In the row `full` the dots are its own seeds
+    around their mean: that wide is luck.
+    """
+    try:
+        rows = pd.read_csv(Path(results) / "ablations.csv", dtype={"variant": str})
+        table = pd.read_csv(Path(results) / "table2.csv", index_col="method")
+    except OSError as error:
+        raise UserError(f"{error.filename}: no such file; make it with `make ablations`") from None
+    names = [n for n in table.index if n not in ("gray", "real")]
+    shown = [m for m in ABLATED if f"{m}_mean" in table and table[f"{m}_mean"].notna().any()]
+    wide = min(3, len(shown))
+    deep = -(-len(shown) // wide)
+    figure = Figure(figsize=(PAGE, deep * (0.19 * len(names) + 0.5)), layout="constrained")
+    axes = figure.subplots(deep, wide, squeeze=False, sharey=True)
+    exact = rows["set"] == "composites" if "set" in rows else rows["image"].isna()
+    for measure, ax in zip(shown, axes.flat, strict=False):
+        part = rows[exact if measure in EXACT else ~exact].replace(np.inf, np.nan)
+        scale = 100 if measure == "agree" else 1
+        means = part.groupby(["variant", "seed"])[measure].mean() * scale
+        ax.axvline(0, color="#8a8a8a", linewidth=0.7)
+        for y, name in enumerate(names):
+            own = means[name]
+            reference = own.mean() if name == "full" else means["full"].reindex(own.index)
+            ax.plot(own - reference, np.full(len(own), y), "o", color="#0072b2", markersize=2.8)
+            if name != "full" and f"{measure}_difference" in table:
+                ends = table.loc[name, [f"{measure}_difference_low", f"{measure}_difference_high"]]
+                ax.plot(ends, [y, y], color="#d55e00", linewidth=3.2, alpha=0.45, zorder=0)
+        ax.set(xlabel=ABLATED[measure], yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
+        ax.set_yticklabels([n.replace("-", " ").replace("stage1", "stage 1") for n in names])
+        ax.grid(False, axis="y")
+    for ax in axes.flat[len(shown) :]:
+        ax.remove()
+    return figure
+
+
+def ablation_pictures(results: Path, count: int = 4) -> Figure:
+    """Test photos under all variants of the first seed that was scored: gray, variants, real."""
+    folder = min(Path(results).glob("ablations/all-seed*/outputs"), default=None)
+    if folder is None:
+        raise UserError(f"{results}/ablations: no pictures; make them with `scgan ablate`")
+    there = {p.name for p in folder.iterdir()}
+    named = pd.read_csv(Path(results) / "ablations.csv", usecols=["variant"])["variant"].unique()
+    kept = ["gray", *(n for n in named if n not in ("gray", "real") and n in there), "real"]
+    text = {n: n.replace("-", "\n", 1).replace("-", " ").replace("ge1", "ge 1") for n in kept}
+    chosen = stems(folder.parent)[:count]
+    return grid([{text[n]: picture(folder.parent, n, stem) for n in kept} for stem in chosen])
+
+
+def draw_ablations(results: Path, figures: Path) -> list[Path]:
+    """Save both of the ablations' figures."""
+    use_style()
+    written = save(ablations(results), figures, "ablations")
+    return written + save(ablation_pictures(results), figures, "ablation_pictures")
+
+
 FIGURES: dict[str, Callable[[Path], Figure]] = {
     "gallery": gallery,
     "saliency_areas": saliency_areas,
@@ -434,4 +528,5 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
     "distributions": distributions,
     "best_and_worst": best_and_worst,
     "judge_confusion": judge_confusion,
+    "bleeding": bleeding,
 }

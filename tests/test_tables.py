@@ -177,7 +177,7 @@ def test_table2_compares_variants_with_the_full_method(tmp_path):
         for variant, psnr in (("full", 23.0), ("no saliency", 22.0), ("no critic", 23.0)):
             part = rows(variant, psnr, 20, 100 * seed + int(psnr) + len(variant))
             part["boundary_chroma"] = 10.0 + (variant == "no saliency") + part["psnr"] / 100
-            frames.append(part.assign(seed=seed))
+            frames += [part.assign(seed=seed, set=name) for name in ("photos", "composites")]
     frame = pd.concat(frames).rename(columns={"method": "variant"})
     folder = write(tmp_path / "run", example())
     frame.to_csv(folder / "ablations.csv", index=False)

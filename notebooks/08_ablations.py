@@ -1,0 +1,311 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 8 · Ablations: which part does what?
+#
+# **You will learn** to take a method apart: train it again with one thing missing, under the same
+# budget, with several seeds, and say what the numbers allow you to say. Most of the work is telling
+# an effect from luck.
+#
+# **Time:** 25 minutes to read, half a minute to run. The training behind it is not done here:
+# `make ablations` trains all variants with three seeds, once. How long that took stands in
+# `ablations.json`, and below.
+#
+# **Before this:** [chapter 3](03_losses_and_critics.ipynb) for the losses that are taken away,
+# [chapter 6](06_evaluation_table1.ipynb) for the measures and the paired bootstrap.
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+
+# %%
+import json
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image, Markdown, display
+from scipy.stats import t as student
+
+from scgan_lib import ablations, config, evaluation, paper, tables, viz
+
+viz.use_style()
+base = ablations.budgeted(profile)
+home = ablations.home(base)  # one folder for all seeds
+csv = home / "ablations.csv"
+there = csv.is_file()
+if there:
+    rows = pd.read_csv(csv, dtype={"image": str, "variant": str})
+    facts = json.loads(csv.with_suffix(".json").read_text())
+    minutes = sum(facts["seconds"].values()) / 60
+    print(f"{rows['variant'].nunique()} rows of the table, seeds {facts['seeds']},", end=" ")
+    print(f"{minutes:.0f} minutes of training in {len(facts['seconds'])} stages")
+else:
+    print(
+        f"No {csv.name} for profile {profile} yet; make it with: make ablations PROFILE={profile}"
+    )
+
+# %% [markdown]
+# ## The paper says
+#
+# Three claims of the paper are claims about parts. The saliency map keeps colours from bleeding and
+# rare colours from being averaged away. The second critic, which sees only the salient area, makes
+# objects better. Starting from stage 1 keeps the GAN out of bad minima. Each can be asked in the
+# same way: **what happens without it?** The paper's own ablation figures are not available to this
+# project, so there is nothing to compare with: this is a question put to the code.
+#
+# ## The code does
+#
+# A variant is the full method with the fewest settings changed that take one part away. The table
+# is computed from the profiles themselves, so it cannot promise another change than is made.
+
+
+# %%
+def change(name):
+    """`setting: before -> after` of everything that differs from the full method."""
+    return ", ".join(f"{k}: {a} → {b}" for k, (a, b) in ablations.changed(base, name).items())
+
+
+variants = pd.DataFrame(
+    {
+        "what changes": [change(n) for n in ablations.VARIANTS],
+        "which means": [ablations.MEANING[n] for n in ablations.VARIANTS],
+        "stage 1 of": [ablations.stage1_owner(base, n) for n in ablations.VARIANTS],
+    },
+    index=[*ablations.VARIANTS],
+)
+variants.style.set_uuid("variants")
+
+# %% [markdown]
+# **The same budget.** Every variant makes the same number of generator updates on as many pictures.
+# That is fair in updates, not in computing: an update of stage 2 costs several of stage 1, and
+# *no stage 1* makes all of its updates there. It also makes them at stage 2's learning rate, so it
+# changes two things at once: keep that in mind below.
+#
+# **Shared stage 1.** Where a variant differs in stage 2 only, it starts from the very same stage 1
+# as the full method of that seed. That saves time, and it takes away a source of luck.
+#
+# **Check.** Equal numbers of updates, and sharing exactly where the settings of stage 1 are equal.
+
+# %%
+updates = {n: ablations.variant(base, n) for n in ablations.VARIANTS}
+updates = {n: p.stage1_steps + p.stage2_steps for n, p in updates.items()}
+assert set(updates.values()) == {base.stage1_steps + base.stage2_steps}
+for name in ablations.VARIANTS:
+    first = {"saliency_guidance", "global_encoder", "global_weights"}  # what stage 1 depends on
+    own = bool(first & set(ablations.changed(base, name)))
+    expected = "" if name == "no-stage1" else name if own else "full"
+    assert ablations.stage1_owner(base, name) == expected
+print(
+    f"{base.stage1_steps} + {base.stage2_steps} updates of {base.batch} pictures for each variant"
+)
+
+# %% [markdown]
+# ## Two kinds of luck
+#
+# Train the same variant twice with another seed and the means differ. Score it on other photos and
+# they differ, too. These are two spreads, and one does not tell the other:
+#
+# - **over images**: would other photos show the same difference *between these trained networks*?
+#   The paired bootstrap of chapter 6 answers that, and many photos make it narrow.
+# - **over seeds**: would *other trained networks* of the same two recipes show it? Only more seeds
+#   answer that, and no number of photos makes up for them.
+#
+# The simulation below invents two recipes that are **equally good**. Each training has luck of its
+# own, 0.1 dB. Then it asks both tests, a thousand times.
+
+# %%
+random = np.random.default_rng(0)
+SEEDS, PHOTOS, TRIALS, LUCK, NOISE = 3, 66, 1000, 0.1, 0.3
+of_seed = random.normal(0, LUCK * np.sqrt(2), (TRIALS, SEEDS, 1))  # one training minus another
+difference = of_seed + random.normal(0, NOISE, (TRIALS, SEEDS, PHOTOS))  # dB, a photo at a time
+photo_mean = difference.mean(1)  # (TRIALS, PHOTOS): averaged over the seeds, as in Table 2
+half = 1.96 * photo_mean.std(1, ddof=1) / np.sqrt(PHOTOS)
+images_say = np.abs(photo_mean.mean(1)) > half
+seed_means = difference.mean(2)
+seeds_agree = np.abs(np.sign(seed_means).sum(1)) == SEEDS
+spread = seed_means.std(1, ddof=1) / np.sqrt(SEEDS)
+beyond = np.abs(seed_means.mean(1)) > student.ppf(0.975, SEEDS - 1) * spread
+rates = {
+    "interval over images excludes 0": images_say,
+    "all seeds have one sign": seeds_agree,
+    "both: “told” in Table 2": images_say & seeds_agree,
+    "t interval over seeds excludes 0": beyond,
+}
+pd.Series(
+    {k: 100 * v.mean() for k, v in rates.items()}, name="false alarms, %"
+).to_frame().style.format("{:.0f}").set_uuid("alarms")
+
+# %% [markdown]
+# *How often each test sees a difference where there is none.* Images alone are fooled most of the
+# time: they measure with care which of two trainings was lucky. Asking the seeds to agree helps,
+# but three seeds cannot help more than this: three signs are equal by luck in one case of four.
+#
+# **Check.** $n$ seeds agree in sign by luck with probability $2 \cdot 2^{-n} = 2^{1-n}$.
+
+# %%
+chance = 2.0 ** (1 - SEEDS)
+assert abs(seeds_agree.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / TRIALS)
+assert abs(beyond.mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / TRIALS)
+factors = {n: student.ppf(0.975, n - 1) / np.sqrt(n) for n in (2, 3, 5, 10)}
+for n, factor in factors.items():
+    print(f"{n:2d} seeds: one sign by luck in {2.0 ** (1 - n):.1%}; a difference must exceed")
+    print(
+        f"          {factor:.2f} × the standard deviation between seeds to be beyond their spread"
+    )
+
+# %% [markdown]
+# So Table 2 says *told* where the interval over images excludes 0 **and** all seeds have one sign,
+# calls it *luck of the seed* where the images say yes and the seeds disagree, and names apart the
+# few differences that are also larger than the seeds' own spread. Read *told* as "worth another
+# three seeds", and only the last as a finding.
+#
+# ## Table 2
+#
+# In brackets the difference to *full*: mean, interval over images, and how many seeds have this
+# sign. The lines below the table are computed from it.
+
+# %%
+if there:
+    table = tables.table2(home)
+    shown = tables.style(table)
+else:
+    head = ["mean (difference to full [interval over images]; seeds that agree)"]
+    shown = pd.DataFrame("", index=[*ablations.VARIANTS], columns=head).style
+    print(f"What would be here: a row for each variant. Run: make ablations PROFILE={profile}")
+shown.set_uuid("table2")
+
+# %% [markdown]
+# **Check.** One cell by hand, from `ablations.csv`: the difference within a seed first, then the
+# mean over seeds, then the bootstrap over photos.
+
+# %%
+if there:
+    photos, _ = tables.split_sets(rows)
+    other = next(n for n in photos["variant"].unique() if n not in ("gray", "real", "full"))
+    cube = photos.set_index(["variant", "seed", "image"])["psnr"]
+    by_seed = (cube[other] - cube["full"]).unstack()  # (seeds, photos)
+    mean, low, high = evaluation.bootstrap_interval(by_seed.mean())
+    row = table.numbers.loc[other]
+    ours = row[["psnr_difference", "psnr_difference_low", "psnr_difference_high"]]
+    np.testing.assert_allclose([mean, low, high], ours.astype(float), atol=0.02)
+    print(f"{other} minus full: PSNR {mean:+.3f} dB [{low:+.3f}, {high:+.3f}]")
+    print("a seed at a time:", by_seed.mean(axis=1).round(3).to_dict())
+
+# %% [markdown]
+# ## What we see
+#
+# **Dots** are seeds, **bars** the interval over images of their mean, 0 is the full method. In the
+# row *full* the dots are its own seeds around their mean: that wide is luck. **Look for** bars that
+# leave 0 while their dots lie on both sides. **Then** compare the width of the bars with the
+# distance of the dots: which kind of luck is the larger one here, and for which measure?
+
+# %%
+viz.ablations(home) if there else print("no results yet: make ablations")
+
+# %%
+if there:
+    full = photos[photos["variant"] == "full"].groupby("seed")["psnr"].mean()
+    told = {
+        m: table.numbers.get(f"{m}_told", pd.Series(dtype=float)).abs().sum() for m in viz.ABLATED
+    }
+    print("differences that are told:", {viz.ABLATED[m]: int(n) for m, n in told.items()})
+    if len(full) > 1:
+        width = row["psnr_difference_high"] - row["psnr_difference_low"]
+        print(f"PSNR of full over {len(full)} seeds: standard deviation {full.std():.3f} dB;")
+        print(f"the interval over images of {other} minus full is {width:.3f} dB wide")
+    display(Markdown("**" + table.notes[0].replace(". ", ".** ", 1)), Markdown(table.notes[1]))
+
+# %% [markdown]
+# ## With your own eyes
+#
+# The same test photos under all variants of the first seed, in the fixed order of the gallery.
+# **Look at** *no adversarial* beside *full*: what do the critics change? **Then** at *no saliency*:
+# does colour cross the edge of the main object more often? **Then** ask whether you could have told
+# the variants apart without their names.
+
+# %%
+pictures = config.load(profile).figures / "ablation_pictures.jpg"
+if pictures.is_file():
+    display(Image(filename=str(pictures)))
+else:
+    print(f"no {pictures.name} yet: make ablations PROFILE={profile}")
+
+# %% [markdown]
+# ## What three seeds can and cannot tell
+#
+# They can show that a part matters a lot: an effect several times the spread between seeds has one
+# sign in all of them and leaves the t interval. They cannot show that a part does *not* matter.
+# "Not told apart" is what one sees of no effect, and of a small one. What is the smallest effect
+# that this table could have found beyond its seeds' spread? It follows from the spread that it has.
+
+# %%
+if there and len(facts["seeds"]) > 1:
+    smallest = {}
+    for measure, title in viz.ABLATED.items():
+        if f"{measure}_seeds_low" in table.numbers:
+            ends = table.numbers[[f"{measure}_seeds_low", f"{measure}_seeds_high"]].astype(float)
+            smallest[title] = (ends.iloc[:, 1] - ends.iloc[:, 0]).div(2)
+    grid = pd.DataFrame(smallest).dropna().style.format(precision=3).set_uuid("smallest")
+    display(grid)
+else:
+    print("needs ablations.csv with at least two seeds: make ablations")
+
+# %% [markdown]
+# *Half the t interval over seeds of each difference: a smaller effect than this stays unseen.*
+#
+# ## What differs from the paper
+#
+# The paper trains on more than a million photos for days, and an effect that needs much data cannot
+# show on 174 photos and a few hundred updates. An ablation at this scale says what the parts do
+# *here*. The switches are those of the table of differences:
+
+# %%
+switches = paper.deviations_table()
+named = [k for k in ("salient-critic", "global-encoder", "working-size") if k in switches.index]
+switches.loc[named].drop(columns="test").style.set_uuid("differences")
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** Is the same photo the hardest for all variants? Correlate PSNR over photos between two
+# variants, and say why the *paired* interval is so much narrower than that of a mean.
+# <details><summary>Solution</summary>
+#
+# ```python
+# wide = photos[photos["seed"] == 0].pivot(index="image", columns="variant", values="psnr")
+# print(wide.drop(columns="real").corr().round(3))
+# ```
+# Nearly the same photos are hard for all, because their true colours are strong. What photos share
+# falls out of a difference, and what is left is small.
+# </details>
+#
+# **2.** Repeat the simulation with 2, 5 and 10 seeds. From how many on is *told* wrong in fewer
+# than 5 % of cases?
+# <details><summary>Solution</summary>
+#
+# Agreement by luck is $2^{1-n}$: 50 %, 6 %, 0.2 %. With six seeds it falls below 5 %. Ten seeds ask
+# for more than that all agree: one lucky training would hide a true effect. Then the t interval is
+# the better test.
+# </details>
+#
+# **3.** Ablate something of your own: another number of composites, say. Which settings of stage 1
+# change, so what can be shared?
+# <details><summary>Solution</summary>
+#
+# ```python
+# ablations.VARIANTS["no-composites"] = {"composites": 0.0}
+# print(ablations.changed(base, "no-composites"), ablations.stage1_owner(base, "no-composites"))
+# failed = ablations.run(base, [0, 1, 2], only=["no-composites"])  # trains: minutes
+# ```
+# Stage 1 sees other batches, so it needs its own.
+# </details>
