@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,6 +39,7 @@ from scgan_lib.networks import luma
 from scgan_lib.paths import ROOT, UserError, atomic_write
 
 TOLERANCE = 1e-4
+PATIENCE = 60.0  # seconds of pairs on one line, after which three of them are enough
 STEPS = ("inference", "stage 1", "stage 2")
 LINES = [f"{size} {step}" for size in ("full", "mini") for step in STEPS]
 EXTRA = ("evaluation", "loader", "small cpu", "growth")
@@ -156,10 +158,14 @@ def compare(profile: Profile, step: str) -> tuple[Callable, Callable, dict[str, 
 
 
 def ratio(slow: Callable, fast: Callable, runs: int) -> dict[str, float]:
-    """Median, least and largest of slow/fast over pairs that swap their order; median seconds."""
-    slow(), fast()
-    pairs = []
+    """Median, least and largest of slow/fast over pairs that swap their order; median seconds.
+
+    Both must have run before. No pair begins after PATIENCE seconds once there are three.
+    """
+    pairs, begun = [], time.perf_counter()
     for i in range(runs):
+        if i >= 3 and time.perf_counter() - begun > PATIENCE:
+            break
         times = {}
         for work in (slow, fast)[:: -1 if i % 2 else 1]:
             start = time.perf_counter()
@@ -170,7 +176,7 @@ def ratio(slow: Callable, fast: Callable, runs: int) -> dict[str, float]:
     seconds = [statistics.median(column) for column in zip(*pairs, strict=True)]
     return {
         "ratio": statistics.median(ratios), "least": ratios[0], "largest": ratios[-1],
-        "pairs": runs, "reference_s": seconds[0], "ours_s": seconds[1],
+        "pairs": len(pairs), "reference_s": seconds[0], "ours_s": seconds[1],
     }  # fmt: skip
 
 
@@ -301,6 +307,7 @@ def small_cpu(runs: int, quick: bool) -> dict[str, float]:
             work()
         flops.append(counter.get_total_flops())
     a, b = torch.rand(2, n, n)
+    _ = a @ b
     product = ratio(lambda: a @ b, step, runs)
     rate, peak = flops[0] / product["ours_s"], 2 * n**3 / product["reference_s"]
     return {
@@ -363,6 +370,9 @@ def draw(results: dict[str, dict], folder: Path) -> None:
         power = 2 if axis == "width" else 1  # channels in times channels out
         ax.loglog(x, times[-1] * (x / x[-1]) ** power, ":", color="#8a8a8a", label=f"slope {power}")
         ax.set(xlabel={"pixels": "pixels of an image", "batch": "images"}.get(axis, axis))
+        if axis != "pixels":  # few and small numbers: the ones measured, not powers of ten
+            ax.set_xticks(x, [f"{v:g}" for v in x])
+            ax.xaxis.set_minor_locator(NullLocator())
         ax.legend()
     figure.axes[0].set_ylabel("seconds")
     for suffix in (".png", ".pdf"):
@@ -394,7 +404,8 @@ def bench(only: str, runs: int, quick: bool, folder: Path) -> dict:
     """All lines whose name contains `only`, printed as they come; the results as one dict."""
     names = chosen(only)
     about = machine()
-    print(f"reference / scgan_lib, {runs} pairs each, {about['threads']} threads of {about['cpu']}")
+    threads = f"{about['threads']} threads of {about['cpu']}"
+    print(f"reference / scgan_lib, at most {runs} pairs a line, {threads}")
     results: dict = {"machine": about, "quick": quick, "lines": {}}
     print(HEADER)
     for name in names:

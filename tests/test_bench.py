@@ -120,10 +120,13 @@ def test_ratio_and_difference_by_hand(monkeypatch):
 
         return work
 
-    row = bench.ratio(lasts(99.0, 4.0, 6.0, 9.0), lasts(99.0, 2.0, 2.0, 1.0), runs=3)
+    row = bench.ratio(lasts(4.0, 6.0, 9.0), lasts(2.0, 2.0, 1.0), runs=3)
     assert row == {
         "ratio": 3.0, "least": 2.0, "largest": 9.0, "pairs": 3, "reference_s": 6.0, "ours_s": 2.0
     }  # fmt: skip
+    monkeypatch.setattr(bench, "PATIENCE", 20.0)
+    patient, hasty = lasts(2.0, 2.0, 2.0, 2.0, 2.0), lasts(9.0, 9.0, 9.0, 9.0)
+    assert bench.ratio(hasty, patient, runs=5)["pairs"] == 3  # 33 seconds after three pairs
     a = {"small": torch.tensor([0.5, -0.25]), "large": torch.tensor(8.0)}
     b = {"small": torch.tensor([0.5, -0.5]), "large": torch.tensor(6.0)}
     assert bench.largest_difference(a, b) == 0.25  # 2 of 8, and 0.25 of a value below 1
