@@ -316,7 +316,7 @@ class TrainingSet(Dataset):
             pixels = np.dstack([rgb, saliency])
         else:
             pixels = random_crop(self.pictures[self._shuffled(item)], self.profile, rng)
-        return {"u8": torch.from_numpy(pixels.copy())}
+        return {"u8": torch.from_numpy(pixels)}
 
     def _shuffled(self, item: int) -> int:
         n = len(self.photos)
@@ -339,14 +339,16 @@ class RawItems(Dataset):
 def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator) -> np.ndarray:
     """A random square of `picture`, at least `min_scale` of its short side, flipped or not.
 
-    -> uint8 (S,S,channels), resized once from the exact (fractional) box with Pillow's bicubic.
+    -> uint8 (S,S,4), resized once from the exact (fractional) box with Pillow's bicubic.
     """
     size = profile.image_size
     side = min(picture.size) * rng.uniform(profile.min_scale, 1.0)
     left, top = (rng.uniform(0, extent - side) for extent in picture.size)
     box = (left, top, left + side, top + side)
-    pixels = np.asarray(picture.resize((size, size), Image.BICUBIC, box=box))
-    return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+    pixels = np.array(picture.resize((size, size), Image.BICUBIC, box=box))
+    if rng.random() < 0.5:  # four bytes at once: ten times as fast as byte by byte
+        pixels = pixels.view(np.uint32)[:, ::-1].copy().view(np.uint8)
+    return pixels
 
 
 def kept_side(profile: Profile) -> int:
@@ -439,11 +441,12 @@ def make_item(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> dict[str, Tensor]:
 
 def make_batch(raw: dict[str, Tensor]) -> dict[str, Tensor]:
     """`u8` (...,S,S,4) -> gray, rgb and saliency as `make_item` makes them; the rest passes."""
-    u8 = raw["u8"].movedim(-1, -3).contiguous()  # (..., 4, S, S)
-    rgb = to_pm1(u8[..., :3, :, :])
-    weights = torch.tensor(LUMA, dtype=torch.float32, device=u8.device).view(3, 1, 1)
-    gray = (rgb * weights).sum(-3, keepdim=True)
-    views = {"gray": gray, "rgb": rgb, "saliency": u8[..., 3:, :, :].float() / 255}
+    u8 = raw["u8"].movedim(-1, -3)  # (..., 4, S, S)
+    rgb = u8[..., :3, :, :].to(torch.float32, memory_format=torch.contiguous_format)
+    rgb = rgb.div_(127.5).sub_(1)  # in place: new memory costs more than the arithmetic
+    red, green, blue = (rgb[..., i : i + 1, :, :] * float(LUMA[i]) for i in range(3))
+    saliency = u8[..., 3:, :, :].to(torch.float32, memory_format=torch.contiguous_format)
+    views = {"gray": red.add_(green).add_(blue), "rgb": rgb, "saliency": saliency.div_(255)}
     return views | {name: value for name, value in raw.items() if name != "u8"}
 
 
