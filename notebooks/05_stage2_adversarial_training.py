@@ -97,7 +97,7 @@ stage2 = {
 table = pd.DataFrame({f"profile {p.name}": stage2})
 usual = config.LossWeights()
 table["released"] = pd.Series({f"λ {name}": value for name, value in vars(usual).items()})
-table.astype(str).replace("nan", "")
+table.astype(object).fillna("").astype(str)
 
 # %% [markdown]
 # Where a λ differs from the released one, chapter 3 gives the reason: the released numbers belong

@@ -55,6 +55,28 @@ explore = Explore(lambda strength: {"gray": noise[..., 0], "out": noise // (1 + 
 explore
 """
 
+# Text that should have become a table or a formula; code apart.
+RAW = """() => [...document.querySelectorAll('article p')].map((p) => {
+  const copy = p.cloneNode(true); copy.querySelectorAll('code').forEach((c) => c.remove());
+  return copy.textContent; }).find((text) => /\\|---|\\$[^$]*\\\\[a-zA-Z]/.test(text)) ?? ''"""
+# Every control in the page's main part gets a number; the numbers, sliders' shadow parts included.
+CONTROLS = """() => { let n = 0; const all = [];
+  const visit = (root) => { for (const e of root.querySelectorAll('*')) {
+    if (e.matches('a[href], button, input, select, summary') && e.tabIndex >= 0 &&
+        e.checkVisibility() && !e.classList.contains('headerlink')) { e.n = n++; all.push(e.n); }
+    if (e.shadowRoot) visit(e.shadowRoot); } };
+  visit(document.querySelector('article')); return all; }"""
+# The number of what has the focus (null: outside), and whether one can see that it has.
+FOCUS = """() => { let e = document.activeElement;
+  const inside = !!e.closest('article');
+  while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+  if (!inside) return [null, true];
+  const ring = e.classList.contains('wipe') ? e.parentElement.querySelector('.ring') : e;
+  const style = getComputedStyle(ring);
+  return [e.n ?? -1, e.matches(':focus-visible') &&
+    ((style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) ||
+     style.boxShadow !== 'none')]; }"""
+
 
 @pytest.fixture(scope="module")
 def chromium():
@@ -256,6 +278,78 @@ def test_live_notebook(chromium, chapter, tmp_path):
         assert page.complaints == []
 
 
+def site_builder():
+    """docs/build.py as a module."""
+    spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    return build
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The whole site, built from the committed executed chapters."""
+    pytest.importorskip("myst_nb", reason="no myst-nb (pip install -e .[site])")
+    if not (ROOT / "build" / "mathjax").exists() and not shutil.which("npm"):
+        pytest.skip("no npm, which brings mathjax")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SCGAN_OUTPUT", raising=False)
+        build = site_builder()
+        return build.build("mini", tmp_path_factory.mktemp("course")).parent
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_of_the_course(chromium, site, width):
+    """Solutions unfolded: nothing is too wide, complains, leaves, or is hard to read or reach."""
+    pages = sorted(site.glob("*.html")) + sorted(site.glob("notebooks/*.html"))
+    chapters = {source.stem for source in (site.parent / "source").glob("notebooks/*.ipynb")}
+    assert len(chapters) >= 8
+    assert {page.stem for page in pages} == chapters | {"index", "genindex", "search"}
+    script, wrong = helpers.axe(), []
+    for address in pages:
+        with helpers.open_page(chromium, width) as page:
+            page.on("requestfailed", lambda r, p=page: p.complaints.append(f"failed: {r.url}"))
+            page.goto(f"file://{address}")
+            page.wait_for_load_state("networkidle")
+            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                page.complaints.append(f"{wide} pixels wide")
+            if raw := page.evaluate(RAW):
+                page.complaints.append(f"drawn as text: {raw}")
+            found = list(page.complaints)
+            if script:
+                page.evaluate(script)  # preload: axe would fetch style sheets, which a file may not
+                part = "document" if width > 1000 else "{ exclude: ['pre'] }"  # as on the wide one
+                call = f"axe.run({part}, {{ preload: false, resultTypes: ['violations'] }})"
+                bad = page.evaluate(f"{call}.then((r) => r.violations)")
+                bad = [v for v in bad if v["impact"] in ("serious", "critical")]
+                found += [f"axe: {v['id']}: {v['nodes'][0]['html'][:120]}" for v in bad]
+            wrong += [f"{address.stem}: {complaint}" for complaint in found]
+    assert wrong == []
+
+
+def test_site_by_keyboard_alone(chromium, site):
+    """Tab reaches every control of the last chapter's main part, and each shows that it did."""
+    with helpers.open_page(chromium, 1280) as page:
+        page.goto(f"file://{site}/notebooks/07_compare_interactively.html")
+        page.wait_for_load_state("networkidle")
+        wanted = page.evaluate(CONTROLS)
+        reached, hidden = set(), []
+        page.evaluate("document.querySelector('article').tabIndex = -1")
+        page.evaluate("document.querySelector('article').focus()")
+        for _ in range(3 * len(wanted)):
+            page.keyboard.press("Tab")
+            name, shown = page.evaluate(FOCUS)
+            if name is None:
+                break
+            reached.add(name)
+            hidden += [] if shown else [name]
+        assert len(wanted) > 20 and set(wanted) - reached == set()
+        assert hidden == []
+        assert page.complaints == []
+
+
 def test_site(chromium, chapter, tmp_path, monkeypatch):
     pytest.importorskip("myst_nb", reason="no myst-nb (pip install -e .[site])")
     if not (ROOT / "build" / "mathjax").exists() and not shutil.which("npm"):
@@ -265,9 +359,7 @@ def test_site(chromium, chapter, tmp_path, monkeypatch):
     run.run(chapter, results / "notebooks" / "01_dummy.ipynb", timeout=120)
     table = "| method | PSNR |\n|---|---|\n| gray copy | 20.6 |\n\n- commit " + 5 * "9815e06fcc"
     (results / "table1.md").write_text(table + "\n")
-    spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = site_builder()
     first = build.build("smoke", tmp_path / "site")
     chapters = sorted(first.parent.glob("notebooks/*.html"))
     assert [p.name for p in chapters] == ["01_dummy.html"]
