@@ -1,5 +1,5 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
-# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
+# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
 
 PROFILE ?= mini
 SEED    ?= 0
@@ -25,7 +25,7 @@ ON       := --profile $(PROFILE) --seed $(SEED)
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) DEVICE DATA IMAGENET"
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET"
 
 # --- set-up: a step of its own only for those who want it -------------------------------------------
 
@@ -42,10 +42,17 @@ $(VENV)/done: pyproject.toml
 
 # What was made is remembered in build/done, which git does not know: a fresh clone trains, even
 # though it holds the committed results; a second run has nothing to do.
+ifdef SEEDS
+# Each seed by itself, then Table 1 of the first with the spread over runs.
+reproduce:  ## train both stages, Table 1, figures; SEEDS="0 1 2": with the spread over runs
+	@for s in $(SEEDS); do $(MAKE) --no-print-directory reproduce SEEDS= SEED=$$s || exit 1; done
+	$(BIN)/scgan table --profile $(PROFILE) --seed $(firstword $(SEEDS)) --seeds $(SEEDS)
+else
 reproduce: $(CHAPTERS:%=$(DONE)/%) \
   $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex \
   $(PICTURES:%=$(FIGURES)/%.jpg) $(PICTURES:%=$(FIGURES)/%.pdf)  ## train both stages, Table 1, figures
 	@$(BIN)/python -m scgan_lib.run summary --profile $(RUN)
+endif
 
 chapters: $(CHAPTERS:%=$(DONE)/%)
 

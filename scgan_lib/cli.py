@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         "--method", action="append", default=[], metavar="NAME=FOLDER",
         help="also score somebody's pictures of the test photos, matched by name",
     )  # fmt: skip
+    score.add_argument(
+        "--list", metavar="FILE",
+        help="the photos to test, one path a line, relative to the data folder",
+    )  # fmt: skip
     rows = add("table", table, "Table 1 from metrics.csv, as csv, md and tex.", profile=True)
     rows.add_argument("--seeds", type=int, nargs="*", default=[], help="other seeds' runs")
     removed = add("ablate", ablate, "Train and score the ablations: Table 2.")
@@ -198,10 +202,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
             raise UserError(f"--method {text!r}: write NAME=FOLDER")
         extra[name] = Path(folder)
     profile = _profile(arguments)
+    if arguments.list:
+        profile = replace(profile, test_list=arguments.list)
     rows, skipped = evaluation.evaluate(profile, extra)
     print(f"{len(rows)} rows in {profile.results / 'metrics.csv'}")
     for entry in skipped:
         print(f"skipped: {entry.method}: {entry.image}: {entry.reason}", file=sys.stderr)
+    if skipped:
+        print(f"{len(skipped)} pictures skipped, the rest was scored", file=sys.stderr)
     return 1 if skipped else 0
 
 
@@ -210,8 +218,15 @@ def table(arguments: argparse.Namespace) -> int:
     from scgan_lib import tables
 
     profile = _profile(arguments)
-    others = [replace(profile, seed=seed).results for seed in arguments.seeds]
-    tables.table1(profile.results, [folder for folder in others if folder != profile.results])
+    others = [seed for seed in dict.fromkeys(arguments.seeds) if seed != profile.seed]
+    folders = {seed: replace(profile, seed=seed).results for seed in others}
+    for seed, folder in folders.items():
+        if not (folder / "metrics.csv").is_file():
+            raise UserError(
+                f"{folder / 'metrics.csv'}: seed {seed} was not run; run it first: "
+                f"make reproduce PROFILE={profile.name} SEED={seed}"
+            )
+    tables.table1(profile.results, [*folders.values()])
     print((profile.results / "table1.md").read_text())
     return 0
 

@@ -57,9 +57,10 @@ def test_everything_is_there(output):
 def test_table_holds_the_rows_and_what_was_measured(output):
     rows = pd.read_csv(output / "results/smoke/metrics.csv")
     assert set(rows["method"]) == {"gray", "mean_color", "stage1", "scgan", "real"}
-    assert rows.groupby("method")["image"].nunique().eq(8).all()
+    assert rows.groupby(["set", "method"])["image"].nunique().eq(8).all()
+    assert rows["set"].unique().tolist() == ["photos", "composites"]
     table = (output / "results/smoke/table1.md").read_text()
-    gray = rows[rows["method"] == "gray"]["psnr"].mean()
+    gray = rows[(rows["method"] == "gray") & (rows["set"] == "photos")]["psnr"].mean()
     assert f"{gray:.2f}" in table
     for word in ("gray copy", "stage 1", "SCGAN", "real", "EfficientNet-Lite0", "seed"):
         assert word in table

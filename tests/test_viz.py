@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -38,14 +39,24 @@ def results(tmp_path):
             size = (32, 32) if method == "saliency" else (32, 32, 3)
             picture = rng.integers(0, 256, size, dtype=np.uint8)
             Image.fromarray(picture).save(folder / f"{stem}.png")
+            composite = tmp_path / "outputs" / "composites" / method / f"c-{stem}.png"
+            composite.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(composite)
             if method != "saliency":
                 judge = (7, (i + m) % 3, 5, 7 if i else 3)[METHODS.index(method)]
                 psnr = np.inf if method == "real" else 20 + i + m
                 row = {"image": stem, "method": method, "psnr": psnr, "ssim": 0.9 + i / 100}
                 row |= {"cci": 20.0 + 9 * i + m, "saturation": 0.1 * m + i / 30}
                 rows.append(row | {"judge_class": judge, "boundary_chroma": np.nan})
-                rows[-1]["salient_chroma"] = np.nan
+                rows[-1] |= {"salient_chroma": np.nan, "set": "photos"}
+                if method != "saliency":  # composites: edges are known
+                    error = 0.0 if method == "real" else 2.0 * i + m
+                    exact = {"image": f"c-{stem}", "method": method, "psnr": 99.0, "cci": 99.0}
+                    exact |= {"boundary_chroma": error, "salient_chroma": error + 0.5}
+                    rows.append(exact | {"set": "composites"})
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
+    masks = tmp_path / "outputs" / "composites" / "mask"
+    shutil.copytree(tmp_path / "outputs" / "composites" / "saliency", masks)
     (tmp_path / "manifest.json").write_text(json.dumps({"judge_classes": {"7": "seven"}}))
     for stage in (1, 2):
         run = tmp_path / "runs" / f"stage{stage}"
@@ -182,6 +193,30 @@ def test_best_and_worst_picks_the_ends(results):
     figure = viz.best_and_worst(results)
     labels = [ax.get_ylabel() for ax in shown(figure)]
     assert "worst PSNR\n23.0 dB" in labels and "best PSNR\n26.0 dB" in labels
+
+
+def test_composites_are_shown_by_their_bleeding_and_kept_out_of_the_photos(results):
+    figure = viz.bleeding(results, count=3)
+    axes = shown(figure)
+    assert [ax.get_title() for ax in axes if ax.get_title()] == 2 * [
+        "real", "mask", "stage 1", "SCGAN", "colour error"
+    ]  # fmt: skip
+    # errors of SCGAN, the method number 3: 3, 5, 7, 9; the least, one between, the largest
+    texts = [ax.get_xlabel() for ax in axes if ax.get_xlabel()]
+    assert sorted(texts[1::2]) == [f"edge {x}.0, inside {x}.5" for x in (3, 7, 9)]
+    mask = viz.picture(results, "mask", "c-boat", composite=True)
+    assert (axes[1].images[0].get_array() == mask).all()
+    for ax in viz.distributions(results).axes:
+        for line in ax.get_lines():
+            top = np.max(line.get_xdata()[np.isfinite(line.get_xdata())])
+            assert top < 60  # the composites' 99 is no photo's
+    chroma = [ax for ax in viz.distributions(results).axes if "boundary" in ax.get_xlabel()]
+    assert len(chroma) == 1 and len(chroma[0].get_lines()) == 3  # real has no spread
+    table = pd.read_csv(results / "metrics.csv").drop(columns="set")
+    table[~table["image"].str.startswith("c-")].to_csv(results / "metrics.csv", index=False)
+    with pytest.raises(UserError, match="no composites with masks"):
+        viz.bleeding(results)
+    assert len(viz.distributions(results).axes) == 4  # an old file: photos alone
 
 
 def test_viz_needs_neither_torch_nor_widgets():
