@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import os
 import platform
@@ -42,7 +43,8 @@ TOLERANCE = 1e-4
 PATIENCE = 60.0  # seconds of pairs on one line, after which three of them are enough
 STEPS = ("inference", "stage 1", "stage 2")
 LINES = [f"{size} {step}" for size in ("full", "mini") for step in STEPS]
-EXTRA = ("evaluation", "loader", "small cpu", "growth")
+MODULES = {"evaluation": "bench_metrics", "loader": "bench_loader"}  # files beside this one
+EXTRA = (*MODULES, "small cpu", "growth")
 
 
 def profile_of(line: str, quick: bool = False) -> Profile:
@@ -263,12 +265,8 @@ def network_line(line: str, runs: int, quick: bool) -> dict[str, float]:
 
 
 def other_line(name: str, runs: int) -> dict[str, float]:
-    """`case(runs)` of bench_metrics.py or bench_loader.py."""
-    if name == "evaluation":
-        import bench_metrics as module
-    else:
-        import bench_loader as module
-    return module.case(runs)
+    """`case(runs)` of the file that measures this line."""
+    return importlib.import_module(MODULES[name]).case(runs)
 
 
 def show(line: str, row: dict) -> str:
@@ -406,14 +404,14 @@ def bench(only: str, runs: int, quick: bool, folder: Path) -> dict:
     about = machine()
     threads = f"{about['threads']} threads of {about['cpu']}"
     print(f"reference / scgan_lib, at most {runs} pairs a line, {threads}")
-    results: dict = {"machine": about, "quick": quick, "lines": {}}
+    results: dict = {"machine": about, "quick": quick, "lines": {}, "failed": {}}
     print(HEADER)
-    for name in names:
-        if name in LINES:
-            row = network_line(name, runs, quick)
-        elif name in ("evaluation", "loader"):
-            row = other_line(name, runs)
-        else:
+    for name in (n for n in names if n in LINES or n in MODULES):
+        try:
+            row = network_line(name, runs, quick) if name in LINES else other_line(name, runs)
+        except (UserError, AssertionError, ImportError) as error:  # the other lines still count
+            results["failed"][name] = str(error)
+            print(f"{name:15} FAILED: {error}", flush=True)
             continue
         results["lines"][name] = row
         print(show(name, row), flush=True)
@@ -448,7 +446,8 @@ def main() -> int:
         if a.peak:
             print(run_alone(a.peak, a.only, a.quick))
         else:
-            bench(a.only, a.runs or (1 if a.quick else 5), a.quick, a.output)
+            results = bench(a.only, a.runs or (1 if a.quick else 5), a.quick, a.output)
+            return int(bool(results["failed"]))
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

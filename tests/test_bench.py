@@ -140,6 +140,21 @@ def test_a_difference_stops_the_line(monkeypatch):
         bench.network_line("mini inference", 1, True)
 
 
+def test_a_failed_line_is_named_and_the_rest_measured(monkeypatch, tmp_path, capsys):
+    def line(name, runs, quick):
+        if name == "mini stage 1":
+            raise UserError("mini stage 1: differs")
+        return {"ratio": 2.0, "least": 2.0, "largest": 2.0}
+
+    monkeypatch.setattr(bench, "network_line", line)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--only", "mini", "--output", str(tmp_path)])
+    assert bench.main() == 1
+    written = json.loads((tmp_path / "bench_mini.json").read_text())
+    assert list(written["lines"]) == ["mini inference", "mini stage 2"]
+    assert written["failed"] == {"mini stage 1": "mini stage 1: differs"}
+    assert "FAILED: mini stage 1: differs" in capsys.readouterr().out
+
+
 def test_unknown_line_is_named():
     with pytest.raises(UserError, match=r"--only stage 3: no such line; there are full inference"):
         bench.chosen("stage 3")
