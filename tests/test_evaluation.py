@@ -1,6 +1,7 @@
 """Folders of pictures: what is scored, what is named; the bootstrap; the manifest."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, evaluation, metrics
+from scgan_lib import config, data, evaluation, metrics, pretrained
 from scgan_lib.evaluation import bootstrap_interval, paired_difference, score
 from scgan_lib.paths import ROOT, UserError
 
@@ -58,7 +59,8 @@ def test_every_number_is_the_metric_of_its_pair(folders):
     assert np.isinf(table[table.method == "real"]["psnr"]).all()
     assert (table[table.method == "gray"]["cci"] == 0).all()
     unmeasured = ["top1", "top5", "agree", "judge_class", "boundary_chroma", "salient_chroma"]
-    assert table[unmeasured].isna().all(axis=None)
+    assert table[[*unmeasured, "lpips"]].isna().all(axis=None)
+    assert (table["set"] == "photos").all()
 
 
 def test_judge_with_and_without_labels(folders):
@@ -141,6 +143,115 @@ def test_metrics_csv_reads_back_the_same_numbers(folders, tmp_path):
     evaluation.write_metrics(table, tmp_path / "metrics.csv")
     back = pd.read_csv(tmp_path / "metrics.csv")
     pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
+
+
+def test_lpips_is_asked_for_each_pair(folders, tmp_path):
+    """A stand-in for the network: the mean absolute difference."""
+    real, mine = folders
+    save(real, d_png=picture(6, size=20))
+    save(mine, d_png=picture(7, size=20))
+    table, _ = score(
+        real, {"mine": mine}, lpips=lambda x, y: (x.float() - y.float()).abs().mean((1, 2, 3))
+    )
+    got = table.set_index(["method", "image"])["lpips"]
+    for stem, (x, y) in {
+        "a": (picture(0), picture(3)),
+        "d": (picture(6, 20), picture(7, 20)),
+    }.items():
+        assert got["mine", stem] == pytest.approx(np.abs(x.astype(float) - y).mean(), rel=1e-6)
+    assert got["mine", "b"] == 0 and (got["real"] == 0).all()
+
+
+# --- a profile's pictures -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outputs(tiny, tmp_path):
+    """Three photos and three composites, without any generator, and somebody's copies of them."""
+    profile = tiny()
+    folders = evaluation.write_outputs(profile, weights={})
+    shutil.copytree(folders["real"], tmp_path / "theirs")
+    return profile, folders, tmp_path / "theirs"
+
+
+def test_composites_lie_beside_the_photos_with_their_masks(outputs):
+    profile, folders, _ = outputs
+    assert [*folders] == ["real", "gray", "mean_color"]
+    home = folders["real"].parent / "composites"
+    made = data.test_composites(profile)
+    assert len(made) == 3 and sorted(p.name for p in home.iterdir()) == [
+        "gray", "mask", "mean_color", "real"
+    ]  # fmt: skip
+    for name, rgb, mask in made:
+        assert (np.asarray(Image.open(home / "real" / f"{name}.png")) == rgb).all()
+        assert (np.asarray(Image.open(home / "mask" / f"{name}.png")) == mask).all()
+        assert (
+            np.asarray(Image.open(home / "gray" / f"{name}.png"))[..., 1] == data.luma_u8(rgb)
+        ).all()
+
+
+def test_photos_have_no_masks_and_composites_no_judge(outputs):
+    profile, folders, theirs = outputs
+    table, skipped = evaluation.score_outputs(folders | {"theirs": theirs}, FirstPixel())
+    assert not skipped and len(table) == 3 * 4 + 3 * 3  # theirs: photos alone
+    photos, composites = (table[table["set"] == s] for s in ("photos", "composites"))
+    errors = ["boundary_chroma", "salient_chroma"]
+    assert photos[errors].isna().all(axis=None) and photos["agree"].notna().all()
+    assert composites["agree"].isna().all() and composites[errors].notna().all(axis=None)
+    assert (composites[composites["method"] == "real"][errors] == 0).all(axis=None)
+    name, rgb, mask = data.test_composites(profile)[0]
+    gray = np.repeat(data.luma_u8(rgb)[..., None], 3, 2)
+    row = composites.set_index(["method", "image"]).loc["gray", name]
+    assert row["boundary_chroma"] == metrics.boundary_chroma_error(rgb, gray, mask)
+    assert row["salient_chroma"] == metrics.salient_chroma_error(rgb, gray, mask)
+
+
+def test_somebodys_composites_are_scored_where_they_are_given(outputs):
+    _, folders, theirs = outputs
+    home = folders["real"].parent / "composites"
+    shutil.copytree(home / "gray", theirs / "composites")
+    next((theirs / "composites").iterdir()).unlink()
+    # under the name of one of our own methods: theirs, and not ours, is scored
+    table, skipped = evaluation.score_outputs(folders | {"mean_color": theirs})
+    scored = table[(table["method"] == "mean_color") & (table["set"] == "composites")]
+    gray = table[(table["method"] == "gray") & (table["set"] == "composites")]
+    both = scored.merge(gray, on="image")
+    assert len(both) == 2 and (both["boundary_chroma_x"] == both["boundary_chroma_y"]).all()
+    assert [(s.method, s.image.split("/")[0], s.reason) for s in skipped] == [
+        ("mean_color", "composites", "missing")
+    ]
+
+
+def test_fid_compares_each_method_with_the_real_photos(outputs, monkeypatch):
+    """A stand-in for Inception: the difference of mean values."""
+
+    def distance(real, fake):
+        means = [torch.cat([*x]).float().mean().item() for x in (real, fake)]
+        return abs(means[0] - means[1])
+
+    monkeypatch.setattr(pretrained, "load_fid", lambda: (distance, ""))
+    _, folders, theirs = outputs
+    found, why = evaluation.frechet_distances(folders | {"theirs": theirs})
+    assert why == "" and [*found] == ["gray", "mean_color", "theirs"] and found["theirs"] == 0
+    mean = {
+        m: np.mean([np.asarray(Image.open(p)).mean() for p in folders[m].iterdir()])
+        for m in ("real", "gray")
+    }
+    assert found["gray"] == pytest.approx(abs(mean["gray"] - mean["real"]), abs=1e-3)
+
+
+def test_why_lpips_and_fid_are_blank(monkeypatch):
+    monkeypatch.setattr(pretrained, "_installed", lambda name: False)
+    for load in (pretrained.load_lpips, pretrained.load_fid):
+        function, why = load()
+        assert function is None and "pip install -e '.[perceptual]'" in why
+    monkeypatch.setattr(pretrained, "_installed", lambda name: True)
+    monkeypatch.setattr(pretrained, "_fetched", lambda url, digits: None)
+    assert pretrained.load_lpips() == (None, f"AlexNet's weights cannot be had ({ALEXNET})")
+    assert "Inception's weights cannot be had (https://" in pretrained.load_fid()[1]
+
+
+ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
 # --- bootstrap ------------------------------------------------------------------------------------
