@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import cli, config
+from scgan_lib import cli, config, data, evaluation
 from scgan_lib.colorize import Colorizer, build_generator, save_generator
 
 RNG = np.random.default_rng(0)
@@ -96,3 +100,67 @@ def test_a_wrong_call_gives_one_clear_line(call, words, weights, tmp_path, monke
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
     assert len([x for x in error.splitlines() if x.startswith(("scgan:", "skipped:"))]) == 1
+
+
+# --- evaluate and table ---------------------------------------------------------------------------
+
+SETTINGS = "global_encoder=none judge_size=48 test_images=5 vgg=hed loss={'perceptual':0.0}"
+SMALL = ["--profile", "smoke", *(x for pair in SETTINGS.split() for x in ("--set", pair))]
+
+
+@pytest.fixture
+def tested(tmp_path, monkeypatch):
+    """Names and folder of the five test photos' pictures, as somebody's own outputs."""
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
+    profile = config.load("smoke", judge_size=48, test_images=5)
+    theirs = tmp_path / "theirs"
+    shutil.copytree(evaluation.write_outputs(profile, weights={})["gray"], theirs)
+    return profile, sorted(theirs.iterdir()), theirs
+
+
+def test_evaluate_names_and_counts_bad_pictures_and_scores_the_rest(tested, capsys):
+    profile, (missing, cut, small, *_), theirs = tested
+    missing.unlink()
+    cut.write_bytes(cut.read_bytes()[:99])
+    Image.open(small).resize((20, 30)).save(small)
+    Image.new("RGB", (48, 48)).save(theirs / "extra.png")
+    assert cli.main(["evaluate", *SMALL, "--method", f"theirs={theirs}"]) == 1
+    err = capsys.readouterr().err
+    for words in (
+        f"skipped: theirs: {missing.stem}: missing",
+        f"skipped: theirs: {cut.stem}: {cut.name}: not a readable picture",
+        f"skipped: theirs: {small.stem}: {small.name}: 20x30 pixels, the real photo has 48x48",
+        "skipped: theirs: extra: no real photo of this name",
+        "4 pictures skipped, the rest was scored",
+    ):
+        assert words in err
+    table = pd.read_csv(profile.results / "metrics.csv")
+    scored = table[table["set"] == "photos"].groupby("method")["image"].count()
+    assert scored.to_dict() == {"gray": 5, "mean_color": 5, "real": 5, "theirs": 2}
+    assert cli.main(["table", "--profile", "smoke"]) == 0  # and the table says so
+    text = (profile.results / "table1.md").read_text()
+    assert "theirs: only 2 of 5 images were scored." in text and "Skipped pictures: 4 (" in text
+    assert "boundary chroma error" in text and "n = 5 composites" in text
+
+
+def test_evaluate_takes_a_list_and_names_what_is_not_there(tested, tmp_path, capsys):
+    profile, *_ = tested
+    chosen = [str(p.path.relative_to(profile.data_path)) for p in data.photos(profile, "test")[:2]]
+    (tmp_path / "list.txt").write_text("\n".join([*chosen, "photos/nothing.jpg"]))
+    assert cli.main(["evaluate", *SMALL, "--list", str(tmp_path / "list.txt")]) == 1
+    line = "skipped: list: photos/nothing.jpg: no such picture in mini"
+    assert line in capsys.readouterr().err
+    table = pd.read_csv(profile.results / "metrics.csv")
+    images = table.loc[table["set"] == "photos", "image"].unique()
+    assert [*images] == sorted(Path(x).stem for x in chosen)
+    cli.main(["table", "--profile", "smoke"])
+    assert "The photos are those of the list list.txt." in capsys.readouterr().out
+
+
+def test_table_names_a_seed_that_was_not_run(tested, capsys):
+    profile, *_ = tested
+    (profile.results / "metrics.csv").write_text("image,method,psnr,ssim,cci\n")
+    assert cli.main(["table", "--profile", "smoke", "--seeds", "0", "3"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "smoke-seed3/metrics.csv: seed 3 was not run" in err
+    assert "make reproduce PROFILE=smoke SEED=3" in err

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import shutil
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -436,3 +438,90 @@ def test_teacher_switch_changes_the_saliency(tiny, tmp_path, monkeypatch):
     ready = TrainingSet(tiny(composites=0.0, teacher=f"folder:{tmp_path / 'maps'}"), 1, 4)[0]
     assert torch.equal(ready["rgb"], classical["rgb"])
     assert (ready["saliency"] == 1).all() and classical["saliency"].mean() < 0.9
+
+
+# --- what is tested -------------------------------------------------------------------------------
+
+
+def imagenet_tree(root, sizes: dict[str, int]):
+    """An ImageNet tree: one training picture, and as many validation pictures as given, a class."""
+    for wnid, count in sizes.items():
+        for split, n in (("train", 1), ("val", count)):
+            (root / split / wnid).mkdir(parents=True)
+            for i in range(n):
+                path = root / split / wnid / f"{wnid}_{split}_{i:03d}.png"
+                Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(path)
+    return root
+
+
+def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed():
+    found = [data.Photo(Path(f"{c}{i}.png"), "test", c) for c in "abcd" for i in range(9)]
+    found = [p for p in found if p.label != "d" or p.path.name == "d0.png"]  # d has one
+    chosen = data.balanced(found, 12)
+    counts = Counter(p.label for p in chosen)
+    assert counts["d"] == 1 and sorted(counts[c] for c in "abc") == [3, 4, 4]
+    assert data.balanced(found[::-1], 12) == chosen != data.balanced(found, 12, seed=1)
+    assert data.balanced(found, 8) == chosen[:8]  # more photos only add to fewer
+    assert sorted(p.path for p in data.balanced(found, 99)) == sorted(p.path for p in found)
+
+
+def test_an_imagenet_test_set_is_balanced_and_no_runs_seed_changes_it(tmp_path):
+    root = imagenet_tree(tmp_path, {"n01": 40, "n02": 40, "n03": 6})
+    chosen = data.photos(config.load("imagenet", data=str(root), test_images=15), "test")
+    counts = Counter(p.label for p in chosen)
+    assert sum(counts.values()) == 15 and sorted(counts.values()) == [5, 5, 5]
+    assert chosen == sorted(chosen, key=lambda p: p.path.name)
+    again = data.photos(config.load("imagenet", seed=7, data=str(root), test_images=15), "test")
+    assert again == chosen
+    assert config.load("imagenet").test_images == 10_000
+
+
+def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
+    root = imagenet_tree(tmp_path / "tree", {"n01": 12, "n02": 12})
+    lines = ["n02/n02_val_003.png", "val/n01/n01_val_000.png  # by its whole path", "", "# all"]
+    lines += ["n02/n02_val_003.png", "n01/nothing.png", "train/n01/n01_train_000.png"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    p = config.load("imagenet", data=str(root), test_list=str(tmp_path / "list.txt"))
+    chosen = data.photos(p, "test")
+    assert [x.path.name for x in chosen] == ["n02_val_003.png", "n01_val_000.png"]
+    assert {x.split for x in chosen} == {"test"} and [x.label for x in chosen] == ["n02", "n01"]
+    assert data.unlisted(p) == {
+        "n01/nothing.png": "no such picture in tree",
+        "train/n01/n01_train_000.png": "a training picture",
+    }
+    assert len(data.photos(p, "train")) == 2  # the list is of test photos alone
+    assert p.digest() == config.load("imagenet", data=str(root)).digest()  # no setting of training
+    (tmp_path / "list.txt").write_text("nowhere.png\n")
+    with pytest.raises(
+        UserError, match=r"list\.txt: names no test picture \(nowhere\.png: no such"
+    ):
+        data.photos(p, "test")
+    with pytest.raises(UserError, match=r"absent\.txt: no readable list"):
+        data.photos(config.load("imagenet", data=str(root), test_list="absent.txt"), "test")
+
+
+def test_test_composites_are_the_same_for_every_seed_and_their_mask_is_exact():
+    profile = config.load("mini", judge_size=64)
+    made = data.test_composites(profile)
+    again = data.test_composites(config.load("mini", seed=5, judge_size=64))
+    cutouts = data.photos(profile, "test", "cutout")
+    assert len(made) == len(cutouts) == 39 and [c.name for c in made] == [p.stem for p in cutouts]
+    for a, b in zip(made, again, strict=True):
+        assert (a.rgb == b.rgb).all() and (a.mask == b.mask).all()
+    free = [data.test_picture(p, 64) for p in data.photos(profile, "test") if p.free]
+    used = set()
+    for _, rgb, mask in made:
+        assert rgb.shape == (64, 64, 3) and 0 < (mask >= 128).mean() < 0.8
+        outside = mask == 0  # there the background shines through, untouched
+        fits = [i for i, photo in enumerate(free) if (photo[outside] == rgb[outside]).all()]
+        assert len(fits) == 1
+        used |= {*fits}
+    assert len(used) == 39  # each on a photo of its own
+    few = data.test_composites(config.load("mini", judge_size=64, test_images=4))
+    assert [c.name for c in few] == [c.name for c in made[:4]]
+    assert all((a.rgb == b.rgb).all() for a, b in zip(few, made, strict=False))
+
+
+def test_no_composites_where_there_are_no_cutouts(tmp_path):
+    root = imagenet_tree(tmp_path, {"n01": 12})
+    assert data.test_composites(config.load("imagenet", data=str(root))) == []
