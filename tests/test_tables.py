@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scgan_lib import tables
-from scgan_lib.evaluation import paired_difference
+from scgan_lib.evaluation import bootstrap_interval, paired_difference
 from scgan_lib.paths import UserError
 
 IMAGES = [f"p{i:02d}" for i in range(40)]
@@ -169,6 +169,83 @@ def test_other_seeds_add_the_spread_over_runs(tmp_path, folder):
     other = write(tmp_path / "s4", example().replace({"image": {"p00": "q"}}))
     with pytest.raises(UserError, match="other images"):
         tables.table1(folder, [other])
+
+
+def with_composites():
+    """`example` with 12 composites: SCGAN bleeds least, and the real photo not at all."""
+    spread = np.random.default_rng(3).normal(0, 1, 12)
+    parts = [example().assign(set="photos")]
+    for method, error in (("gray", 30), ("stage1", 20), ("scgan", 15), ("real", 0)):
+        exact = {"image": [f"c{i}" for i in range(12)], "method": method, "set": "composites"}
+        exact |= {"psnr": 99.0, "ssim": 0.1, "cci": 18.0, "boundary_chroma": error}
+        part = pd.DataFrame(exact | {"salient_chroma": 2.0 * error})
+        noise = (method != "real") * spread
+        part["boundary_chroma"] += noise
+        part["salient_chroma"] += noise
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_chroma_errors_are_of_composites_and_all_else_of_photos(tmp_path, folder):
+    frame = with_composites()
+    table = tables.table1(write(tmp_path / "exact", frame))
+    plain = tables.table1(folder)
+    for column in plain.cells:  # the composites' 99 dB change no column of photos
+        assert (table.cells[column] == plain.cells[column]).all()
+    assert [*table.cells][-2:] == ["boundary chroma error ↓", "salient chroma error ↓"]
+    numbers = table.numbers.loc["scgan"]
+    own = frame.query("method == 'scgan' and set == 'composites'")
+    assert numbers["boundary_chroma_mean"] == pytest.approx(own["boundary_chroma"].mean())
+    assert numbers["salient_chroma_mean"] == pytest.approx(own["salient_chroma"].mean())
+    assert (numbers["boundary_chroma_n"], numbers["psnr_n"]) == (12, 40)
+    low, high = numbers["boundary_chroma_low"], numbers["boundary_chroma_high"]
+    _, *expected = bootstrap_interval(own["boundary_chroma"])
+    assert (low, high) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
+    assert table.cells.loc["real photo", "boundary chroma error ↓"] == "0.00 [0.00, 0.00]"
+    assert ("SCGAN", "boundary chroma error ↓") in table.bold
+    said = words(table)
+    assert "n = 40 images" in said and "n = 12 composites" in said
+    assert "SCGAN against gray copy: better in boundary chroma error, salient chroma error" in said
+    assert "Blank boundary chroma error of mean colour, mine: no composites of it." in said
+    few = frame[~((frame["method"] == "stage1") & (frame["image"].isin(["c0", "c1"])))]
+    table = tables.table1(write(tmp_path / "few", few))
+    assert "Composites scored: stage 1 10 of 12." in words(table)
+    assert "only" not in words(table).split("Composites scored")[0].split("Gray photos")[1]
+
+
+def test_tables_with_composites_are_byte_identical_too(tmp_path):
+    folder = write(tmp_path / "run", with_composites(), fid={"gray": 31.26})
+    names = ["table1.csv", "table1.md", "table1.tex"]
+    tables.table1(folder)
+    first = [(folder / n).read_bytes() for n in names]
+    again = write(tmp_path / "again", pd.read_csv(folder / "metrics.csv"), fid={"gray": 31.26})
+    tables.table1(again)
+    assert [(again / n).read_bytes() for n in names] == first
+
+
+def test_runs_on_other_composites_are_no_runs_of_the_same(tmp_path):
+    folder = write(tmp_path / "run", with_composites())
+    other = write(tmp_path / "other", with_composites().replace({"image": {"c0": "other"}}))
+    with pytest.raises(UserError, match="other images"):
+        tables.table1(folder, [other])
+    table = tables.table1(folder, [write(tmp_path / "s1", with_composites(), seed=1)])
+    assert table.notes[-1] == "Runs: seeds 0, 1."
+
+
+def test_lpips_and_fid_are_shown_where_measured_and_explained_where_not(tmp_path):
+    frame = example()
+    why = {"lpips": "no network", "fid": "the extra is not installed"}
+    table = tables.table1(write(tmp_path / "none", frame.assign(lpips=np.nan), not_measured=why))
+    assert not any("LPIPS" in c for c in table.cells)
+    assert "LPIPS is not measured: no network." in words(table)
+    assert "FID is not measured: the extra is not installed." in words(table)
+    frame = frame.assign(lpips=frame["method"].map({"scgan": 0.1, "stage1": 0.2, "real": 0.0}))
+    given = {"fid": {"scgan": 41.04, "gray": 50.0}, "not_measured": {}}
+    table = tables.table1(write(tmp_path / "some", frame, **given))
+    assert table.cells.loc["SCGAN", "LPIPS (AlexNet) ↓"] == "0.100 [0.100, 0.100]"
+    assert ("SCGAN", "LPIPS (AlexNet) ↓") in table.bold
+    assert "FID to the real photos, 40 of them" in words(table)
+    assert "SCGAN 41.0, gray copy 50.0." in words(table) and "not measured:" not in words(table)
 
 
 def test_table2_compares_variants_with_the_full_method(tmp_path):
