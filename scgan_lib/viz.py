@@ -70,7 +70,7 @@ def grid(
     columns = ([*ratios, gap] * blocks)[:-1]
     captioned = max((text.count("\n") + 1 for row in cells for _, text in row if text), default=0)
     tall = width * 0.97 / (sum(columns) + 0.2 * blocks * bool(names))  # a row's height, inches
-    below = 0.11 * captioned + 0.02
+    below = 0.12 * captioned + 0.02
     height = deep * (tall + below) + 0.2 + 0.2 * bool(title)
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.01)
@@ -410,7 +410,7 @@ def bleeding(results: Path, count: int = 6, method: str = "scgan") -> Figure:
         error = color_error(row["real"], row[method]) / 64
         for m in methods:
             edge, inside = table.loc[(m, stem), list(EXACT)]
-            row[m] = row[m], f"edge {edge:.1f}, inside {inside:.1f}"
+            row[m] = row[m], f"edge {edge:.1f}\ninside {inside:.1f}"
         rows.append({LABELS.get(m, m): x for m, x in row.items()} | {"colour error": error})
     return grid(rows, blocks=2 if len(rows) > 2 else 1)
 

@@ -203,7 +203,7 @@ def test_composites_are_shown_by_their_bleeding_and_kept_out_of_the_photos(resul
     ]  # fmt: skip
     # errors of SCGAN, the method number 3: 3, 5, 7, 9; the least, one between, the largest
     texts = [ax.get_xlabel() for ax in axes if ax.get_xlabel()]
-    assert sorted(texts[1::2]) == [f"edge {x}.0, inside {x}.5" for x in (3, 7, 9)]
+    assert sorted(texts[1::2]) == [f"edge {x}.0\ninside {x}.5" for x in (3, 7, 9)]
     mask = viz.picture(results, "mask", "c-boat", composite=True)
     assert (axes[1].images[0].get_array() == mask).all()
     for ax in viz.distributions(results).axes:
