@@ -109,8 +109,7 @@ def converge(module: nn.Module) -> None:
 def our_work(profile: Profile, step: str, players: training.Players, batch: dict) -> Callable:
     """One call of the library's own inference form or training step."""
     if step == "inference":
-        inference_form = getattr(colorize, "inference_form", nn.Module.eval)
-        form = inference_form(players.generator)
+        form = colorize.inference_form(players.generator)
         return lambda: dict(zip(("rgb", "saliency"), _inferred(form, batch["gray"]), strict=True))
     accelerator = Accelerator(cpu=True)
     if step == "stage 1":

@@ -219,7 +219,10 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -
     root = profile.results / "outputs"
     shutil.rmtree(root, ignore_errors=True)
     weights = trained_weights(profile) if weights is None else weights
-    generators = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
+    generators = {
+        name: colorize.inference_form(colorize.load_generator(path)[0])
+        for name, path in weights.items()
+    }
     chroma = mean_chroma(profile)
     photos, names = data.photos(profile, "test"), output_names(profile)
     for photo in progress(photos, desc="colorize", unit="photo"):

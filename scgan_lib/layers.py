@@ -29,39 +29,73 @@ def normalisation(kind: str, channels: int) -> nn.Module:
 def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Nearest x2, reflect-pad 1, 3x3 convolution, without ever making the large map.
 
-    Repeated pixels let neighbouring taps be added beforehand: an output row 2i sees the small rows
-    (i-1, i) through (w0, w1+w2), a row 2i+1 sees (i, i+1) through (w0+w1, w2); columns alike. One
-    2x2 convolution with four times the channels on the small map (edges replicated), interleaved,
-    is therefore equal, with 2.25 times fewer multiplications.
+    In one direction, with s = w0 + w1 + w2: an output 2i is w0 x[i-1] + (w1 + w2) x[i], which is
+    s x[i] − w0 (x[i] − x[i-1]), and an output 2i+1 is s x[i] + w2 (x[i+1] − x[i]). In two
+    directions that makes nine 1x1 convolutions on the small map and on its differences by column,
+    by row and by both: a quarter of the multiplications of the literal form, and equal to it. At
+    the rim the differences vanish, as reflection wants.
 
     Shapes: x (B,C,H,W), weight (K,C,3,3) -> (B,K,2H,2W).
     """
-    b, _, h, w = x.shape
-    rows = (
-        torch.stack([weight[:, :, 0], weight[:, :, 1] + weight[:, :, 2]], 2),
-        torch.stack([weight[:, :, 0] + weight[:, :, 1], weight[:, :, 2]], 2),
-    )  # each (K,C,2,3): the even and the odd output row
-    kernels = [
-        torch.stack(pair, 3)
-        for r in rows
-        for pair in (
-            (r[..., 0], r[..., 1] + r[..., 2]),
-            (r[..., 0] + r[..., 1], r[..., 2]),
-        )
-    ]
-    y = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.cat(kernels))  # (B,4K,H+1,W+1)
-    k = weight.shape[0]
-    ee, eo, oe, oo = y.split(k, 1)
-    even = torch.stack([ee[..., :h, :w], eo[..., :h, 1:]], -1)  # (B,K,H,W,2)
-    odd = torch.stack([oe[..., 1:, :w], oo[..., 1:, 1:]], -1)
-    return torch.stack([even, odd], 3).reshape(b, k, 2 * h, 2 * w)
+    if 1 in x.shape[-2:]:  # no differences to speak of
+        large = F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.conv2d(F.pad(large, (1,) * 4, mode="reflect"), weight)
+
+    def taps(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Even, odd and common factor along the last axis."""
+        return -w[..., 0], w[..., 2], w.sum(-1)
+
+    def convolve(maps: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
+        return F.conv2d(maps, torch.cat(kernels)[..., None, None]).chunk(len(kernels), 1)
+
+    def widen(common: Tensor, even: Tensor, odd: Tensor) -> Tensor:
+        """(B,K,H,W) and two (B,K,H,W-1) of differences -> (B,K,H,2W)."""
+        y = torch.stack([common, common], -1)
+        y[..., 1:, 0] += even
+        y[..., :-1, 1] += odd
+        return y.flatten(3)
+
+    (ee, oe, se), (eo, oo, so), (es, os, ss) = (taps(w) for w in taps(weight))  # [row][column]
+    by_column, by_row = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+    by_both = by_column[..., 1:, :] - by_column[..., :-1, :]
+    common = widen(*convolve(x, ss), *convolve(by_column, se, so))
+    even, odd = convolve(by_row, es, os)
+    even_even, even_odd, odd_even, odd_odd = convolve(by_both, ee, eo, oe, oo)
+    y = torch.stack([common, common], 3)  # (B,K,H,2,2W)
+    y[:, :, 1:, 0] += widen(even, even_even, even_odd)
+    y[:, :, :-1, 1] += widen(odd, odd_even, odd_odd)
+    return y.flatten(2, 3)
+
+
+def narrow_convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """Reflect-pad and a convolution with few output channels, as one product and shifted sums.
+
+    A library's convolution works on eight or more output channels at a time and idles at 3 or 1.
+    Here all taps of all outputs are made at once, then shifted and added.
+
+    Shapes: x (B,C,H,W), weight (K,C,n,n) with n = 2·padding + 1 -> (B,K,H,W).
+    """
+    k, c, n, _ = weight.shape
+    h, w = x.shape[-2:]
+    taps = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(n * n * k, c, 1, 1))
+    taps = F.pad(taps, (padding,) * 4, mode="reflect").unflatten(1, (n * n, k))
+    y = taps[:, 0, :, :h, :w].clone()
+    for tap in range(1, n * n):
+        i, j = divmod(tap, n)
+        y += taps[:, tap, :, i : i + h, j : j + w]
+    return y
+
+
+# Small maps (pixels of a batch) and wide outputs are left to the library: measured, see
+# benchmarks/NOTES.md.
+LEAST_PIXELS, MOST_NARROW = 64, 4
 
 
 class ConvBlock(nn.Module):
     """[nearest x2 →] reflect-pad → convolution → normalisation → activation.
 
     x (B,c_in,H,W) -> (B,c_out,H',W'); H' = 2H with `upsample`, H/stride without (rounded up).
-    `padding=None` keeps the size of an odd kernel. `fused=False` up-samples literally.
+    `padding=None` keeps the size of an odd kernel. `fused=False` computes all of it literally.
     """
 
     def __init__(
@@ -83,17 +117,47 @@ class ConvBlock(nn.Module):
         self.conv = spectral_norm(conv) if spectral else conv
         self.padding = kernel // 2 if padding is None else padding
         self.upsample, self.fused = upsample, fused
+        same = stride == 1 and kernel == 2 * self.padding + 1
+        self.narrow = same and not upsample and c_out <= MOST_NARROW
         self.norm = normalisation(norm, c_out)
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.upsample and self.fused:
-            x = upsample_convolve(x, self.conv.weight)
+        weight, bias = self.conv.weight, self.conv.bias  # the weight once: spectral norm makes it
+        large = x.shape[0] * x.shape[2] * x.shape[3] >= LEAST_PIXELS
+        if self.fused and (self.narrow or (self.upsample and large)):
+            if self.upsample:
+                x = upsample_convolve(x, weight)
+            else:
+                x = narrow_convolve(x, weight, self.padding)
+            x = x if bias is None else x + bias[:, None, None]
         else:
             if self.upsample:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = self.conv(F.pad(x, (self.padding,) * 4, mode="reflect"))
+            x = F.pad(x, (self.padding,) * 4, mode="reflect")
+            x = F.conv2d(x, weight, bias, self.conv.stride)
         return self.activation(self.norm(x))
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Put spectral norm and BatchNorm, as they are now, into the convolution, for good.
+
+        With γ, β, μ, σ² of the norm: w <- w γ/√(σ²+ε), b = β − μ γ/√(σ²+ε). Call it in eval mode.
+        """
+        old, norm, weight = self.conv, self.norm, self.conv.weight.detach().clone()
+        folds = isinstance(norm, nn.BatchNorm2d)
+        # a new layer: copies share the class in which a parametrisation puts its weight
+        self.conv = nn.Conv2d(
+            old.in_channels, old.out_channels, old.kernel_size, old.stride, bias=folds,
+            device=weight.device, dtype=weight.dtype,
+        )  # fmt: skip
+        if folds:
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            weight *= scale[:, None, None, None]
+            self.conv.bias.copy_(norm.bias - norm.running_mean * scale)
+            self.norm = nn.Identity()
+        self.conv.weight.copy_(weight)
+        self.conv.requires_grad_(False)
 
 
 def initialise(module: nn.Module, std: float = 0.02) -> None:

@@ -327,7 +327,8 @@ def _optimizer(
         if critic and profile.gan == "wgan-gp" and profile.fidelity == "paper"
         else (profile.betas)
     )
-    return kind(parameters, lr, betas, weight_decay=0.0 if critic else profile.weight_decay)
+    decay = 0.0 if critic else profile.weight_decay
+    return kind(parameters, lr, betas, weight_decay=decay, fused=True)
 
 
 def _rate(profile: Profile, step: int, steps: int) -> float:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from scgan_lib import colorize
 from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
 from scgan_lib.data import luma_u8
-from scgan_lib.networks import FoldedGlobal, GlobalEncoder
+from scgan_lib.networks import FoldedGlobal, Generator, GlobalEncoder
 from scgan_lib.paths import ROOT, UserError
 
 
@@ -173,3 +173,22 @@ def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
         save_generator(generator, p, runs / f"stage{stage}" / "final.safetensors")
         loaded = Colorizer.load("mini").generator.state_dict()
         assert all(torch.equal(v, loaded[k]) for k, v in generator.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_inference_form_gives_the_same_pictures(norm):
+    torch.manual_seed(0)
+    generator = Generator(8, 8, levels=6, norm=norm)
+    for _ in range(3):  # running statistics and spectral norms of a network in training
+        generator(torch.rand(4, 1, 64, 96) * 2 - 1)
+    generator.eval()
+    gray = torch.rand(2, 1, 64, 96) * 2 - 1
+    form = colorize.inference_form(generator)
+    assert form is not generator and not any(p.requires_grad for p in form.parameters())
+    with torch.inference_mode():
+        for mine, trained in zip(form(gray), generator(gray), strict=True):
+            torch.testing.assert_close(mine, trained, rtol=0, atol=1e-5)
+    kinds = [type(m).__name__ for m in form.modules()]
+    assert "BatchNorm2d" not in kinds and "ParametrizedConv2d" not in kinds
+    released = Generator(8, 8, levels=6, fidelity="released")
+    assert colorize.inference_form(released) is released and not released.training

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scgan_lib.layers import ConvBlock, normalisation, upsample_convolve
+from scgan_lib.layers import ConvBlock, narrow_convolve, normalisation, upsample_convolve
 
 
 def literal(x, weight):
@@ -81,3 +81,35 @@ def test_normalisation_by_name(kind):
 def test_an_unknown_normalisation_is_named():
     with pytest.raises(ValueError, match=r"bach.*batch"):
         normalisation("bach", 4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_narrow_convolution_equals_the_literal_one_in_values_and_gradients(channels):
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6, 7, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(channels, 5, 3, 3, dtype=torch.double, requires_grad=True)
+    literal = F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), weight)
+    mine = narrow_convolve(x, weight, 1)
+    torch.testing.assert_close(mine, literal, rtol=0, atol=1e-12)
+    push = torch.randn_like(literal)
+    both = [torch.autograd.grad(y, (x, weight), push) for y in (mine, literal)]
+    for a, b in zip(*both, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_fold_puts_both_norms_into_the_convolution():
+    torch.manual_seed(0)
+    for more in ({}, {"upsample": True}, {"activation": torch.nn.Tanh()}):
+        block = ConvBlock(6, 3, **more)
+        for _ in range(3):  # running statistics that are not 0 and 1
+            block(2 + 3 * torch.randn(8, 6, 10, 10))
+        block.eval()
+        with torch.no_grad():
+            block.norm.weight.copy_(torch.tensor([0.5, 1.5, -2.0]))
+            block.norm.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
+        x = torch.randn(2, 6, 10, 10)
+        before = block(x)
+        block.fold()
+        assert not torch.nn.utils.parametrize.is_parametrized(block.conv)
+        assert isinstance(block.norm, torch.nn.Identity)
+        torch.testing.assert_close(block(x), before, rtol=0, atol=1e-5)
