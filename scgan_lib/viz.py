@@ -17,7 +17,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from scgan_lib.paths import ROOT, UserError, atomic_write
@@ -275,8 +275,8 @@ def training_curves(results: Path) -> Figure:
             ax.legend()
             if logarithmic:
                 ax.set_yscale("log")
-                ax.yaxis.set_major_formatter(LogFormatter())
-                ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
+                ax.yaxis.set_major_formatter("{x:g}")
+                ax.yaxis.set_minor_formatter(NullFormatter())
         else:
             ax.text(0.5, 0.5, "not in this run", ha="center", transform=ax.transAxes)
     last = figure.axes[-1]
@@ -290,7 +290,7 @@ def training_curves(results: Path) -> Figure:
 
 
 def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
-    """The same photos at growing steps of both stages, and the real photo at the right."""
+    """Photos from all over the gallery at growing steps of both stages, the real one at the right."""
     shots = [(stage, step, rgb) for stage in (1, 2) for step, rgb in
              sorted(_samples(results, stage).items())]  # fmt: skip
     if not shots:
@@ -298,8 +298,8 @@ def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
     shots = [s for i, s in enumerate(shots) if not i or s[1]]  # stage 2's step 0 is stage 1's last
     keep = np.unique(np.linspace(0, len(shots) - 1, min(columns - 1, len(shots))).round())
     names = stems(results)
-    rows = []
-    for i in range(min(count, len(shots[0][2]), len(names))):
+    there, rows = min(len(shots[0][2]), len(names)), []
+    for i in np.unique(np.linspace(0, there - 1, min(count, there)).round().astype(int)):
         row = {f"stage {s}\nstep {n}": rgb[i] for s, n, rgb in (shots[int(k)] for k in keep)}
         rows.append(row | {"\nreal": picture(results, "real", names[i])})
     return grid(rows)
