@@ -290,7 +290,7 @@ def training_curves(results: Path) -> Figure:
 
 
 def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
-    """Photos from all over the gallery at growing steps of both stages, the real one at the right."""
+    """Photos of the whole gallery at growing steps of both stages, the real ones at the right."""
     shots = [(stage, step, rgb) for stage in (1, 2) for step, rgb in
              sorted(_samples(results, stage).items())]  # fmt: skip
     if not shots:
