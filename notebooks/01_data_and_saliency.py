@@ -352,14 +352,15 @@ viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teache
 # sure is not being right!
 
 # %%
-maps = [data.read_rgb(f)[..., 0] / 255 for f in items.maps]
+files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
+maps = [data.read_rgb(f)[..., 0] / 255 for f in files]
 doubt = np.array([(4 * m * (1 - m)).mean() for m in maps])
 order = doubt.argsort()
 
 
 def shown(index, side=128):
     photo = data.center_crop(data.read_rgb(items.photos[index].path), side)
-    found = data.center_crop(data.read_rgb(items.maps[index]), side)[..., 0]
+    found = data.center_crop(data.read_rgb(files[index]), side)[..., 0]
     return {"photo": photo, "map": found}
 
 
@@ -414,7 +415,7 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 # another photo, is another file, and no map can go stale in silence.
 
 # %%
-where = items.maps[0].relative_to(cache_dir())
+where = files[0].relative_to(cache_dir())
 print(f"{items.photos[0].path.name}\n -> {where.parent.as_posix()}/{where.name[:16]}….png")
 assert items.photos[0].sha256 in ("", where.stem)
 
