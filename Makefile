@@ -48,7 +48,7 @@ reproduce:  ## train both stages, Table 1, figures; SEEDS="0 1 2": with the spre
 	@for s in $(SEEDS); do $(MAKE) --no-print-directory reproduce SEEDS= SEED=$$s || exit 1; done
 	$(BIN)/scgan table --profile $(PROFILE) --seed $(firstword $(SEEDS)) --seeds $(SEEDS)
 else
-reproduce: $(CHAPTERS:%=$(DONE)/%) \
+reproduce: $(CHAPTERS:%=$(DONE)/%) $(DONE)/figures \
   $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex \
   $(PICTURES:%=$(FIGURES)/%.jpg) $(PICTURES:%=$(FIGURES)/%.pdf)  ## train both stages, Table 1, figures
 	@$(BIN)/python -m scgan_lib.run summary --profile $(RUN)
@@ -77,8 +77,13 @@ $(ABLATED): | $(VENV)/done
 	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2) --jobs $(or $(JOBS),1)
 	@mkdir -p $(@D) && touch $@
 
-# Missing files only: the chapters have made them already, these rules make again what was deleted.
-LAST := $(lastword $(CHAPTERS:%=$(DONE)/%))
+# Drawn from what the chapters have just measured; a fresh clone holds the figures of another run.
+$(DONE)/figures: $(CHAPTERS:%=$(DONE)/%)
+	$(BIN)/scgan figures $(ON)
+	@touch $@
+
+# Missing files only: all is made by now, these rules make again what was deleted.
+LAST := $(DONE)/figures
 $(RESULTS)/metrics.csv: | $(LAST)
 	test -f $@ || $(BIN)/scgan evaluate $(ON)
 $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex: | $(LAST) $(RESULTS)/metrics.csv
