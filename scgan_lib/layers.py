@@ -26,6 +26,10 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     raise ValueError(f"unknown normalisation {kind!r}: none, instance, layer or batch")
 
 
+# Rows: the even, the odd and the common factor of three taps in one direction.
+FACTORS = [[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+
+
 def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Nearest x2, reflect-pad 1, 3x3 convolution, without ever making the large map.
 
@@ -41,12 +45,8 @@ def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
         large = F.interpolate(x, scale_factor=2, mode="nearest")
         return F.conv2d(F.pad(large, (1,) * 4, mode="reflect"), weight)
 
-    def taps(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Even, odd and common factor along the last axis."""
-        return -w[..., 0], w[..., 2], w.sum(-1)
-
-    def convolve(maps: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
-        return F.conv2d(maps, torch.cat(kernels)[..., None, None]).chunk(len(kernels), 1)
+    def convolve(maps: Tensor, kernels: Tensor) -> tuple[Tensor, ...]:
+        return F.conv2d(maps, kernels.reshape(-1, c, 1, 1)).chunk(len(kernels), 1)
 
     def widen(common: Tensor, even: Tensor, odd: Tensor) -> Tensor:
         """(B,K,H,W) and two (B,K,H,W-1) of differences -> (B,K,H,2W)."""
@@ -55,12 +55,15 @@ def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
         y[..., :-1, 1] += odd
         return y.flatten(3)
 
-    (ee, oe, se), (eo, oo, so), (es, os, ss) = (taps(w) for w in taps(weight))  # [row][column]
+    k, c = weight.shape[:2]
+    factors = weight.new_tensor(FACTORS)
+    taps = torch.kron(factors, factors) @ weight.reshape(k * c, 9).T
+    taps = taps.view(3, 3, k, c)  # [row][column]
     by_column, by_row = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
     by_both = by_column[..., 1:, :] - by_column[..., :-1, :]
-    common = widen(*convolve(x, ss), *convolve(by_column, se, so))
-    even, odd = convolve(by_row, es, os)
-    even_even, even_odd, odd_even, odd_odd = convolve(by_both, ee, eo, oe, oo)
+    common = widen(*convolve(x, taps[2, 2:]), *convolve(by_column, taps[2, :2]))
+    even, odd = convolve(by_row, taps[:2, 2])
+    even_even, even_odd, odd_even, odd_odd = convolve(by_both, taps[:2, :2].flatten(0, 1))
     y = torch.stack([common, common], 3)  # (B,K,H,2,2W)
     y[:, :, 1:, 0] += widen(even, even_even, even_odd)
     y[:, :, :-1, 1] += widen(odd, odd_even, odd_odd)
