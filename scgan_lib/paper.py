@@ -6,9 +6,11 @@ Chapters print their rows with `deviations_table`; every row names the test that
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 
 @dataclass(frozen=True)
@@ -213,3 +215,24 @@ def deviations_table(chapter: str | None = None) -> pd.DataFrame:
     if chapter is not None:
         frame = frame[frame.chapter == str(chapter)[:2]]
     return frame.drop(columns="chapter")
+
+
+def show_deviations(*names: str) -> Styler:
+    """The rows of chapters ("02") or with these ids as a table for a page; all rows without names.
+
+    What stands in backticks is shown as code. KeyError names what there is not.
+    """
+    frame = pd.DataFrame([asdict(row) for row in DEVIATIONS]).set_index("id", drop=False)
+    if names:
+        chosen = [i for n in names for i in frame.id[(frame.chapter == n) | (frame.id == n)]]
+        if unknown := [n for n in names if n not in (*frame.chapter, *frame.id)]:
+            raise KeyError(f"no deviation or chapter of this name: {', '.join(unknown)}")
+        frame = frame.loc[list(dict.fromkeys(chosen))]
+    columns = ["topic", "paper", "released", "ours", "switch"]
+    return (
+        frame[columns]
+        .style.format(lambda text: re.sub(r"`(.+?)`", r"<code>\1</code>", text))
+        .set_uuid("deviations")
+        .hide(axis="index")
+        .set_properties(**{"text-align": "left", "vertical-align": "top", "white-space": "normal"})
+    )

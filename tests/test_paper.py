@@ -59,3 +59,11 @@ def test_table_of_all_and_of_one_chapter():
     assert 0 < len(chapter) < len(table) and "salient-critic" in chapter.index
     assert chapter.equals(paper.deviations_table("03_losses_and_critics"))
     assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}
+
+
+def test_deviations_on_a_page():
+    page = paper.show_deviations("05", "luminance").to_html()
+    assert page.count("<tr>") == 1 + len(paper.deviations_table("05")) + 1
+    assert "on <code>mini</code> the input" in page and "`" not in page
+    with pytest.raises(KeyError, match="no deviation or chapter of this name: 12"):
+        paper.show_deviations("12")
