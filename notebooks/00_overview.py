@@ -113,16 +113,18 @@ viz.grid(rows, blocks=2)
 # | $D_c$, $D_s$ | the two critics | `color_critic`, `salient_critic` | one score a patch |
 # | $\phi_l$ | VGG-16 features, conv3_3 | `VGGFeatures` | |
 #
-# Six equations make the training. The course numbers them as a published review of the paper does.
-# They are printed here from the library, together with the functions that compute them.
+# Six equations make the training. The journal's text of the paper is behind a paywall, and this
+# course was written without it. What it says of the paper comes from two public sources: a
+# published review of the paper, which also gives the equations their numbers, and the authors'
+# repository (MIT). Where these leave something open, the tables of differences say "not told". The
+# equations are printed here from the library, each with the functions that compute it.
 
 # %%
-lines = ["| no. | name | in code | equation |", "|---|---|---|---|"]
+parts = []
 for number, equation in paper.EQUATIONS.items():
     functions = ", ".join(f"`{path.removeprefix('scgan_lib.')}`" for path in equation.functions)
-    latex = equation.latex.replace("|", "\\vert ")
-    lines.append(f"| {number} | {equation.title} | {functions} | ${latex}$ |")
-Markdown("\n".join(lines))
+    parts.append(f"**({number})** {equation.title}: {functions}\n\n$$ {equation.latex} $$")
+Markdown("\n\n".join(parts))
 
 # %% [markdown]
 # In words: be right (1), be right where it matters (2), look real as a whole and in the salient
@@ -157,8 +159,8 @@ print(inspect.getsource(losses.attention_loss))
 #    what nobody could measure stays blank and says why.
 # 2. **Every table carries its yardsticks**: a gray copy of the input (no method at all) and the
 #    real photograph (the end of the road).
-# 3. **Small is not called large.** The default profile trains for minutes on a few hundred photos.
-#    It shows *how* the method works. It is never called comparable with the paper, which
+# 3. **Small is not called large.** The default profile trains for minutes on under two hundred
+#    photos. It shows *how* the method works. It is never called comparable with the paper, which
 #    used ImageNet. The profile for that is there too, with the same code.
 #
 # ## Profiles
@@ -170,6 +172,7 @@ shown = ["image_size", "width", "global_encoder", "critic_norm", "keep_luminance
 shown += ["batch", "stage1_steps", "stage2_steps", "optimizer", "schedule"]
 profiles = {name: config.load(name) for name in config.PROFILES}
 table = pd.DataFrame({name: {k: str(getattr(q, k)) for k in shown} for name, q in profiles.items()})
+table.loc["images seen in stage 2"] = [f"{q.stage2_steps * q.batch:,}" for q in profiles.values()]
 table.loc["use"] = ["continuous integration", "the shipped photographs, a laptop",
                     "any directory of pictures", "the paper's setting, GPUs"]  # fmt: skip
 table
@@ -226,22 +229,16 @@ with pd.option_context("display.max_colwidth", None):
 # - every row has a **test** that fails if switch or decision does nothing.
 
 # %%
-deviations = paper.deviations_table().drop(columns="test")
-released = deviations.head(11)
-style = {"text-align": "left", "vertical-align": "top", "white-space": "normal"}
-released.style.set_uuid("released").hide(axis="index").set_properties(**style)
+ids = [row.id for row in paper.DEVIATIONS]
+paper.show_deviations(*ids[:11])
 
 # %% [markdown]
 # *The eleven differences of the released code from the paper.* The remaining rows are facts of the
-# released code, and what this project's small profile does otherwise. Each is taken up in its
-# chapter:
+# released code, and what this project's small profile does otherwise. The chapters show their own
+# rows again, at their end:
 
 # %%
-chapters = {row.id: row.chapter for row in paper.DEVIATIONS}
-rest = deviations.iloc[11:].assign(chapter=chapters)
-rest[["topic", "ours", "switch", "chapter"]].style.set_uuid("rest").hide(
-    axis="index"
-).set_properties(**style)
+paper.show_deviations(*ids[11:]).set_uuid("rest")
 
 # %% [markdown]
 # **Check.** A switch that is named must exist: each is a setting of a profile, or an argument that
@@ -270,34 +267,35 @@ print(
 #
 # ## A quick look at the results
 #
-# If this profile has been trained and evaluated on this machine, here is what came out. Otherwise
-# `make reproduce` makes it, in half an hour on two processor cores for the profile `mini`.
+# If this profile has been trained and evaluated on this machine, its pictures and its table stand
+# here. `make reproduce` makes both; the front page says how long that took on two processor cores.
 
 # %%
-try:
-    peek = viz.gallery(p.results, count=6)
-except UserError:
-    peek = Markdown(f"*Profile `{p.name}`, seed {p.seed}: no results here yet.*")
-peek
-
-# %%
-if (p.results / "table1.csv").is_file():
-    numbers = pd.read_csv(p.results / "table1.csv").set_index("method")
+has_pictures = (p.results / "outputs" / "scgan").is_dir()
+if has_pictures and (p.results / "table1.csv").is_file():
+    numbers = pd.read_csv(p.results / "table1.csv").set_index("method").rename_axis(None)
+    display(viz.gallery(p.results, count=6))
     display(numbers[[c for c in numbers if c.endswith("_mean")]].round(3))
+    note = "*Some of the gallery photos, and the means of Table 1, of the same run.*"
 else:
-    print("no table yet: chapter 6 writes it")
+    note = (
+        "*This chapter runs before the training. Pictures and table are on the first page of the "
+        "site, and they appear here when this chapter is run again after chapter 6.*"
+    )
+Markdown(note)
 
 # %% [markdown]
 # ## Try it
 #
-# **1.** How many images does stage 2 of the paper's setting see, and how many does `mini`? By what
-# factor do they differ?
+# **1.** How many images does stage 2 of the paper's setting (`imagenet`) see, and how many does
+# `mini`? By what factor do they differ? And by what factor do the pixels of one image differ?
 #
 # <details><summary>Solution</summary>
 #
-# Images seen are steps times batch:
-# `{n: q.stage2_steps * q.batch for n, q in profiles.items()}`. Divide the two. This one number is
-# the best reason not to compare a table of `mini` with the paper's.
+# Images seen are steps times batch, `q.stage2_steps * q.batch`: the row *images seen in stage 2* of
+# the table of profiles. Divide its last entry by that of `mini`. An image of 256 pixels a side has
+# 16 times as many pixels as one of 64. These two factors are the best reason not to compare a table
+# of `mini` with the paper's.
 # </details>
 #
 # **2.** Suppose half of all shirts are red and half are blue, with the same gray. Which colour

@@ -32,14 +32,15 @@ EQUATIONS: dict[int, Equation] = {
     ),
     3: Equation(
         "adversarial loss of the generator",
-        r"-\mathbb{E}[D_c(G_c(x))] - \mathbb{E}[D_s(G_c(x) \odot G_s(x))]",
+        r"\begin{aligned} &-\mathbb{E}[D_c(G_c(x))] \\"
+        r" &- \mathbb{E}[D_s(G_c(x) \odot G_s(x))] \end{aligned}",
         (_L + "adversarial_loss",),
     ),
     4: Equation(
         "critic loss, for each of the two critics",
-        r"\mathbb{E}[D(\hat c)] - \mathbb{E}[D(c)]"
-        r" + \lambda_{gp}\,\mathbb{E}[(\lVert \nabla_z D(z) \rVert_2 - 1)^2],"
-        r"\quad z = t\,c + (1 - t)\,\hat c,\ t \sim U(0, 1)",
+        r"\begin{aligned} &\mathbb{E}[D(\hat c)] - \mathbb{E}[D(c)] \\"
+        r" &+ \lambda_{gp}\,\mathbb{E}[(\lVert \nabla_z D(z) \rVert_2 - 1)^2], \\"
+        r" &z = t\,c + (1 - t)\,\hat c,\ t \sim U(0, 1) \end{aligned}",
         (_L + "critic_loss", _L + "gradient_penalty"),
     ),
     5: Equation(
@@ -49,8 +50,8 @@ EQUATIONS: dict[int, Equation] = {
     ),
     6: Equation(
         "generator loss",
-        r"\lambda_1 L_{pixel} + \lambda_2 L_{attention} + \lambda_3 L_{adversarial}"
-        r" + \lambda_4 L_{perceptual}",
+        r"\begin{aligned} &\lambda_1 L_{pixel} + \lambda_2 L_{attention} \\"
+        r" &+ \lambda_3 L_{adversarial} + \lambda_4 L_{perceptual} \end{aligned}",
         (_L + "generator_loss",),
     ),
 }
