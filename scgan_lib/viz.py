@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from pandas.io.formats.style import Styler
 from PIL import Image
+from skimage.color import rgb2lab
 
 from scgan_lib.paths import ROOT, UserError, atomic_write
 
@@ -36,7 +38,7 @@ def use_style() -> None:
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75})
 
 
 # --- pictures side by side ------------------------------------------------------------------------
@@ -70,7 +72,7 @@ def grid(
     columns = ([*ratios, gap] * blocks)[:-1]
     captioned = max((text.count("\n") + 1 for row in cells for _, text in row if text), default=0)
     tall = width * 0.97 / (sum(columns) + 0.2 * blocks * bool(names))  # a row's height, inches
-    below = 0.12 * captioned + 0.02
+    below = (0.12 * captioned + 0.05) if captioned else 0.02
     height = deep * (tall + below) + 0.2 + 0.2 * bool(title)
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.01)
@@ -241,7 +243,8 @@ def saliency_areas(results: Path, count: int = 8) -> Figure:
     rows = []
     for stem in stems(results)[:count]:
         colors, saliency = (picture(results, m, stem) for m in ("scgan", "saliency"))
-        row = {"real": picture(results, "real", stem), "SCGAN": colors, "saliency": saliency}
+        row = {"real": picture(results, "real", stem), "SCGAN": colors}
+        row["predicted saliency"] = saliency
         rows.append(row | {"salient area": salient_area(colors, saliency)})
     return grid(rows, blocks=2 if count > 3 else 1)
 
@@ -250,7 +253,7 @@ CURVES = {  # title -> (stage, columns, logarithmic)
     "stage 1: losses": (1, ("pixel", "attention"), False),
     "stage 2: losses": (2, ("pixel", "attention", "perceptual"), False),
     "stage 2: adversarial": (2, ("adversarial",), False),
-    "stage 2: critics' gap, real − fake": (2, ("color_gap", "salient_gap"), False),
+    "stage 2: critics' gap, real − made": (2, ("color_gap", "salient_gap"), False),
     "stage 2: gradient penalties": (2, ("color_penalty", "salient_penalty"), True),
 }
 
@@ -260,19 +263,21 @@ def training_curves(results: Path) -> Figure:
     logs = {stage: _log(results, stage) for stage in (1, 2)}
     if logs[1] is None and logs[2] is None:
         raise UserError(f"{Path(results) / 'runs'}: no log.csv; train first with `scgan train`")
-    figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
+    figure = Figure(figsize=(PAGE, 4), layout="constrained")
     axes = figure.subplots(2, 3).flat
     for (title, (stage, columns, logarithmic)), ax in zip(CURVES.items(), axes, strict=False):
-        ax.set(title=title, xlabel="step")
+        ax.set_title(title, pad=13)
+        ax.set_xlabel("step")
         log = logs[stage]
         present = [c for c in columns if log is not None and c in log and log[c].notna().any()]
         for i, column in enumerate(present):
             known = log[["step", column]].dropna()
             smooth = known[column].rolling(max(1, len(known) // 25), 1, center=True).mean()
+            name = column.replace("_", " ").replace("color", "colour")
             ax.plot(known["step"], known[column], color=f"C{i}", alpha=0.25, linewidth=0.6)
-            ax.plot(known["step"], smooth, color=f"C{i}", label=column.replace("_", " "))
+            ax.plot(known["step"], smooth, color=f"C{i}", label=name)
         if present:
-            ax.legend()
+            _legend_above(ax)
             if logarithmic:
                 ax.set_yscale("log")
                 ax.yaxis.set_major_formatter("{x:g}")
@@ -280,44 +285,78 @@ def training_curves(results: Path) -> Figure:
         else:
             ax.text(0.5, 0.5, "not in this run", ha="center", transform=ax.transAxes)
     last = figure.axes[-1]
-    last.set(title="learning rate", xlabel="step")
+    last.set_title("generator's learning rate", pad=13)
+    last.set_xlabel("step")
     for stage, log in logs.items():
         if log is not None:
-            last.plot(log["step"], log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
-    last.legend()
-    last.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+            last.plot(log["step"], 1e4 * log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
+    last.set_ylabel(r"$10^{-4}$")
+    _legend_above(last)
     return figure
 
 
+def _legend_above(ax) -> None:
+    """The legend in one line between title and data, where it hides nothing."""
+    place = dict(loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0)
+    ax.legend(**place, ncols=3, handlelength=1.2, columnspacing=1, handletextpad=0.4)
+
+
 def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
-    """Photos of the whole gallery at growing steps of both stages, the real ones at the right."""
-    shots = [(stage, step, rgb) for stage in (1, 2) for step, rgb in
-             sorted(_samples(results, stage).items())]  # fmt: skip
-    if not shots:
+    """Some of the photos whose colours were kept, at growing steps, the real ones at the right.
+
+    The last column of each stage is where it ended.
+    """
+    shots = {stage: sorted(_samples(results, stage).items()) for stage in (1, 2)}
+    shots[2] = shots[2][1:] if shots[1] else shots[2]  # stage 2's step 0 is stage 1's last
+    if not any(shots.values()):
         raise UserError(f"{Path(results) / 'runs'}: no samples; train first with `scgan train`")
-    shots = [s for i, s in enumerate(shots) if not i or s[1]]  # stage 2's step 0 is stage 1's last
-    keep = np.unique(np.linspace(0, len(shots) - 1, min(columns - 1, len(shots))).round())
+    room = {1: (columns - 1) // 2 if shots[2] else columns - 1}
+    room[2] = columns - 1 - min(room[1], len(shots[1]))
+    kept = []
+    for stage, own in shots.items():
+        places = np.linspace(0, len(own) - 1, min(room[stage], len(own))).round().astype(int)
+        kept += [(stage, *own[i]) for i in places]
     names = stems(results)
-    there, rows = min(len(shots[0][2]), len(names)), []
+    there, rows = min(len(kept[0][2]), len(names)), []
     for i in np.unique(np.linspace(0, there - 1, min(count, there)).round().astype(int)):
-        row = {f"stage {s}\nstep {n}": rgb[i] for s, n, rgb in (shots[int(k)] for k in keep)}
+        row = {f"stage {s}\nstep {n}": rgb[i] for s, n, rgb in kept}
         rows.append(row | {"\nreal": picture(results, "real", names[i])})
     return grid(rows)
 
 
 MEASURES = {
-    "psnr": "PSNR (dB), higher is nearer",
-    "ssim": "SSIM, higher is nearer",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
     "cci": "CCI, colourfulness",
     "saturation": "mean saturation",
-    "boundary_chroma": "boundary chroma error",
-    "salient_chroma": "salient chroma error",
+    "boundary_chroma": "boundary chroma error (Lab)",
+    "salient_chroma": "salient chroma error (Lab)",
 }
 EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
 
 
+def numbers(frame: pd.DataFrame, digits: int = 3, name: str = "numbers") -> Styler:
+    """A table for a page: methods and measures in words, ∞, and a dash where nothing was measured.
+
+    `name` is part of the ids in its HTML, which are the same each time.
+    """
+
+    def text(value: float) -> str:
+        if pd.isna(value):
+            return "–"
+        return ("−∞" if value < 0 else "∞") if np.isinf(value) else f"{value:.{digits}f}"
+
+    frame = frame.rename(index=LABELS, columns=MEASURES)
+    frame = frame.rename_axis(index=None, columns=None)
+    return frame.style.format(text).set_uuid(name)
+
+
 def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
-    """For each metric the share of test photos at or below a value, a line a method (ECDF)."""
+    """For each metric the share of test photos at or below a value, a line a method (ECDF).
+
+    PSNR, SSIM and the errors (of composites) are drawn as difference to gray on the same picture,
+    without the real one. A method that has one value on all pictures is a vertical line.
+    """
     tables = {m: _metrics(results, m in EXACT) for m in measures or MEASURES}
     present = [m for m, table in tables.items() if m in table and table[m].notna().any()]
     wide = len(present) if len(present) < 4 else -(-len(present) // 2)
@@ -325,14 +364,23 @@ def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
     figure = Figure(figsize=(PAGE, 1.9 * deep + 0.25), layout="constrained")
     axes = figure.subplots(deep, wide, squeeze=False).flat
     for measure, ax in zip(present, axes, strict=False):
-        for method, rows in tables[measure].groupby("method", sort=False):
-            values = rows[measure].replace(np.inf, np.nan).dropna()
-            if len(values) and values.nunique() > 1:
-                color = COLORS.get(method)
-                ax.ecdf(values, color=color, label=LABELS.get(method, method), linewidth=1.1)
-        ax.set(xlabel=MEASURES.get(measure, measure), ylim=(0, 1))
+        values = tables[measure].pivot(index="image", columns="method", values=measure)
+        values = values.replace(np.inf, np.nan)[tables[measure]["method"].unique()]
+        name = MEASURES.get(measure, measure)
+        if measure in ("psnr", "ssim", *EXACT) and "gray" in values:
+            values = values.sub(values["gray"], axis=0).drop(columns="real", errors="ignore")
+            name = name.replace(" (", " − gray's (") if "(" in name else f"{name} − gray's"
+        for method in values:
+            own = values[method].dropna()
+            look = {"color": COLORS.get(method), "label": LABELS.get(method, method)}
+            if len(own) and own.max() - own.min() < 1e-9:
+                ax.axvline(own.iloc[0], linewidth=1.1, **look)
+            elif len(own):
+                ax.ecdf(own, linewidth=1.1, **look)
+        ax.set(xlabel=name + ("\nof composites" if measure in EXACT else ""), ylim=(0, 1))
         if measure == "cci":
             ax.axvspan(16, 20, color="#f3e3b3", zorder=0, linewidth=0)
+            ax.text(18, 0.97, "16..20", rotation=90, ha="center", va="top", fontsize=6)
     for ax in figure.axes[len(present) :]:
         ax.remove()
     lines = {t: h for ax in figure.axes for h, t in zip(*ax.get_legend_handles_labels())}  # noqa: B905
@@ -341,16 +389,20 @@ def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
     return figure
 
 
+WHITE = 50  # the chroma error that figures show as white, in units of Lab
+
+
 def color_error(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """Distance of Cb and Cr of two uint8 (H,W,3) pictures, float (H,W): brightness is left out."""
-    a, b = (np.asarray(Image.fromarray(x).convert("YCbCr"), float)[..., 1:] for x in (real, fake))
+    """Distance of a* and b* (Lab) of two uint8 (H,W,3) pictures, float (H,W): no brightness."""
+    a, b = (rgb2lab(np.asarray(x))[..., 1:] for x in (real, fake))
     return np.linalg.norm(a - b, axis=-1)
 
 
 def best_and_worst(results: Path, method: str = "scgan") -> Figure:
     """The photos at both ends of each metric: successes at the left, failures at the right.
 
-    The last column is `color_error`, white at 64 of 8-bit Cb and Cr.
+    No photo is shown twice: where the first of a metric is in the figure already, the next one
+    stands for it, with its place. The last column is `color_error`, white at `WHITE`.
     """
     table = _metrics(results).replace(np.inf, np.nan).set_index(["method", "image"])
     if method not in table.index.get_level_values(0):
@@ -361,39 +413,42 @@ def best_and_worst(results: Path, method: str = "scgan") -> Figure:
              for s in own.index if s in names}  # fmt: skip
     gain, surplus, wrong = own["psnr"] - gray["psnr"], own["cci"] - real["cci"], pd.Series(wrong)
     colorful = wrong[real["cci"].reindex(wrong.index) > 15]  # no praise for keeping gray gray
-    good = {
-        "best PSNR\n{:.1f} dB": own["psnr"].nlargest(1),
-        "best SSIM\n{:.3f}": own["ssim"].nlargest(1),
-        "largest gain\non gray {:+.1f} dB": gain.nlargest(1),
-        "truest colour\nerror {:.1f}": colorful.nsmallest(1),
-        "nearest CCI\nto real, by {:.1f}": surplus.abs().nsmallest(1),
+    ends = {  # in pairs, a success and a failure; sign and values: the smallest product comes first
+        "best PSNR\n{:.1f} dB": (-1, own["psnr"]),
+        "worst PSNR\n{:.1f} dB": (1, own["psnr"]),
+        "best SSIM\n{:.3f}": (-1, own["ssim"]),
+        "least gain on\ngray {:+.1f} dB": (1, gain),
+        "largest gain on\ngray {:+.1f} dB": (-1, gain),
+        "largest chroma\nerror, {:.1f} Lab": (-1, wrong),
+        "least chroma\nerror, {:.1f} Lab": (1, colorful),
+        "dullest: CCI\n{:+.0f} to real": (1, surplus),
+        "CCI nearest to\nreal, by {:.1f}": (1, surplus.abs()),
+        "most surplus:\nCCI {:+.0f} to real": (-1, surplus),
     }
-    bad = {
-        "worst PSNR\n{:.1f} dB": own["psnr"].nsmallest(1),
-        "least gain\non gray {:+.1f} dB": gain.nsmallest(1),
-        "largest colour\nerror {:.1f}": wrong.nlargest(1),
-        "dullest\nCCI − real {:+.0f}": surplus.nsmallest(1),
-        "most surplus\nCCI − real {:+.0f}": surplus.nlargest(1),
-    }
-    rows, labels = [], []
-    for text, case in (*good.items(), *bad.items()):
-        if case.empty:  # no such photo: an empty line keeps both blocks as they are
+    shown: set[str] = set()
+    rows: list[dict[str, Panel]] = []
+    labels = []
+    for text, (sign, values) in ends.items():
+        order = sign * (sign * values.dropna()).sort_values(kind="stable")
+        place, stem = next(((i, x) for i, x in enumerate(order.index) if x not in shown), (0, ""))
+        if not stem:  # no such photo: an empty line keeps both blocks as they are
             rows.append({})
             labels.append("")
             continue
-        stem = case.index[0]
+        shown.add(stem)
         row = {LABELS.get(m, m): picture(results, m, stem) for m in ("gray", method, "real")}
-        error = color_error(row["real"], row[LABELS.get(method, method)]) / 64
-        rows.append(row | {"colour error": error})
-        labels.append(text.format(case.iloc[0]))
-    return grid(rows, labels, blocks=2)
+        error = color_error(row["real"], row[LABELS.get(method, method)]) / WHITE
+        rows.append(row | {"chroma error": error})
+        value = text.format(order.iloc[place]).replace("-", "−")
+        labels.append(value + f"\n(place {place + 1})" * (place > 0))
+    return grid(rows[::2] + rows[1::2], labels[::2] + labels[1::2], blocks=2)
 
 
-def bleeding(results: Path, count: int = 6, method: str = "scgan") -> Figure:
+def bleeding(results: Path, count: int = 4, method: str = "scgan") -> Figure:
     """Composites from the least to the largest boundary chroma error of `method`.
 
-    Below each colour its two errors, at the edge and inside the object; last column:
-    `color_error`, white at 64 of 8-bit Cb and Cr.
+    Below each colour its two errors, at the edge and inside the object; last column: `color_error`,
+    white at `WHITE`.
     """
     table = _metrics(results, composites=True)
     if "boundary_chroma" not in table or table["boundary_chroma"].isna().all():
@@ -407,19 +462,20 @@ def bleeding(results: Path, count: int = 6, method: str = "scgan") -> Figure:
     rows = []
     for stem in order[keep]:
         row = {m: picture(results, m, stem, composite=True) for m in ("real", "mask", *methods)}
-        error = color_error(row["real"], row[method]) / 64
+        error = color_error(row["real"], row[method]) / WHITE
         for m in methods:
             edge, inside = table.loc[(m, stem), list(EXACT)]
             row[m] = row[m], f"edge {edge:.1f}\ninside {inside:.1f}"
-        rows.append({LABELS.get(m, m): x for m, x in row.items()} | {"colour error": error})
-    return grid(rows, blocks=2 if len(rows) > 2 else 1)
+        rows.append({LABELS.get(m, m): x for m, x in row.items()} | {"chroma error": error})
+    return grid(rows)  # one block: panels large enough to see a band of a few pixels
 
 
 def judge_confusion(results: Path, count: int = 8, method: str = "scgan") -> Figure:
     """Where the judge changes its mind: gray, colorized and real, its answer below each.
 
-    First the photos whose real answer the colours brought back, then those where they lost it,
-    then those where neither gray nor colours give it.
+    The answer on the real photo, right or not, is the one asked for. First the photos where the
+    colours brought it back, then those where they lost it, then those where neither gray nor
+    colours give it.
     """
     table = _metrics(results)
     if "judge_class" not in table or table["judge_class"].isna().all():
@@ -428,14 +484,19 @@ def judge_confusion(results: Path, count: int = 8, method: str = "scgan") -> Fig
     if method not in answers:
         raise UserError(f"{results}/metrics.csv: no rows of {method!r}; evaluate it first")
     names = _class_names(results)
-    right = answers.eq(answers["real"], axis=0)
+    same = answers.eq(answers["real"], axis=0)
     kinds = {
-        "brought back": right[method] & ~right["gray"],
-        "lost": ~right[method] & right["gray"],
-        "not found": ~right[method] & ~right["gray"],
+        "brought back": same[method] & ~same["gray"],
+        "lost": ~same[method] & same["gray"],
+        "not found": ~same[method] & ~same["gray"],
     }
-    each = -(-count // len(kinds))
-    chosen = [(kind, s) for kind, mask in kinds.items() for s in answers.index[mask][:each]]
+    found = [
+        (i, kind, s) for kind, mask in kinds.items() for i, s in enumerate(answers.index[mask])
+    ]
+    chosen = sorted(found, key=lambda case: case[0])[:count]  # the kinds take turns
+    if len(chosen) > 2:
+        chosen = chosen[: len(chosen) // 2 * 2]  # two blocks of one height
+    chosen = [(kind, s) for name in kinds for _, kind, s in chosen if kind == name]
     if not chosen:
         raise UserError(f"{results}/metrics.csv: the judge never changes its mind on {method!r}")
 

@@ -204,6 +204,7 @@ class Explore(ipywidgets.VBox):
     at the default of that argument of `draw`, if it has one. `draw` returns the pictures, or
     pictures and a caption; it runs when a control is let go. `examples` maps names to values:
     without a kernel a slider over these few settings stands in, pictures `side` pixels at most.
+    `left` and `right` are the indices of the pictures shown first; None: the last one.
     """
 
     def __init__(
@@ -215,6 +216,8 @@ class Explore(ipywidgets.VBox):
         side: int = 256,
         quality: int = 75,
         width: int = 384,
+        left: int = 0,
+        right: int | None = None,
         **controls,
     ):
         self._draw, self.controls = draw, {}
@@ -230,7 +233,8 @@ class Explore(ipywidgets.VBox):
             control.observe(self._refresh, "value")
             self.controls[name] = control
         images, caption = self._call(self.values)
-        self.compare = Compare(images, caption=caption, width=width)
+        state = dict(left=left, right=len(images) - 1 if right is None else right, width=width)
+        self.compare = Compare(images, caption=caption, **state)
         settings = {name: self.values | dict(v) for name, v in (examples or {}).items()}
         drawn = {name: self._call(values) for name, values in settings.items()}
         self._static = self.compare
@@ -244,7 +248,7 @@ class Explore(ipywidgets.VBox):
                 frame=shown.index(True) if any(shown) else 0,
                 side=side,
                 quality=quality,
-                width=width,
+                **state,
             )
         super().__init__([*self.controls.values(), self.compare])
 

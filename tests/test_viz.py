@@ -124,8 +124,8 @@ def test_color_error_leaves_brightness_out():
     gray = np.full((2, 2, 3), 50, np.uint8)
     assert viz.color_error(gray, gray + 100).max() < 1
     blue = np.zeros((2, 2, 3), np.uint8)
-    blue[..., 2] = 255  # Cb is 128 + .5 * 255, Cr 128 - .0813 * 255 (JPEG's definition)
-    assert viz.color_error(gray, blue) == pytest.approx(np.hypot(127, 21), abs=1.5)
+    blue[..., 2] = 255  # sRGB's blue: a* 79.19, b* -107.86
+    assert viz.color_error(gray, blue) == pytest.approx(np.hypot(79.19, 107.86), abs=0.1)
 
 
 def test_draw_makes_every_figure_in_both_formats(results, tmp_path):
@@ -178,7 +178,7 @@ def test_training_curves_draw_what_the_logs_hold(results):
     drawn = {ax.get_title(): [t.get_text() for t in ax.texts] for ax in axes}
     assert len(axes) == 6 and drawn["stage 2: adversarial"] == ["not in this run"]
     legend = next(ax for ax in axes if "gap" in ax.get_title()).get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == ["color gap", "salient gap"]
+    assert [t.get_text() for t in legend.get_texts()] == ["colour gap", "salient gap"]
 
 
 def test_the_judge_figure_names_its_answers(results):
@@ -189,18 +189,45 @@ def test_the_judge_figure_names_its_answers(results):
     assert kinds == ["brought back"] * 3 + ["not found"]
 
 
-def test_best_and_worst_picks_the_ends(results):
-    figure = viz.best_and_worst(results)
-    labels = [ax.get_ylabel() for ax in shown(figure)]
+def test_best_and_worst_picks_the_ends_and_shows_no_photo_twice(results):
+    axes = shown(viz.best_and_worst(results))
+    labels = [ax.get_ylabel() for ax in axes if ax.get_ylabel()]
     assert "worst PSNR\n23.0 dB" in labels and "best PSNR\n26.0 dB" in labels
+    assert "best SSIM\n0.920\n(place 2)" in labels  # the first is the one with the best PSNR
+    photos = [ax.images[0].get_array().tobytes() for ax in axes[2::4]]
+    assert len(labels) == len(photos) == len(set(photos)) == len(STEMS)
+
+
+def test_the_numbers_of_a_page_have_words_for_heads_and_no_inf():
+    frame = pd.DataFrame({"psnr": [np.inf, np.nan], "salient_chroma": [1.25, 2]}, ["real", "scgan"])
+    page = viz.numbers(frame.rename_axis("method"), 1).to_html()
+    assert "∞" in page and "–" in page and "inf" not in page and "nan" not in page
+    for word in ("PSNR (dB)", "salient chroma error", "SCGAN", "1.2"):
+        assert word in page
+    assert "method" not in page  # no second line of heads
+
+
+def test_distributions_are_differences_to_gray_where_a_gray_picture_has_the_measure(results):
+    axes = {ax.get_xlabel(): ax for ax in viz.distributions(results).axes}
+    psnr = axes["PSNR − gray's (dB)"].get_lines()
+    assert {line.get_label(): line.get_xdata()[0] for line in psnr} == {
+        "gray": 0, "stage 1": 1, "SCGAN": 2
+    }  # fmt: skip
+    assert {t.get_text() for ax in axes.values() for t in ax.texts} == {"16..20"}
+
+
+def test_evolution_ends_each_stage(results):
+    titles = [ax.get_title() for ax in shown(viz.evolution(results, count=2)) if ax.get_title()]
+    assert titles == [f"stage {s}\nstep {n}" for s in (1, 2) for n in (0, 3, 8) if n or s == 1] + [
+        "\nreal"
+    ]
 
 
 def test_composites_are_shown_by_their_bleeding_and_kept_out_of_the_photos(results):
     figure = viz.bleeding(results, count=3)
     axes = shown(figure)
-    assert [ax.get_title() for ax in axes if ax.get_title()] == 2 * [
-        "real", "mask", "stage 1", "SCGAN", "colour error"
-    ]  # fmt: skip
+    heads = [ax.get_title() for ax in axes if ax.get_title()]
+    assert heads == ["real", "mask", "stage 1", "SCGAN", "chroma error"]
     # errors of SCGAN, the method number 3: 3, 5, 7, 9; the least, one between, the largest
     texts = [ax.get_xlabel() for ax in axes if ax.get_xlabel()]
     assert sorted(texts[1::2]) == [f"edge {x}.0\ninside {x}.5" for x in (3, 7, 9)]
@@ -208,10 +235,10 @@ def test_composites_are_shown_by_their_bleeding_and_kept_out_of_the_photos(resul
     assert (axes[1].images[0].get_array() == mask).all()
     for ax in viz.distributions(results).axes:
         for line in ax.get_lines():
-            top = np.max(line.get_xdata()[np.isfinite(line.get_xdata())])
-            assert top < 60  # the composites' 99 is no photo's
+            x = np.asarray(line.get_xdata())
+            assert np.max(x[np.isfinite(x)]) < 60  # the composites' 99 is no photo's
     chroma = [ax for ax in viz.distributions(results).axes if "boundary" in ax.get_xlabel()]
-    assert len(chroma) == 1 and len(chroma[0].get_lines()) == 3  # real has no spread
+    assert len(chroma) == 1 and len(chroma[0].get_lines()) == 3  # gray at 0, no real one
     table = pd.read_csv(results / "metrics.csv").drop(columns="set")
     table[~table["image"].str.startswith("c-")].to_csv(results / "metrics.csv", index=False)
     with pytest.raises(UserError, match="no composites with masks"):

@@ -134,6 +134,18 @@ def test_explore_redraws_when_a_control_changes():
     assert 'frame="1"' in page and 'width="6" height="4"' in page  # the present setting is shown
 
 
+def test_explore_opens_the_two_pictures_that_are_asked_for():
+    def draw(x=1):
+        return {"a": GRAY, "b": RED, "c": RED}
+
+    for chosen, wanted in (({}, (0, 2)), ({"left": 2, "right": 1}, (2, 1))):
+        explore = Explore(draw, x=(0, 2, 1), examples={"0": {"x": 0}}, **chosen)
+        assert (explore.compare.left, explore.compare.right) == wanted
+        page = explore._repr_mimebundle_()
+        page = (page[0] if isinstance(page, tuple) else page)["text/html"]
+        assert f'left="{wanted[0]}" right="{wanted[1]}"' in page
+
+
 def test_controls_start_at_the_defaults_of_draw():
     def draw(rank=3, order="b", share=0.25):
         return {"a": GRAY, "b": RED}
