@@ -14,8 +14,8 @@
 # # 2 · The generator: one gray picture in, colours and saliency out
 #
 # **You will learn** what each part of SCGAN's generator is for, what shape every layer gives, how
-# spectral normalisation works, why up-sampling can be done four times smaller, where the "global
-# features" enter, and what the small profile does differently from the paper.
+# spectral normalisation works, why up-sampling can be done with a quarter of the products, where
+# the "global features" enter, and what the small profile does differently from the paper.
 #
 # **Time:** about 30 minutes to read, under a minute to run. Nothing is trained here.
 #
@@ -107,10 +107,11 @@ shapes(full, 256, "meta").style.hide(axis="index")
 
 
 # %% [markdown]
-# Read it from top to bottom. Seven blocks go down to the point where the picture is 1/32 of its
-# side. Then the VGG runs on the same gray input, and its map is joined. Two more steps lead to a
-# single pixel that knows the whole picture. The decoder climbs back. Its inputs are twice as wide
-# as the block before gives: the other half is the skip connection.
+# Read it from top to bottom. Six blocks, `down.0` to `down.5`, lead to the point where the map has
+# 1/32 of the picture's side. Then the VGG runs on the same gray input, and its map is joined:
+# `down.6` has twice the inputs. With it, three more blocks lead to a single pixel that knows the
+# whole picture. The decoder climbs back. From `up.1` on, its inputs are twice as wide as what the
+# block before gives: the other half is the skip connection.
 #
 # The released network has exactly these numbers of trainable weights. If one layer were different,
 # this cell would fail.
@@ -171,8 +172,11 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # $x$. A full singular value decomposition in every step would be slow. The **power iteration** is
 # cheap: start with any $u$, and repeat
 #
-# $$ v \leftarrow \frac{W^\top u}{\|W^\top u\|}, \qquad u \leftarrow \frac{W v}{\|W v\|},
-# \qquad \sigma \approx u^\top W v . $$
+# $$\begin{aligned}
+# v &\leftarrow \frac{W^\top u}{\|W^\top u\|}, \\
+# u &\leftarrow \frac{W v}{\|W v\|}, \\
+# \sigma &\approx u^\top W v .
+# \end{aligned}$$
 #
 # Each round multiplies the wrong directions by $(\sigma_2/\sigma_1)^2$, so they die out. As the
 # weights move little from step to step, torch keeps $u$ and does *one* round a step.
@@ -225,8 +229,10 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 # row $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so
 #
 # $$\begin{aligned}
-# z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} = w_0\,x_{i-1} + (w_1 + w_2)\,x_i \\
-# z_{2i+1} &= w_0 y_{2i} + w_1 y_{2i+1} + w_2 y_{2i+2} = (w_0 + w_1)\,x_i + w_2\,x_{i+1}
+# z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} \\
+#        &= w_0\,x_{i-1} + (w_1 + w_2)\,x_i \\
+# z_{2i+1} &= w_0 y_{2i} + w_1 y_{2i+1} + w_2 y_{2i+2} \\
+#        &= (w_0 + w_1)\,x_i + w_2\,x_{i+1}
 # \end{aligned}$$
 #
 # Two taps in place of three, on the small row. In two dimensions: four 2x2 kernels (even or odd
@@ -296,8 +302,11 @@ viz.strip(
 # first layer is summed so that it reads one channel. Feeding it $g$ is then the same as feeding the
 # colour network the picture $(g, g, g)$. With $n_c = ((g+1)/2 - m_c)/s_c$ the normalised channels,
 #
-# $$ \sum_c W_c\, n_c + b = \Big(\sum_c \frac{W_c}{2 s_c}\Big) g
-#    + \Big(b + \sum_c W_c \frac{\tfrac12 - m_c}{s_c}\Big). $$
+# $$\begin{aligned}
+# &\sum_c W_c\, n_c + b \\
+# &= \Big(\sum_c \frac{W_c}{2 s_c}\Big) g
+#    + \Big(b + \sum_c W_c \frac{\tfrac12 - m_c}{s_c}\Big).
+# \end{aligned}$$
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -351,14 +360,17 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 
 # %% [markdown]
 # *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
-# (shown in colour only for us).* Where the neighbours show the same kind of thing, you see what the
-# global encoder is for: it says "beach" or "fish", and the U-Net can then choose sand or scales.
-# Where they do not, you see its limit at 64 pixels.
+# (shown in colour only for us).* Read it row by row. Do the neighbours show the same kind of thing
+# as the photo at the left? Or only a similar layout, a similar texture, or nothing that you can
+# name? Only the first would tell the U-Net which colours belong here. Two things work against it:
+# the photos have 64 pixels a side, and the weights are those named in the output above. If the name
+# says "fine-tuned for edges", their last training asked for edges and not for things, and part of
+# what they knew about things may be gone. This figure cannot tell the two causes apart.
 #
 # | | paper | small profiles |
 # |---|---|---|
 # | reads | gray | gray, through a folded first layer |
-# | trained on | gray ImageNet pictures | colour ImageNet pictures |
+# | trained on | gray ImageNet pictures | colour ImageNet pictures; then see the name above |
 # | pooling | convolution of stride 2 | max-pooling kept: the weights were learned with it |
 # | during our training | goes on learning | frozen; a 1x1 convolution after it learns |
 # | features | the last map | conv4_3 and conv5_3, averaged to the size of the joint |
@@ -423,10 +435,9 @@ table.style.hide(axis="index").format(precision=4)
 
 # %% [markdown]
 # The stored weights differ, the used ones hardly: the division by $\sigma$ removes any scale. So
-# the dead initialisation is a real mistake with a mild effect *at the start*. What it does change
-# is the speed of learning: Adam moves stored weights by a fixed amount, and the same amount is a
-# larger share of a small weight. `fidelity="paper"` (the default) reaches every convolution;
-# `fidelity="released"` leaves them as the released code does.
+# the dead initialisation is a real mistake with a mild effect *at the start*. Whether it changes
+# the training that follows is not measured here. `fidelity="paper"` (the default) reaches every
+# convolution; `fidelity="released"` leaves them as the released code does.
 
 # %% [markdown]
 # ## Range, and keeping the luminance
@@ -479,14 +490,16 @@ shown = [real[min(4, len(real) - 1)], *(x[min(4, len(real) - 1)] for x in ceilin
 names = ["real", *(f"chroma {s} px" for s in ceiling)]
 viz.strip({name: x.permute(1, 2, 0).numpy() for name, x in zip(names, shown, strict=True)})
 
+# %% [markdown]
+# *Only the chroma is coarse, the luminance is untouched.*
+
 # %%
-pd.DataFrame(rows, columns=["picture", "mean PSNR, dB"]).style.hide(axis="index").format(
-    precision=1
-)
+heads = ["picture", f"mean PSNR of {len(real)} photos, dB"]
+pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# *Only the chroma is coarse, the luminance is untouched.* A small working size costs far less than
-# a wrong colour does.
+# Compare the row of the working size with the last one. The difference is what a network of that
+# size can gain at most over a gray copy, and what a larger size would add stands in the rows above.
 
 # %% [markdown]
 # ## What an untrained generator paints
@@ -501,7 +514,8 @@ chosen = real[:: max(1, len(real) // 8)][:8]
 gray_u8 = data.to_u8(networks.luma(data.to_pm1(chosen)))
 rgb, saliency = colorize.render(untrained, gray_u8, p.image_size)
 painted, plain = metrics.psnr(chosen, rgb), metrics.psnr(chosen, gray_u8.expand(-1, 3, -1, -1))
-print(f"mean PSNR {painted.mean():.1f} dB, of a gray copy {plain.mean():.1f} dB")
+print(f"mean PSNR of these {len(chosen)} photos: {painted.mean():.1f} dB, ", end="")
+print(f"of their gray copies {plain.mean():.1f} dB")
 columns = zip(
     gray_u8[:, 0].numpy(), rgb.permute(0, 2, 3, 1).numpy(), saliency[:, 0].numpy(), strict=True
 )
@@ -517,7 +531,7 @@ viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], bl
 # ## What differs from the paper and from the released code
 
 # %%
-paper.deviations_table("02").drop(columns="test").style
+paper.show_deviations("02")
 
 # %% [markdown]
 # ## Try it
