@@ -17,7 +17,8 @@
 # of code and in a picture; what part of a photo a critic's score sees; what the gradient penalty
 # does, and why BatchNorm breaks it; and why the weights λ decide everything.
 #
-# **Time:** about 40 minutes to read, under a minute to run. Nothing is trained here.
+# **Time:** about 40 minutes to read, under a minute to run. No generator is trained here; two small
+# critics learn for 30 steps each, on one batch.
 #
 # **Before this:** [chapter 2](02_generator.ipynb). You should know what a gradient is.
 
@@ -67,7 +68,7 @@ columns = {"c": rgb, "ĉ, pale": rgb_hat, "s": saliency, "ŝ, blurred": saliency
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *c and s are the truth, ĉ and ŝ our stand-in.* The first rows may be composites: cut-outs laid on
+# *c and s are the truth, ĉ and ŝ our stand-in.* The left block may be composites: cut-outs laid on
 # photographs, whose saliency is known exactly.
 #
 # ## Equation 1: the pixel loss
@@ -118,6 +119,7 @@ print("median of R−Y, G−Y, B−Y over this batch:", np.round(chroma.median(1
 print("their mean absolute value:              ", np.round(chroma.abs().mean(1).numpy(), 3))
 
 # %% [markdown]
+# *Expected loss of every guess; the dots mark the best ones.*
 # The squared error takes the *mean*, a colour that no photo has. The absolute error takes the
 # *median*. With many possible colours the median of each channel lies in the middle, near gray:
 # compare the two printed lines. So a network trained with equation 1 alone turns safe and pale when
@@ -221,10 +223,12 @@ print(f"measured: columns {columns[0]} to {columns[-1]}, {len(columns)} pixels, 
 photo = data.test_picture(data.photos(p, "val")[0], 256)
 small = data.center_crop(photo, p.image_size)
 middle = p.image_size // 2 ** (p.critic_layers + 1) - 1
+left = [first_pixel(own, i) for i in range(2 * middle + 1)]  # first and last patch inside the photo
+inside = [i for i, x in enumerate(left) if 0 <= x <= p.image_size - own_field] or [middle]
 fig, axes = plt.subplots(1, 3, figsize=(6.75, 2.4))
 for ax, picture, critic, places in (
     (axes[0], photo, plain, [(6, 6), (15, 15), (23, 20)]),
-    (axes[1], small, own, [(middle // 2, middle // 2), (middle, middle)]),
+    (axes[1], small, own, [(inside[0], inside[0]), (inside[-1], inside[-1])]),
 ):
     ax.imshow(picture)
     r = receptive_field(critic)
@@ -239,11 +243,11 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# *Left: what three of the scores of the paper's critic see. Middle: two scores of this profile's.
+# *Left: what three of the scores of the paper's critic see. Middle: the first and the last score of
+# this profile's whose patch lies inside the photo; scores beyond them also see its mirrored rim.
 # Right: the influence of each pixel on one score of an untrained critic; the middle of the patch
-# counts most.* A patch is large enough for a
-# texture and too small for the scene. The critic judges "do these colours belong together", and
-# leaves "is this the right picture" to the other losses.
+# counts most.* A patch is large enough for a texture and too small for the scene. The critic judges
+# "do these colours belong together", and leaves "is this the right picture" to the other losses.
 #
 # One more measurement. With layer norm, a critic's layer subtracts the mean of the *whole* picture.
 # Strictly, then, every score depends on every pixel a little:
@@ -257,7 +261,10 @@ print(f"layer norm: {outside:.1%} of the influence comes from outside the 69x69 
 # %% [markdown]
 # ## Equation 3: what the generator wants from the critics
 #
-# $$ L_{adv} = -\mathbb{E}[D_c(G_c(x))] - \mathbb{E}[D_s(G_c(x)\odot G_s(x))] $$
+# $$\begin{aligned}
+# L_{adv} = &-\mathbb{E}[D_c(G_c(x))] \\
+#           &- \mathbb{E}[D_s(G_c(x)\odot G_s(x))]
+# \end{aligned}$$
 
 # %%
 torch.manual_seed(1)
@@ -280,8 +287,10 @@ print(
 # %% [markdown]
 # ## Equation 4: what a critic wants
 #
-# $$ L_D = \mathbb{E}[D(\hat c)] - \mathbb{E}[D(c)]
-#    + \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big] $$
+# $$\begin{aligned}
+# L_D = {}&\mathbb{E}[D(\hat c)] - \mathbb{E}[D(c)] \\
+#    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
+# \end{aligned}$$
 #
 # The first two terms: real pictures high, made ones low. Swap the two and the sign flips.
 
@@ -300,7 +309,10 @@ print(f"critic loss {mine.item():+.5f}; the gap, real − fake, is {-mine.item()
 # the way from fake to real. Take the smallest critic, $D(z) = w z$, and let real and fake lie
 # $\Delta$ apart. Then
 #
-# $$ L(w) = -\Delta\, w + \lambda\,(|w| - 1)^2, \qquad w^* = 1 + \frac{\Delta}{2\lambda}. $$
+# $$\begin{aligned}
+# L(w) &= -\Delta\, w + \lambda\,(|w| - 1)^2, \\
+# w^* &= 1 + \frac{\Delta}{2\lambda}.
+# \end{aligned}$$
 
 # %%
 delta, w = 1.5, torch.linspace(0, 4, 401)
@@ -331,6 +343,9 @@ plt.show()
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
 viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 
+# %% [markdown]
+# *The line from the made picture, t = 0, to the real one, t = 1.*
+
 # %%
 t = torch.rand(len(rgb), 1, 1, 1)
 z = (t * rgb + (1 - t) * rgb_hat).requires_grad_()
@@ -351,7 +366,7 @@ length = direction.norm()
 assert_close(penalty, (length - 1) ** 2)
 penalty.backward()  # and the penalty's own gradient reaches the critic's weights
 assert_close(direction.grad, (2 * (length - 1) * direction / length).detach())
-print(f"untrained critic: norms {norm.min():.3f} to {norm.max():.3f}, penalty {mine:.3f}")
+print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {mine:.3f}")
 
 # %% [markdown]
 # ### One number a picture: mean or sum?
@@ -393,7 +408,8 @@ ax.set(xlabel="critic steps on one batch", ylabel="gap")
 ax.set_yscale("symlog", linthresh=1e-3)
 ax.legend()
 plt.show()
-print({patches: f"gap {gap[-1]:+.2g}" for patches, gap in gaps.items()})
+for patches, gap in gaps.items():
+    print(f"penalty on the {patches}: gap {gap[-1]:+.2g} after {len(gap)} steps")
 
 # %% [markdown]
 # *The same small critic, the same batch, the same λ of the penalty: only what is bound differs.*
@@ -450,23 +466,27 @@ fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.2), sharey=True)
 for kind in ("wgan-gp", "hinge", "lsgan"):
     nothing = {"wgan-gp": 0.0, "hinge": -1.0, "lsgan": 0.0}[kind]  # a fake score that costs nothing
     real_cost = [losses.critic_loss(s, torch.tensor(nothing), kind) for s in score]
-    axes[0].plot(score, real_cost, label=kind)
-    axes[1].plot(score, [losses.adversarial_loss(s, None, kind) for s in score], label=kind)
+    line = "--" if kind == "hinge" else "-"
+    axes[0].plot(score, real_cost, line, label=kind)
+    axes[1].plot(score, [losses.adversarial_loss(s, None, kind) for s in score], line, label=kind)
 axes[0].set(title="critic: cost of a real picture", xlabel="score")
 axes[1].set(title="generator: cost of a made picture", xlabel="score")
 axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# *Hinge stops caring once a real picture has more than 1; least squares pulls to exactly 1; the
-# Wasserstein critic is never content, and needs the penalty.*
+# *Left: hinge (dashed) stops caring once a real picture has more than 1; least squares pulls to
+# exactly 1; the Wasserstein critic is never content, and needs the penalty. Right: for the
+# generator hinge and Wasserstein are the same loss, so the dashed line lies on the other.*
 #
 # ## Equation 5: the perceptual loss
 #
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
-# φ is a VGG-16 that somebody else trained to recognise things, read at conv3_3 after its ReLU. Two
-# pictures are near if they *look* alike to that network. Which VGG is it here?
+# φ is a VGG-16 that somebody else trained, read at conv3_3 after its ReLU. Two pictures are near if
+# they *look* alike to that network, so what it was trained for matters. The usual one has learned
+# to recognise things. Which VGG is it here? The output names it. One that was fine-tuned for edges
+# afterwards may mind outlines more, and things less, than the usual one does.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -505,10 +525,10 @@ rows = []
 for name, picture in spoiled.items():
     seen_by_vgg = losses.perceptual_loss(features, picture, rgb).item()
     rows.append([name, losses.pixel_loss(picture, rgb).item(), seen_by_vgg])
-table = pd.DataFrame(rows, columns=["spoiled", "pixel loss", "perceptual loss"]).set_index(
-    "spoiled"
-)
-table["perceptual / pixel"] = table["perceptual loss"] / table["pixel loss"]
+table = pd.DataFrame(rows, columns=["spoiled", "pixel loss", "perceptual loss"])
+table = table.set_index("spoiled").rename_axis(None)
+table["perceptual / pixel"] = ratio = table["perceptual loss"] / table["pixel loss"]
+print(f"perceptual / pixel is highest for: {ratio.idxmax()}; lowest for: {ratio.idxmin()}")
 table.style.format(precision=3)
 
 # %%
@@ -516,9 +536,11 @@ last = len(rgb) - 1
 viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
 
 # %% [markdown]
-# *The table's last column: a high number means that VGG minds it more than pixels do.* Compare the
-# rows: structure (moved, blurred) against colour (pale, gray, red ↔ blue). The map below shows
-# where the gray copy looks wrong to VGG.
+# *One photo, spoiled in each way.* The table's last column: a high number means that VGG minds it
+# more than pixels do. On the shipped photos two rows stand out. The blur is at the top: textures
+# are gone, and pixels hardly notice. The colour swap is at the bottom: pixels are far off, and VGG
+# minds that less. The others lie between, so "structure against colour" is too simple a rule. The
+# map below shows where the gray copy looks wrong to VGG.
 
 # %%
 with torch.no_grad():
@@ -528,6 +550,8 @@ order = wrong.mean((1, 2, 3)).argsort(descending=True)[:4]
 viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in order], blocks=4)
 
 # %% [markdown]
+# *Bright: the gray copy looks wrong to VGG. The four photos of the batch with the largest mean.*
+#
 # The released code feeds φ with the picture as it is, not normalised, and reads it *before* the
 # ReLU. That is another ruler:
 
@@ -539,7 +563,10 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 # %% [markdown]
 # ## Equation 6: the sum, and why λ matters
 #
-# $$ L_G = \lambda_1 L_{pixel} + \lambda_2 L_{attention} + \lambda_3 L_{adv} + \lambda_4 L_{perc} $$
+# $$\begin{aligned}
+# L_G = {}&\lambda_1 L_{pixel} + \lambda_2 L_{attention} \\
+#         &+ \lambda_3 L_{adv} + \lambda_4 L_{perc}
+# \end{aligned}$$
 #
 # Stage 1 has the first two terms, stage 2 all four. A sum is ruled by its loudest term, and what
 # counts is not the *value* of a term but its *gradient*: how hard it pulls at the pixels. We
@@ -563,9 +590,8 @@ for name, value in terms.items():
     rows.append(
         [name, lam[name], value.item(), lam[name] * value.item(), lam[name] * pull.norm().item()]
     )
-table = pd.DataFrame(rows, columns=["term", "λ", "value", "λ · value", "λ · pull"]).set_index(
-    "term"
-)
+table = pd.DataFrame(rows, columns=["term", "λ", "value", "λ · value", "λ · pull"])
+table = table.set_index("term").rename_axis(None)
 table.style.format("{:.4g}")
 
 # %%
@@ -580,6 +606,8 @@ print(f"the hardest pull here: {loudest}; the weakest: {quietest}, ", end="")
 print(f"{table['λ · pull'].max() / table['λ · pull'].min():.0f} times weaker")
 
 # %% [markdown]
+# *The weighted size of each term, and how hard it pulls at the pixels.*
+#
 # The critics here are untrained; a trained one pulls harder, up to the limit that the penalty
 # sets. That limit we know from above: the mean of a picture's scores has slope 1, so the mean over
 # $B$ pictures pulls at the batch with a norm of at most $1/\sqrt{B}$; had the *sum* been bound, it
@@ -610,18 +638,22 @@ pd.DataFrame(rows, columns=["equation", "name", "functions"]).style.hide(axis="i
 # ## What differs from the paper and from the released code
 
 # %%
-paper.deviations_table("03").drop(columns="test").style
+paper.show_deviations("03")
 
 # %% [markdown]
 # ## Try it
 #
-# **1.** Which saliency map makes the attention loss zero without any work? Why does training not
-# end there?
+# **1.** The branch predicts an empty map, $\hat s = 0$. What is the attention loss then? And what
+# would it be if equation 2 used the predicted map on both sides,
+# $\lVert c \odot \hat s - \hat c \odot \hat s \rVert_1$?
 # <details><summary>Solution</summary>
 #
-# None, unless $s = 0$ everywhere: with $\hat s = 0$ the loss is $|c \odot s|$, which is large
-# where the truth is salient. Check `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)`.
-# A branch that could choose the *true* map too would cheat; that is why $s$ is given.
+# `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)` is the mean of $|c \odot s|$: an
+# empty map is punished wherever the teacher's map is above 0 and the photo is not mid-gray.
+#
+# With $\hat s$ on both sides, `losses.attention_loss(rgb_hat, 0 * saliency, rgb, 0 * saliency)`, it
+# is 0, whatever the colours are. The branch would empty its map and be done. So $s$ must come from
+# outside, from a teacher.
 # </details>
 #
 # **2.** A critic with four strided layers: what does a score see? From which size of picture on
