@@ -86,6 +86,17 @@ variants = pd.DataFrame(
 variants.style.set_uuid("variants")
 
 # %% [markdown]
+# **A budget of their own.** So many trainings take time, so each may be shorter than the training
+# of chapters 4 and 5. Where it is, `full` is the method of Table 1, but not the network of Table 1,
+# and its numbers are not those of Table 1:
+
+# %%
+own = config.from_environment(profile, 0)
+for stage in (1, 2):
+    here, before = (getattr(q, f"stage{stage}_steps") for q in (base, own))
+    print(f"stage {stage}: {here} updates for a variant, {before} in chapter {3 + stage}")
+
+# %% [markdown]
 # **The same budget.** Every variant makes the same number of generator updates on as many pictures.
 # That is fair in updates, not in computing: an update of stage 2 costs several of stage 1, and
 # *no stage 1* makes all of its updates there. It also makes them at stage 2's learning rate, so it
@@ -112,7 +123,7 @@ print(
 # %% [markdown]
 # ## Two kinds of luck
 #
-# Train the same variant twice with another seed and the means differ. Score it on other photos and
+# Train the same variant with two seeds and the means differ. Score it on other photos and
 # they differ, too. These are two spreads, and one does not tell the other:
 #
 # - **over images**: would other photos show the same difference *between these trained networks*?
@@ -121,7 +132,7 @@ print(
 #   answer that, and no number of photos makes up for them.
 #
 # The simulation below invents two recipes that are **equally good**. Each training has luck of its
-# own, 0.1 dB. Then it asks both tests, a thousand times.
+# own, 0.1 dB. Then it asks each of four tests, a thousand times.
 
 # %%
 random = np.random.default_rng(0)
@@ -244,9 +255,10 @@ else:
 # ## What three seeds can and cannot tell
 #
 # They can show that a part matters a lot: an effect several times the spread between seeds has one
-# sign in all of them and leaves the t interval. They cannot show that a part does *not* matter.
-# "Not told apart" is what one sees of no effect, and of a small one. What is the smallest effect
-# that this table could have found beyond its seeds' spread? It follows from the spread that it has.
+# sign in all of them, and its t interval leaves 0 out. They cannot show that a part does *not*
+# matter. "Not told apart" is what one sees of no effect, and of a small one. What is the smallest
+# effect that this table could have found beyond its seeds' spread? It follows from the spread that
+# it has.
 
 # %%
 if there and len(facts["seeds"]) > 1:
@@ -270,9 +282,7 @@ else:
 # *here*. The switches are those of the table of differences:
 
 # %%
-switches = paper.deviations_table()
-named = [k for k in ("salient-critic", "global-encoder", "working-size") if k in switches.index]
-switches.loc[named].drop(columns="test").style.set_uuid("differences")
+paper.show_deviations("salient-critic", "global-encoder", "working-size")
 
 # %% [markdown]
 # ## Try it
