@@ -61,9 +61,9 @@ licences = credits["licence"].str.replace(r"^public-domain.*", "public domain", 
 pd.crosstab([credits["kind"], licences], credits["split"], margins=True)
 
 # %% [markdown]
-# *Number of pictures by kind, licence and split.* The 20 **gallery** photos below are the ones that
-# appear in all figures. They were chosen before anything was trained, so they are not the best
-# ones.
+# *Number of pictures by kind, licence and split.* The 20 **gallery** photos below are the test
+# photos that later chapters show first. They were chosen before anything was trained, so they are
+# not the best ones.
 
 # %%
 gallery = [photo for photo in data.photos(shipped, "test") if photo.gallery]
@@ -71,19 +71,26 @@ data.verify_hashes(gallery)  # each file is the one that credits.csv means
 pictures = [data.test_picture(photo, 256) for photo in gallery]
 viz.grid([{" " * c: x for c, x in enumerate(row)} for row in (pictures[:10], pictures[10:])])
 
+# %% [markdown]
+# *The gallery, in the order of the table below.*
+
 # %%
-wanted = ["file", "coarse", "author", "licence", "package", "changes"]
-table = credits[credits["gallery"] == 1][wanted].fillna("").assign(
-    file=lambda t: t["file"].str.removeprefix("photos/"))  # fmt: skip
+wanted = ["file", "coarse", "author", "licence", "package"]
+rows = credits[credits["gallery"] == 1].fillna("")
+table = rows[wanted].assign(file=lambda t: t["file"].str.removeprefix("photos/"))
+print("what was changed in them:", "; ".join(rows["changes"].unique()))
 table.style.set_uuid("credits").hide(axis="index").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
+# *Who made the gallery photos, and the package that each was taken from. What was changed is the
+# same for all and stands above the table.*
+#
 # ### Splits without a leak
 #
 # A network that has seen one photo of a cathedral has an easy time with the next photo of the same
 # cathedral. So the splits are made by *subject*: pictures of one subject share a `group`, and no
 # group is in two splits. Training uses `train`, all choices (learning rates, λ) are made on `val`,
-# and `test` is looked at once.
+# and nothing is chosen on `test`.
 
 # %%
 for kind, rows in credits.groupby("kind"):
@@ -136,6 +143,9 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
            + np.uint8(255) * ~same}, width=5)  # fmt: skip
 
 # %% [markdown]
+# *Left: red grows to the right, blue downwards, and green is what keeps the luma. White: there is no
+# such colour in 8 bits. Right: the gray that the network gets.*
+#
 # ## Ranges
 #
 # Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1], as in the first
@@ -220,6 +230,9 @@ for cutout, photo in zip(cutouts[::4], backgrounds[::3], strict=False):
 viz.grid([{"composite": c, "exact saliency": alpha, "salient area": viz.salient_area(c, alpha)}
           for c, alpha in composites[:4]], blocks=2)  # fmt: skip
 
+# %% [markdown]
+# *Validation cut-outs on validation photos: here the saliency is right by construction.*
+
 # %%
 share = items.in_batch / p.batch
 assert share <= 0.2
@@ -276,6 +289,8 @@ patches = np.stack([average(small[..., c].astype(float)) for c in range(3)], axi
 viz.strip({"photo": small, f"{k} superpixels": patches[label]}, width=4.5)
 
 # %% [markdown]
+# *Each patch in its mean colour.*
+#
 # **Step 2: what hangs together with the rim?** Objects may touch the rim of a photo, but background
 # touches it along much of its length. Walk from patch to patch; a step costs the colour difference.
 # The cheapest way from $i$ to $j$ costs $D_{ij}$: nearly nothing inside the sky, much from sky to
@@ -314,7 +329,10 @@ w_bg = 1 - bell(connectivity, 1)
 # **Step 4: make it one map.** Find the $s$ that is near 0 where background is likely, near 1 where
 # foreground is, and alike on alike neighbours:
 #
-# $$\min_s \sum_i w^{bg}_i s_i^2 + \sum_i w^{fg}_i (s_i-1)^2 + \sum_{i,j} w_{ij}(s_i-s_j)^2 .$$
+# $$\begin{aligned}
+# \min_s\ &\sum_i w^{bg}_i s_i^2 + \sum_i w^{fg}_i (s_i-1)^2 \\
+#        &+ \sum_{i,j} w_{ij}(s_i-s_j)^2 .
+# \end{aligned}$$
 #
 # It is quadratic, so the minimum is one linear system: no iteration, no training.
 
@@ -340,16 +358,16 @@ stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solve
 viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
 
 # %% [markdown]
-# *The same three steps, in pictures; the assertion says that they are what the library does. Its
-# map (right) averages two sizes of superpixels, moves the edges to those of the photo with a guided
-# filter, and stretches the contrast.*
+# *Steps 2 to 4 in pictures; the assertion in the cell above says that they are what the library
+# does. Its map (right) averages two sizes of superpixels, moves the edges to those of the photo
+# with a guided filter, and stretches the contrast.*
 #
 # ### Good maps and bad maps
 #
 # Nobody has drawn the truth for these photographs, so look for yourself. A map that is sure of
 # itself is nearly black and white, one that wavers is gray: the mean of $4s(1-s)$ is 0 for the one
-# and 1 for the other. Below are the surest and the least sure maps of the training photos. Being
-# sure is not being right!
+# and 1 for the other. Below are eight maps of training photos from the sure end of the order and
+# eight from the unsure end, every few places one. Being sure is not being right!
 
 # %%
 files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
@@ -403,10 +421,16 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
           for (c, a), m in zip(composites, found, strict=True)], blocks=3)  # fmt: skip
 
 # %% [markdown]
-# *Mean marks on a few validation composites, and the maps themselves. Some fail for an honest
-# reason: the background photo has a salient object of its own, which the mask does not know.* This
-# is the quality of the ground truth that $G_s$ learns from. A network can become better than its
-# teacher where the teacher's errors have no system, and it inherits those that have.
+# *Mean marks on six validation composites, and the maps themselves. Some fail for an honest
+# reason: the background photo has a salient object of its own, which the mask does not know.*
+#
+# Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture, so
+# "nothing stands out" is right on all the rest, and its MAE may even be lower than the teacher's.
+# The IoU tells the two apart: it is 0 for the empty map. And six composites are few: they can show
+# a large difference, not a small one.
+#
+# This is the quality of the ground truth that $G_s$ learns from. A network can become better than
+# its teacher where the teacher's errors have no system, and it inherits those that have.
 #
 # ### The cache
 #
@@ -434,9 +458,7 @@ except UserError as error:
 # ## What differs
 
 # %%
-paper.deviations_table("01").style.set_uuid("deviations").hide(axis="index").set_properties(
-    **{"text-align": "left", "white-space": "normal", "vertical-align": "top"}
-)
+paper.show_deviations("01")
 
 # %% [markdown]
 # The first row matters most. The paper's saliency is PFAN's, ours is another one's. Whatever we
@@ -449,9 +471,11 @@ paper.deviations_table("01").style.set_uuid("deviations").hide(axis="index").set
 #
 # <details><summary>Solution</summary>
 #
-# `[abs(x.mean(2) - data.luma_u8(x)).mean() for x in pictures]`, then `np.argmax`. It is a photo
-# with much saturated colour far from green: blue water or sky becomes too bright, since the mean
-# gives blue a weight of a third where luma gives 0.114.
+# `[abs(x.mean(2) - data.luma_u8(x)).mean() for x in pictures]`, then `np.argmax`. It is the photo
+# of citrus fruits. Orange and yellow have much red and green and little blue. Luma gives red and
+# green a weight of 0.886 together, the plain mean only two thirds, so the mean makes the fruits too
+# dark. Blue water goes the other way: in the mean blue counts a third, in luma 0.114, so the reef
+# becomes too bright. Leave `abs` out to see the signs.
 # </details>
 #
 # **2.** Step 2 lets the rim patches touch each other ("the rim is one"). Leave

@@ -246,8 +246,9 @@ plt.show()
 # *Left: what three of the scores of the paper's critic see. Middle: the first and the last score of
 # this profile's whose patch lies inside the photo; scores beyond them also see its mirrored rim.
 # Right: the influence of each pixel on one score of an untrained critic; the middle of the patch
-# counts most.* A patch is large enough for a texture and too small for the scene. The critic judges
-# "do these colours belong together", and leaves "is this the right picture" to the other losses.
+# counts most.* A patch of the paper's critic is large enough for a texture and too small for the
+# scene. It judges "do these colours belong together", and leaves "is this the right picture" to the
+# other losses. The titles say how much of its photo a patch of this profile covers.
 #
 # One more measurement. With layer norm, a critic's layer subtracts the mean of the *whole* picture.
 # Strictly, then, every score depends on every pixel a little:
