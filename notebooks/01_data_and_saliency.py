@@ -143,8 +143,8 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
            + np.uint8(255) * ~same}, width=5)  # fmt: skip
 
 # %% [markdown]
-# *Left: red grows to the right, blue downwards, and green is what keeps the luma. White: there is no
-# such colour in 8 bits. Right: the gray that the network gets.*
+# *Left: red grows to the right, blue downwards, and green is what keeps the luma. Right: the gray
+# that the network gets.*
 #
 # ## Ranges
 #
@@ -424,10 +424,10 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 # *Mean marks on six validation composites, and the maps themselves. Some fail for an honest
 # reason: the background photo has a salient object of its own, which the mask does not know.*
 #
-# Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture, so
-# "nothing stands out" is right on all the rest, and its MAE may even be lower than the teacher's.
-# The IoU tells the two apart: it is 0 for the empty map. And six composites are few: they can show
-# a large difference, not a small one.
+# Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture,
+# so "nothing stands out" is right on all the rest, and its MAE may even be lower than the
+# teacher's. The IoU tells the two apart: it is 0 for the empty map. And six composites are few:
+# they can show a large difference, not a small one.
 #
 # This is the quality of the ground truth that $G_s$ learns from. A network can become better than
 # its teacher where the teacher's errors have no system, and it inherits those that have.
