@@ -3,7 +3,7 @@
 Same networks, same weights, same equations as `scgan_lib`, none of its short cuts: nearest x2 and
 then a 3x3 convolution on the large map; one power iteration of every spectral norm on every call,
 at inference too; the generator twice in a stage-2 step; gradients of the critics in the generator's
-turn, though nobody uses them; Adam parameter by parameter; NCHW memory. PAPER.md section 2 has the
+turn, though nobody uses them; Adam parameter by parameter; NCHW memory. `scgan_lib.paper` has the
 facts. The released VGG is frozen, so the real image's features have no graph here either.
 
 Two choices are kinder to this reference than the released code: the graph of the first generator

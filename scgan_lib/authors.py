@@ -1,6 +1,6 @@
 """The authors' weight files: their names, their spectral-norm vectors, their input range.
 
-Sources: the authors' public repository (MIT), read and run; PAPER.md §2.
+Sources: the authors' public repository (MIT), read and run; `scgan_lib.paper`.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Profile:
     penalty_patches: str = "mean"  # | sum: what of the patch scores the gradient penalty bounds
     keep_luminance: bool = False  # the result keeps the input's luma; the networks give chroma
 
-    # stage 0: VGG-16-Gray. 150 epochs of ImageNet's 1,281,167 pictures, a tenth every 30 (PAPER.md)
+    # stage 0: VGG-16-Gray. 150 epochs of ImageNet's 1,281,167 pictures, a tenth every 30 (paper)
     stage0_steps: int = 750_750
     stage0_batch: int = 256
     stage0_lr: float = 0.01
@@ -208,7 +208,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "mini": _MINI,
     # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
     "folder": _MINI | dict(data="", composites=0.0),
-    # PAPER.md §2, first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
+    # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
     "imagenet": dict(
         data="",
         stage1_steps=160_000,

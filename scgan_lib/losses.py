@@ -1,4 +1,4 @@
-"""Equations 1-6 of the paper as pure functions (numbers as in PAPER.md and `paper.EQUATIONS`).
+"""Equations 1-6 of the paper as pure functions (numbers as in `paper.EQUATIONS`).
 
 Colours are in [-1, 1], saliency in [0, 1]; every loss is a mean over all its elements and returns
 a scalar. c, s are the real colours and saliency, ĉ, ŝ the generator's.

@@ -1,7 +1,7 @@
 """Generator and critics of SCGAN, top to bottom.
 
-Symbols (PAPER.md): x `gray` (B,1,H,W); c, G_c(x) `rgb`, `rgb_hat` (B,3,H,W); s, G_s(x) `saliency`,
-`saliency_hat` (B,1,H,W). Colours and gray lie in [-1, 1], saliency in [0, 1].
+The paper's symbols: x `gray` (B,1,H,W); c, G_c(x) `rgb`, `rgb_hat` (B,3,H,W); s, G_s(x)
+`saliency`, `saliency_hat` (B,1,H,W). Colours and gray lie in [-1, 1], saliency in [0, 1].
 """
 
 from __future__ import annotations
