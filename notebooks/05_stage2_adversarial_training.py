@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scgan_lib import colorize, config, data, metrics, paper, training, viz
+from scgan_lib import colorize, config, data, evaluation, metrics, paper, training, viz
 
 viz.use_style()
 p = config.from_environment(profile, seed)
@@ -52,14 +52,14 @@ p = config.from_environment(profile, seed)
 fig, ax = plt.subplots(figsize=(6.75, 1.8))
 players = {
     "generator runs": "0.6",
-    "D_c learns": "C0",
-    "D_s learns": "C1",
+    "$D_c$ learns": "C0",
+    "$D_s$ learns": "C1",
     "generator learns": "C2",
 }
 for step in range(1, 5):
     for row, (name, color) in enumerate(players.items()):
         turn = name != "generator learns" or step % p.critic_steps == 0
-        absent = name == "D_s learns" and not (p.salient_critic and p.saliency_guidance)
+        absent = name == "$D_s$ learns" and not (p.salient_critic and p.saliency_guidance)
         if turn and not absent:
             start = 4 * step + {0: 0, 1: 1, 2: 1, 3: 2.2}[row]
             ax.broken_barh([(start, 0.9)], (-row - 0.4, 0.8), color=color)
@@ -74,7 +74,7 @@ print(f"critic updates for each generator update: {p.critic_steps}")
 # %% [markdown]
 # *The alternation, drawn from the profile's numbers.* Here is the whole step. Follow `rgb_hat`
 # through it: the critics get it *detached*, so that their lesson does not change the generator; the
-# generator's own loss uses the same tensor with its history. The generator so runs once a step. And
+# generator's own loss uses the same tensor with its history. So the generator runs once a step. And
 # while the generator learns, the critics are frozen: gradients pass through them and leave nothing.
 
 # %%
@@ -124,14 +124,23 @@ print("weights:", after.relative_to(p.results))
 # 3. **Does the generator answer?** A gap that shrinks again after it has grown says that the
 #    generator has learned what the critics look for.
 # 4. **What happens to the pixel loss?** If it rises, the network takes more risk than before. Some
-#    rise is the price. A steep one means that λ is too large.
+#    rise is the price. A steep one means that $\lambda_{adv}$ is too large.
 
 # %%
 log = pd.read_csv(training.stage_folder(p, 2) / "log.csv")
-wanted = ["step", "pixel", "attention", "perceptual", "adversarial"]
-wanted += ["color_gap", "salient_gap", "color_penalty", "salient_penalty"]
 shown = log.iloc[np.unique(np.linspace(0, len(log) - 1, 8).round().astype(int))]
-shown[[x for x in wanted if x in log]].style.hide(axis="index").format(precision=4)
+shown = shown.set_index("step")
+losses = [x for x in ("pixel", "attention", "perceptual", "adversarial") if x in log]
+critics = [f"{x}_{what}" for what in ("gap", "penalty") for x in ("color", "salient")]
+words = {x: x.replace("_", " ").replace("color", "colour") for x in critics}
+viz.numbers(shown[losses].rename("step {}".format), 4, "losses")
+
+# %%
+critics = shown[[x for x in critics if x in log]]
+viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
+
+# %% [markdown]
+# *Lines of the log of stage 2: above the losses, here the critics' gaps and penalties.*
 
 # %%
 viz.training_curves(p.results)
@@ -148,7 +157,10 @@ for critic in [x for x in ("color", "salient") if f"{x}_gap" in log]:
     verdict = (
         "tells real from made" if tail[f"{critic}_gap"] > 0 else "does not tell real from made"
     )
-    print(f"{critic + ' critic':15} {verdict} at the end: gap {tail[f'{critic}_gap']:+.4f}", end="")
+    print(
+        f"{critic.replace('color', 'colour') + ' critic':15} {verdict} at the end: gap {tail[f'{critic}_gap']:+.4f}",
+        end="",
+    )
     print(f" (its running mean was at most {gap.max():+.4f})", end="")
     if f"{critic}_penalty" in log:
         first, last = head[f"{critic}_penalty"], tail[f"{critic}_penalty"]
@@ -163,16 +175,32 @@ for name in [x for x in ("pixel", "attention", "perceptual") if x in log]:
 # %%
 files = sorted((training.stage_folder(p, 2) / "samples").glob("step_*.npz"))
 keep = np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))
-shots = {int(files[i].stem[5:]): np.load(files[i])["rgb"] for i in keep}
-gallery = data.photos(p, "test")[: len(shots[0])]
+shots = {int(files[i].stem[5:]): np.load(files[i]) for i in keep}
+painted = {step: shot["rgb"] for step, shot in shots.items()}
 rows = []
-for i, photo in list(enumerate(gallery))[:5]:
-    row = {"stage 1" if not step else f"step {step}": rgb[i] for step, rgb in shots.items()}
+for i, photo in list(enumerate(data.photos(p, "test")[: len(painted[0])]))[:5]:
+    row = {"stage 1" if not step else f"step {step}": rgb[i] for step, rgb in painted.items()}
     rows.append(row | {"real": data.test_picture(photo, p.judge_size)})
 viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %% [markdown]
 # *Gallery photos over stage 2; the first column is where stage 1 ended.*
+#
+# And this is what the second critic sees of the finished pictures: the colours, weighted by the
+# saliency that the generator predicts. Where the map is black, the salient area is mid-gray.
+
+# %%
+last = max(shots)
+areas = []
+for i in range(len(rows[:4])):
+    rgb, saliency = painted[last][i], shots[last]["saliency"][i]
+    row = {"SCGAN": rgb, "predicted saliency": saliency}
+    areas.append(row | {"salient area": viz.salient_area(rgb, saliency)})
+viz.grid(areas, blocks=2)
+
+# %% [markdown]
+# *The first four of these photos at the end of stage 2.* Ask of each: is the thing that you look at
+# first the bright one in the map? What is gray in the last column gets no judgement from $D_s$.
 #
 # ## Before and after, on validation photos
 
@@ -202,8 +230,11 @@ score = pd.concat(
     },
     names=["method"],
 ).replace(np.inf, np.nan)  # a picture that equals the real one
-mean = score.groupby("method", sort=False).mean()
-mean.style.format(precision=3)
+mean = score.groupby("method", sort=False).mean().fillna({"PSNR": np.inf})
+viz.numbers(mean, 3, "means")
+
+# %% [markdown]
+# *Means of the validation photos. A picture that equals the real one has an infinite PSNR.*
 
 # %%
 change = (score.loc["SCGAN"] - score.loc["stage 1"]).CCI.sort_values()
@@ -251,23 +282,39 @@ plt.show()
 # look as good as they like.
 
 # %%
+n = len(photos)
 two = mean.loc["SCGAN"] - mean.loc["stage 1"]
 away = {name: abs(mean.CCI[name] - mean.CCI["real"]) for name in ("stage 1", "SCGAN")}
-rising = curve[curve.CCI.diff().fillna(1) > 0]
-same = np.interp(mean.CCI["SCGAN"], rising.CCI, rising.PSNR)
 nearer = "nearer to" if away["SCGAN"] < away["stage 1"] else "farther from"
+print(f"means of {n} photos; [...]: 95 % interval of a paired difference (chapter 6)")
 print(f"stage 2 changed CCI by {two.CCI:+.1f}, PSNR by {two.PSNR:+.2f} dB, SSIM by {two.SSIM:+.3f}")
 print(f"SCGAN's CCI is {nearer} the real photos' than stage 1's is")
-if rising.CCI.iloc[0] <= mean.CCI["SCGAN"] <= rising.CCI.iloc[-1]:
-    won = mean.PSNR["SCGAN"] - same
-    print(f"against stage 1 turned up to the same CCI it has {won:+.2f} dB: ", end="")
-    print("more than saturation" if won > 0 else "no better than turning up the colour")
+
+
+def won(other):
+    """SCGAN's PSNR minus that of other pictures of the same photos, and what follows from it."""
+    theirs = pd.Series(metrics.psnr(real, other).numpy()).replace(np.inf, np.nan)
+    difference, low, high = evaluation.paired_difference(score.loc["SCGAN"].PSNR, theirs)
+    told = "more" if low > 0 else "less" if high < 0 else f"{n} photos do not tell"
+    return f"{difference:+.2f} dB [{low:+.2f}, {high:+.2f}]: {told}"
+
+
+low, high = 0.0, 3.0  # halve until stage 1's mean CCI is SCGAN's
+for _ in range(12):
+    k = (low + high) / 2
+    below = metrics.cci(turned_up(k)).mean().item() < mean.CCI["SCGAN"]
+    low, high = (k, high) if below else (low, k)
+if abs(metrics.cci(turned_up(k)).mean().item() - mean.CCI["SCGAN"]) < 0.5:
+    print(f"against stage 1 turned up to the same CCI (k = {k:.2f}): {won(turned_up(k))}")
 else:
     print("no factor k from 0 to 3 brings stage 1 to the same CCI")
-over = mean.PSNR["SCGAN"] - mean.PSNR["gray"]
-print(f"SCGAN's PSNR minus the gray copy's: {over:+.2f} dB")
+print(f"against the gray copy: {won(methods['gray'])}")
 
 # %% [markdown]
+# *More* stands there only where 0 is below the interval, *less* only where it is above. Then, for
+# photos like these, stage 2 did something that turning up the colour does not do. An interval with
+# 0 in it says that these photos are too few to tell, not that there is no difference.
+#
 # Picture by picture, the spread is large:
 
 # %%
@@ -297,11 +344,10 @@ for name in ("CCI", "PSNR"):
 # The released code trains **one** critic, on the colours. It has BatchNorm together with the
 # gradient penalty (chapter 3 measures why that is no penalty any more). Before stage 2 it sets a
 # learning rate for the critic, and then overwrites it with the generator's. It runs the generator
-# twice a step. The rows that belong to this chapter, and the two about critics from chapter 3:
+# twice a step. The rows that belong to this chapter, and those about critics from chapter 3:
 
 # %%
-rows = pd.concat([paper.deviations_table("05"), paper.deviations_table("03")])
-rows[~rows.index.isin(["perceptual-input", "receptive-field"])].drop(columns="test").style
+paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 
 # %% [markdown]
 # ## Try it
