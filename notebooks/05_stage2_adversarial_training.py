@@ -157,10 +157,8 @@ for critic in [x for x in ("color", "salient") if f"{x}_gap" in log]:
     verdict = (
         "tells real from made" if tail[f"{critic}_gap"] > 0 else "does not tell real from made"
     )
-    print(
-        f"{critic.replace('color', 'colour') + ' critic':15} {verdict} at the end: gap {tail[f'{critic}_gap']:+.4f}",
-        end="",
-    )
+    name = critic.replace("color", "colour") + " critic"
+    print(f"{name:15} {verdict} at the end: gap {tail[f'{critic}_gap']:+.4f}", end="")
     print(f" (its running mean was at most {gap.max():+.4f})", end="")
     if f"{critic}_penalty" in log:
         first, last = head[f"{critic}_penalty"], tail[f"{critic}_penalty"]
