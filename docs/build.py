@@ -97,12 +97,13 @@ def _results(results: Path, figures: Path, profile: str) -> str:
     for picture in sorted(figures.glob("gallery*.jpg")) + sorted(figures.glob("gallery*.png")):
         text = "Test photographs: gray input, stage 1, SCGAN, real photo"
         parts.append(f"![{text}](figures/{profile}/{picture.name})")
+        parts.append(f"*{text}, in that order. No network saw these photos in training.*")
         break
     if (results / "table1.md").exists():
         table = (results / "table1.md").read_text().removeprefix("**Table 1**").strip()
         parts += [f"## Table 1, profile {profile}", table]
     if times := [(name, float(seconds)) for name, seconds in timings(results / "timings.csv")]:
-        rows = [f"| {name} | {seconds:.0f} |" for name, seconds in times]
+        rows = [f"| {name.replace('_', ' ')} | {seconds:.0f} |" for name, seconds in times]
         total = sum(seconds for _, seconds in times)
         rows.append(f"| **all: {total / 60:.0f} minutes** | {total:.0f} |")
         head = "As `make reproduce` measured them, training included:"
@@ -151,6 +152,7 @@ def check(site: Path) -> list[str]:
 def build(profile: str = "mini", folder: Path = SITE) -> Path:
     """Build and check the site; return its first page. Raises UserError with what is wrong."""
     source, site = gather(profile, folder), folder / "html"
+    shutil.rmtree(site, ignore_errors=True)  # pages of an earlier course would stay
     call = [sys.executable, "-m", "sphinx", "-q", "-E", "-b", "html", "-c", str(ROOT / "docs")]
     call += ["-d", str(folder / "doctrees"), "-D", f"html_static_path={folder / 'static'}"]
     if subprocess.run([*call, str(source), str(site)]).returncode:

@@ -35,6 +35,7 @@ DIGITS = {"psnr": 2, "ssim": 3, "top1": 1, "agree": 1, "cci": 1, "ratio": 1}
 DIGITS |= {"boundary_chroma": 2, "salient_chroma": 2, "lpips": 3}
 EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
 BOOTSTRAP_SEED = 0
+CONCLUDED = "What may be concluded."
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,12 @@ def style(table: Table) -> pd.io.formats.style.Styler:
         ]
         return pd.DataFrame(css, index=cells.index, columns=cells.columns)
 
-    notes = "<br>".join(map(html.escape, table.notes))
-    caption = [("caption-side", "bottom"), ("text-align", "left"), ("max-width", "60em")]
+    notes = "".join(f"<p style='margin: .3em 0'>{html.escape(line)}</p>" for line in table.notes)
+    notes = notes.replace(CONCLUDED, f"<strong>{CONCLUDED}</strong>")
+    caption = [("caption-side", "bottom"), ("text-align", "left")]
+    caption += [
+        ("max-width", "min(60em, 88vw)")
+    ]  # whole on a phone
     return (
         table.cells.style.apply(marks, axis=None)
         .format(escape="html")
@@ -298,15 +303,15 @@ def _short(column: str) -> str:
 
 
 def _conclusions(methods, mean, ends, finals, quality, told, reference) -> list[str]:
-    """What may be concluded, from the intervals alone."""
-    said = []
+    """What may be concluded, from the intervals alone: the best, against gray, colourfulness."""
+    best, against = [], []
     for c, (a, b) in finals.items():
         low, high = sorted(ends[a, b, c])
-        span = f"{_name(a)} minus {_name(b)} {low:.{DIGITS[c]}f} to {high:.{DIGITS[c]}f}"
+        span = f"{_name(a)} minus {_name(b)}: {low:.{DIGITS[c]}f} to {high:.{DIGITS[c]}f}"
         verdict = "is best" if told(a, b, c) else f"cannot be told from {_name(b)}"
         if not told(a, b, c) and (low > 0 or high < 0):
             verdict += ", as the runs differ in sign"
-        said.append(f"{_short(c)}: {_name(a)} {verdict} ({span}).")
+        best.append(f"{_short(c)}: {_name(a)} {verdict} ({span}).")
     base = reference if reference in methods else "gray"
     for m in methods:
         if m in BASELINES or m == base or np.isnan(mean[m, "cci"]) or base not in methods:
@@ -318,15 +323,19 @@ def _conclusions(methods, mean, ends, finals, quality, told, reference) -> list[
         words = {1: "better in", -1: "worse in", 0: "not told apart in"}
         parts = [f"{words[k]} {', '.join(v)}" for k, v in found.items() if v]
         if parts:
-            said.append(f"{_name(m)} against {_name(base)}: {'; '.join(parts)}.")
+            against.append(f"{_name(m)} against {_name(base)}: {'; '.join(parts)}.")
+    colour = {1: [], -1: [], 0: []}
     for m in methods:
         if m in BASELINES or (m, REAL, "cci") not in ends or np.isnan(ends[m, REAL, "cci"]).any():
             continue
-        word = {1: "more", -1: "less", 0: "neither measurably more nor less"}[told(m, REAL, "cci")]
-        values = f"CCI {mean[m, 'cci']:.1f} against {mean[REAL, 'cci']:.1f}"
-        said.append(f"{_name(m)} is {word} colourful than the real photos ({values}).")
-    said = [line[0].upper() + line[1:] for line in said]
-    return ["What may be concluded. " + (" ".join(said) or "Nothing: no method was evaluated.")]
+        colour[told(m, REAL, "cci")].append(f"{_name(m)} ({mean[m, 'cci']:.1f})")
+    words = {1: "more", -1: "less", 0: "neither measurably more nor less"}
+    real = f"colourful than the real photos (CCI {mean.get((REAL, 'cci'), np.nan):.1f})"
+    rest = [f"{words[k]} {real}: {', '.join(v)}." for k, v in colour.items() if v]
+    lines = [" ".join(x[0].upper() + x[1:] for x in said) for said in (best, against, rest) if said]
+    return [f"{CONCLUDED} {line}" for line in lines[:1]] + lines[1:] or [
+        f"{CONCLUDED} Nothing: no method was evaluated."
+    ]
 
 
 def _listed(names, most: int = 20) -> str:
@@ -552,7 +561,7 @@ def _ablation_words(variants, columns, numbers, told, luck) -> str:
         if parts:
             text = f"{_variant(v)} against full: {'; '.join(parts)}."
             said.append(text[0].upper() + text[1:])
-    return "What may be concluded. " + (" ".join(said) or "Nothing: there is only `full`.")
+    return f"{CONCLUDED} " + (" ".join(said) or "Nothing: there is only `full`.")
 
 
 def _luck_words(told, beyond, seeds: int) -> list[str]:
