@@ -213,7 +213,10 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 # A map made by any method has errors. There is one way to know the truth: *make* the salient
 # object. A cut-out with transparency $\alpha$ is laid on a photo,
 #
-# $$c = \alpha\,c_{object} + (1-\alpha)\,c_{photo}, \qquad s = \alpha .$$
+# $$\begin{aligned}
+# c &= \alpha\,c_{object} + (1-\alpha)\,c_{photo}, \\
+# s &= \alpha .
+# \end{aligned}$$
 #
 # Rules, all in `data.py`: cut-out and photo belong to the same split, or the test would leak; only
 # public-domain and CC0 photos are altered; and **at most a fifth of a batch** are composites. They
@@ -297,7 +300,10 @@ viz.strip({"photo": small, f"{k} superpixels": patches[label]}, width=4.5)
 # parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ says "same region", $\sum_j a_{ij}$ is the area
 # of the region around $i$, and its part along the rim, set against the root of the area, is
 #
-# $$c_i = \frac{\sum_{j\in rim} a_{ij}}{\sqrt{\sum_j a_{ij}}}, \qquad w^{bg}_i = 1 - e^{-c_i^2/2}.$$
+# $$\begin{aligned}
+# c_i &= \frac{\sum_{j\in rim} a_{ij}}{\sqrt{\sum_j a_{ij}}}, \\
+# w^{bg}_i &= 1 - e^{-c_i^2/2}.
+# \end{aligned}$$
 
 
 # %%
