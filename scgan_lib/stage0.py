@@ -1,6 +1,6 @@
 """Stage 0: VGG-16-Gray learns to see before the generator asks it what a picture shows.
 
-Two ways. `labels`: classify gray pictures, the paper's way (PAPER.md §1: ImageNet). `features`:
+Two ways. `labels`: classify gray pictures, the paper's way, on ImageNet. `features`:
 no labels; foretell from the gray picture what a frozen RGB VGG-16 sees in the colour one. The
 encoder is saved alone, for `global_encoder=vgg16_gray` and `global_weights=<file>`.
 """
