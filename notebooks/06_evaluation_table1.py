@@ -26,11 +26,15 @@ profile = "mini"
 seed = 0
 
 # %%
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
+from scipy.stats import binomtest
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
 
@@ -39,7 +43,7 @@ from scgan_lib.paths import UserError
 
 viz.use_style()
 p = config.from_environment(profile, seed)
-training.train(p, stage=2)  # trained already: returns at once
+_ = training.train(p, stage=2)  # trained already: returns at once
 
 # %% [markdown]
 # ## One protocol, one command
@@ -83,6 +87,8 @@ viz.strip(
 )
 
 # %% [markdown]
+# *The first test photo under all methods.*
+#
 # ## PSNR
 #
 # Peak signal-to-noise ratio, in decibels. With the mean squared error over all pixels and channels,
@@ -125,6 +131,9 @@ viz.strip(
     {"real": (real, f"CCI {metrics.cci(real):.0f}")} | {k: marked(x) for k, x in panels.items()}
 )
 
+# %% [markdown]
+# *The same photo with its hue turned, with half of that chroma, and without any.*
+
 # %%
 some = [picture("real", s) for s in stems[:12]]
 strength = np.linspace(0, 1, 6)
@@ -150,8 +159,8 @@ _ = ax.legend()
 # that moves over the pictures (here 7x7 pixels, each channel by itself, then the mean of all):
 #
 # $$\mathrm{SSIM} = \frac{(2\mu_c\mu_{\hat c} + C_1)(2\sigma_{c\hat c} + C_2)}
-# {(\mu_c^2 + \mu_{\hat c}^2 + C_1)(\sigma_c^2 + \sigma_{\hat c}^2 + C_2)},
-# \qquad C_1 = (0.01\,L)^2,\; C_2 = (0.03\,L)^2 .$$
+# {(\mu_c^2 + \mu_{\hat c}^2 + C_1)(\sigma_c^2 + \sigma_{\hat c}^2 + C_2)},$$
+# $$C_1 = (0.01\,L)^2,\quad C_2 = (0.03\,L)^2 .$$
 #
 # $L$ is the **data range**: 255 for 8-bit pictures.
 
@@ -175,7 +184,7 @@ print(f"{stems[0]}: SSIM {mine.mean():.4f}")
 # %% [markdown]
 # **The trap: the data range.** The released evaluation script works on images in [0, 1] but leaves
 # $L$ at 2, the range of [−1, 1]. Both constants grow fourfold and drown small differences. The same
-# pictures, with the same code, score higher. The same slip in PSNR adds $20\log_{10} 2$ dB:
+# pictures, with the same code, score higher:
 
 
 # %%
@@ -194,12 +203,13 @@ for method in ("gray", "stage1", "scgan"):
         "SSIM, range 2": wrong,
         "gift": wrong - right,
     }
-pd.DataFrame(rows).T.round(4)
+viz.numbers(pd.DataFrame(rows).T, 4, "gift")
 
 # %% [markdown]
 # *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1]. The gift was
-# not earned by any method.* Another slip of that script: a mean of $|a|$
-# where $|a-b|$ is meant, so that a number does not depend on the prediction at all:
+# not earned by any method.* The same slip in PSNR adds $20\log_{10} 2$ dB. Another slip of that
+# script: a mean of $|a|$ where $|a-b|$ is meant, so that a number does not depend on the prediction
+# at all:
 
 # %%
 for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items():
@@ -241,6 +251,10 @@ examples = {
 }
 viz.strip({name: (x, f"CCI {cci(x):.1f}") for name, x in examples.items()}, width=4)
 
+# %% [markdown]
+# *Invented pictures: one colour has the second term only; two colours and noise have, nearly, the
+# first term only.*
+
 # %%
 ordered = scores[scores["method"] == "real"].sort_values("cci")
 picked = ordered.iloc[np.linspace(0, len(ordered) - 1, 7).round().astype(int)]
@@ -256,7 +270,7 @@ viz.strip({f"CCI {row.cci:.0f}": picture("real", row.image) for row in picked.it
 low, high = metrics.CCI_RANGE
 ratio = scores.groupby("method", sort=False)["cci"].agg(["mean", metrics.cci_ratio])
 ratio.columns = ["mean CCI", f"CCI ratio (share in {low:g}..{high:g})"]
-ratio.rename(index=viz.LABELS).round(3)
+viz.numbers(ratio, 3, "ratio")
 
 # %% [markdown]
 # *The row "real" is the yardstick. Nature is far more colourful than the band, so a high ratio
@@ -288,24 +302,51 @@ print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ou
 # answer* as on the real photo? For the photo itself that is true by definition.
 
 # %%
-judged = scores.groupby("method", sort=False)[["agree", "top1"]].mean()
-judged.rename(index=viz.LABELS).dropna(axis=1, how="all").round(3)
+judge = json.loads((p.results / "manifest.json").read_text())["judge"]
+asked = {"agree": "agreement", "top1": "top-1"}
+answers = {m: scores.pivot(index="image", columns="method", values=m).dropna() for m in asked}
+answers = {m: table for m, table in answers.items() if len(table)}
+heads = {m: f"{judge}: {asked[m]}, n = {len(table)}" for m, table in answers.items()}
+order = scores["method"].unique()
+judged = pd.DataFrame({heads[m]: table.mean() for m, table in answers.items()})
+viz.numbers(judged.reindex(order), 3, "judged") if heads else "no judge in this run"
 
 # %% [markdown]
-# Compare with the row "gray": modern classifiers recognise most things without colour. What a
-# colorizer can add is only the rest, and wrong colours can take away.
+# *Share of the n photos with an answer to compare.* Compare with the row "gray": modern classifiers
+# recognise most things without colour. What a colorizer can add is only the rest, and wrong colours
+# can take away.
+#
+# How much does a difference of a few photos say? Suppose that colours and gray are equally good.
+# Then each photo on which they disagree falls to either side like a coin (the sign test):
+
+# %%
+for m, table in answers.items():
+    won, lost = ((table["scgan"] - table["gray"]) == x for x in (1, -1))
+    won, lost = int(won.sum()), int(lost.sum())
+    luck = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    print(
+        f"{asked[m]}: SCGAN won {won} and lost {lost} of {len(table)} photos against gray: ", end=""
+    )
+    print(f"a coin is as uneven in {luck:.0%} of cases")
+three = binomtest(3, 3).pvalue
+for n in sorted({len(table) for table in answers.values()}):
+    print(f"3 photos more in {n}: even if none is lost, a coin does that in {three:.0%} of cases")
+
+# %% [markdown]
+# So a difference of three photos proves nothing, however few photos there are.
 
 # %%
 try:
-    confusion = viz.judge_confusion(p.results)
+    confusion = viz.judge_confusion(p.results, count=6)
 except UserError as error:
     confusion = str(error)
 confusion
 
 # %% [markdown]
-# *Where the judge changes its mind. Its answer stands below each picture. "Brought back": wrong on
-# gray, and with the predicted colours the same answer as on the real photo. "Lost": the colours
-# talked it out of an answer that it had on gray. "Not found": neither.*
+# *Where the judge changes its mind, in two blocks. Its answer stands below each picture. "Brought
+# back": another answer on gray than on the real photo (which need not be right), and with the
+# predicted colours the same. "Lost": the same answer on gray, and another one with the colours.
+# "Not found": neither gray nor the colours give the answer that the real photo gives.*
 #
 # ## Bleeding, and colours of the object
 #
@@ -345,6 +386,8 @@ np.testing.assert_allclose(inside, d, rtol=1e-6)
 viz.strip(panels | {"no colour": (gray64, f"salient error {inside:.1f}")}, width=5)
 
 # %% [markdown]
+# *A red square whose red runs over, and one that has none.*
+#
 # Now with real pictures. A **composite** is a cut-out of the test split laid over a test photo: the
 # alpha of the cut-out says for each pixel how much of it is object, so its edge is exact. Which
 # cut-out lies on which photo, how large and where, is drawn with a seed of its own: every run of
@@ -389,28 +432,38 @@ for name in names[:4]:
 
 # %%
 try:
-    bleeding = viz.bleeding(p.results, count=4)
+    bleeding = viz.bleeding(p.results, count=3)
 except UserError as error:
     bleeding = str(error)
 bleeding
 
 # %% [markdown]
-# *Composites from the least to the largest boundary error of SCGAN; each picture's two errors stand
-# below it.* What to look for: is the error column bright *along the edge*, inside and outside? That
-# is bleeding: a colour that did not stop where the thing stops. Or is it bright *all over* the
-# object? Then the object has the wrong colour or none, and the band is wrong on its inner half for
-# that reason alone. So the boundary error is not bleeding alone; read it beside the salient error.
+# *Composites, from top to bottom: the least, the middle and the largest boundary error of SCGAN.
+# Below each picture its two errors; last column: $d$ at each pixel, white from 50 on.* What to look
+# for: is the error column bright *along the edge*, inside and outside? That is bleeding: a colour
+# that did not stop where the thing stops. Or is it bright *all over* the object? Then the object
+# has the wrong colour or none, and the band is wrong on its inner half for that reason alone. So
+# the boundary error is not bleeding alone; read it beside the salient error.
 
 # %%
-chroma = exact.groupby("method", sort=False)[["boundary_chroma", "salient_chroma"]].mean()
-chroma.rename(index=viz.LABELS).round(2)
+both = ["boundary_chroma", "salient_chroma"]
+chroma = exact.groupby("method", sort=False)[both].mean()
+for m in both if names else ():
+    errors = exact.pivot(index="image", columns="method", values=m)
+    for method in ("mean_color", "stage1", "scgan"):
+        mean, *ends = evaluation.paired_difference(errors[method], errors["gray"])
+        says = "harm" if ends[0] > 0 else "help" if ends[1] < 0 else "not told apart"
+        title = f"{viz.MEASURES[m]}, {viz.LABELS[method]} minus gray"
+        print(f"{title:52} {mean:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]: {says}")
+viz.numbers(chroma, 2, "chroma")
 
 # %% [markdown]
-# *Mean over composites.* The row "gray" has no colour that could bleed: its two errors are the
-# chroma of the real pictures, in the band and in the object. A method that lies above gray has done
-# harm. The objects are cut-outs on photos to which they do not belong, so nothing around them
-# gives their colour away, and sharp edges help to see them: these numbers compare methods, they do
-# not tell how large the errors are on photographs.
+# *Mean over composites; above it, paired differences with 95 % intervals (the next section says how
+# they are made).* The row "gray" has no colour that could bleed: its two errors are the chroma of
+# the real pictures, in the band and in the object. A method that lies above gray by more than its
+# interval, so that 0 is below both ends, has done harm. The objects are cut-outs on photos to which
+# they do not belong, so nothing around them gives their colour away, and sharp edges help to see
+# them: these numbers compare methods, they do not tell how large the errors are on photographs.
 
 # %% [markdown]
 # ## How sure is a mean? The bootstrap
@@ -439,14 +492,15 @@ np.testing.assert_allclose(ends, theirs, atol=0.05)
 print(f"SCGAN minus gray: {mean:+.2f} dB, 95 % interval {ends[0]:+.2f} .. {ends[1]:+.2f}")
 
 # %%
-fig, ax = plt.subplots(figsize=(4.5, 2))
+fig, ax = plt.subplots(figsize=(6, 2))
 bins = np.linspace(min(unpaired.min(), 0), unpaired.max(), 80)
 ax.hist(unpaired, bins, color="#bbbbbb", label="unpaired: photos drawn for each method")
 ax.hist(paired, bins, alpha=0.8, label="paired: the same photos for both")
 ax.axvspan(*ends, color="C1", alpha=0.15, label="95 % interval, paired")
 ax.axvline(0, color="black", linewidth=0.8)
-ax.set(xlabel="mean PSNR of SCGAN minus gray (dB)", yticks=[], ylim=(0, ax.get_ylim()[1] * 1.6))
-_ = ax.legend(loc="upper left")
+ax.set(xlabel="mean PSNR of SCGAN minus gray (dB)", yticks=[])
+_ = fig.legend(loc="outside upper center", ncols=3)
+
 # %% [markdown]
 # *Means of 10,000 resampled test sets. Where the paired interval leaves 0 (black line) out, these
 # photos tell the two methods apart.* What the interval does *not* cover: another seed of the
@@ -467,11 +521,14 @@ means = {
     .mean()
     for q in [p.results, *others]
 }
-pd.DataFrame(means).rename(index=viz.LABELS).round(2)
+if others:
+    display(viz.numbers(pd.DataFrame(means), 2, "seeds"))
+else:
+    print(f"Only one run is here, seed {seed}: nothing to say about the spread over seeds.")
 
 # %% [markdown]
-# *Mean PSNR of each run; one column: only this run is here.* Three seeds give a rough idea of the
-# spread and no more: its own standard error is half of it.
+# *Where there are several runs: mean PSNR (dB) of each, a column a run.* Three seeds give a rough
+# idea of the spread and no more: its own standard error is half of it.
 #
 # ## Table 1
 
@@ -504,14 +561,19 @@ for statement, true in counts.items():
 #
 # A mean hides whether all photos gained a little or a few gained much. The curves show, for each
 # value, the share of photos that lie at or below it. A curve further right has larger values; where
-# two curves cross, neither method is better for all photos.
+# two curves cross, neither method is better for all photos. PSNR, SSIM and the two errors differ
+# far more between photos than between methods, so there the curves are of the difference to gray on
+# the same photo. Where such a curve meets 0, its height is the share of photos that are no better
+# than gray (for the errors: no worse).
 
 # %%
 viz.distributions(p.results)
 
 # %% [markdown]
-# *One line a method. Yellow: CCI 16..20. Look at the right end of the black line there: the most
-# colourful photographs are what a careful method never reaches.*
+# *One line a method. Gray is a vertical line: it has no colour, and no difference to itself. The
+# real photo is left out of the four differences: its PSNR is infinite, its errors are 0. The last
+# two panels are of composites, all others of photos. Yellow: CCI 16..20.* Look at the right end of
+# the black line of CCI, and at where the others end: do they reach the most colourful photographs?
 #
 # ## Best and worst
 #
@@ -522,20 +584,23 @@ viz.distributions(p.results)
 viz.best_and_worst(p.results)
 
 # %% [markdown]
-# *The photos at the ends of each measure. Last column: distance of the predicted from the real
-# chroma. "Dullest" and "most surplus": CCI far below and above the real photo's.* What to look for:
+# *The photos at the ends of each measure, in two blocks: successes, failures. No photo is shown
+# twice: "place 2" means that the first one of that measure is in the figure already. Last column:
+# distance of the predicted from the real chroma in Lab, white from 50 on; the chroma error is its
+# mean. "Dullest" and "most surplus": CCI far below and above the real photo's.* What to ask of a
+# failure:
 #
-# - **a saturated thing without a typical colour** (a painted wall, a toy, a fish): nothing in the
-#   gray picture says the hue, so the network stays pale and the error is the full chroma;
-# - **semantic confusion**: sky colours on water or snow, leaf colours on fur;
-# - **bleeding**: a halo in the error column around a sharp edge.
+# - **Could one know?** Is it a thing without a typical colour, so that nothing in the gray picture
+#   says the hue? Then a pale guess is all that can be hoped for, and the error is the full chroma.
+# - **Was something mistaken?** Colours that would be right on another thing are semantic confusion.
+# - **Does the error stop at an edge?** A halo around it would be bleeding.
 #
 # ## What may be concluded
 #
 # - From a difference whose interval leaves 0 out: on photos *like these*, with *this* training run,
 #   the one method has the larger mean. Not more.
 # - From PSNR: nearness to one of many possible truths.
-# - From CCI: how colourful, not how right. Random colours have an excellent CCI.
+# - From CCI: how colourful, not how right. Random colours have a high CCI.
 # - From agreement: that one network was not disturbed.
 # - Nothing about the paper's own Table 1. Other photos, other sizes, another saliency teacher: see
 #   the notes under the table.
@@ -543,9 +608,7 @@ viz.best_and_worst(p.results)
 # ## What differs
 
 # %%
-paper.deviations_table("06").style.set_uuid("deviations").hide(axis="index").set_properties(
-    **{"text-align": "left", "white-space": "normal", "vertical-align": "top"}
-)
+paper.show_deviations("06")
 
 # %% [markdown]
 # ## Try it

@@ -39,6 +39,7 @@ from scgan_lib import colorize, config, data, metrics, paper, tables, training, 
 from scgan_lib.paths import UserError
 from scgan_lib.widgets import Compare, Explore, Gallery
 
+viz.use_style()
 p = config.from_environment(profile, seed)
 weights = {name: training.final_weights(p, n) for n, name in ((1, "stage 1"), (2, "SCGAN"))}
 needed = [p.results / "metrics.csv", p.results / "outputs" / "scgan", *weights.values()]
@@ -50,7 +51,7 @@ on_photos, on_composites = tables.split_sets(pd.read_csv(p.results / "metrics.cs
 table = on_photos.pivot(index="image", columns="method")
 made = on_composites.pivot(index="image", columns="method")  # cut-outs on photos, with exact masks
 photos = [stem for stem in viz.stems(p.results) if stem in table.index][:200]
-small = dict(side=160, quality=70, width=340)  # pictures in this page, so that it stays light
+small = dict(side=160, quality=65, width=340)  # pictures in this page, so that it stays light
 print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods, ", end="")
 print(f"{len(made)} test composites")
 
@@ -83,7 +84,7 @@ Compare(pair, caption="Left: all that the network sees. Right: what was there.",
 # main object: does a colour cross it?
 #
 # *Saliency* is the predicted map, *salient area* its product with the colours, which is what the
-# second critic judges. The line under the picture has the measures of that photo. Six photos are
+# second critic judges. The line under the picture has the measures of that photo. Four photos are
 # kept in this page, so that it stays light; in a running notebook set `chosen = photos` and run the
 # cell again: slider and thumbnails then go over all of them.
 
@@ -108,7 +109,7 @@ def measures(stem):
     return f"PSNR in dB: {psnr}. SSIM: {ssim}. CCI: {cci}."
 
 
-spread = np.linspace(0, min(len(photos), 20) - 1, 6).astype(int)  # over the gallery
+spread = np.linspace(0, min(len(photos), 20) - 1, 4).astype(int)  # over the gallery
 chosen = [photos[i] for i in np.unique(spread)]
 Gallery(
     {stem: views(stem) for stem in chosen},
@@ -148,7 +149,7 @@ for stage in (1, 2):
     for path in sorted((training.stage_folder(p, stage) / "samples").glob("step_*.npz")):
         if stage == 1 or int(path.stem[5:]):  # step 0 of stage 2 is the last one of stage 1
             shots[f"{int(path.stem[5:])} of stage {stage}"] = np.load(path)
-keep = np.unique(np.linspace(0, len(shots) - 1, 11).round().astype(int))
+keep = np.unique(np.linspace(0, len(shots) - 1, 8).round().astype(int))
 shots = {name: shots[name] for name in np.array(list(shots))[keep]}
 first, *_, last = shots.values()
 sampled = data.photos(p, "test")[: len(first["rgb"])]
@@ -174,9 +175,21 @@ captions = {step: caption for step, (_, caption) in moments.items()}
 Gallery(frames, kind="step", captions=captions, thumbnails=False, right=1, **small)
 
 # %%
-others = [name for name in names if name != names[number]][:2]
-examples = {name: {"photo": name} for name in others}
-Explore(painted_at, photo=names, moment=(0, end, 1), examples=examples, kind="the end, of", **small)
+others = [name for name in names if name != names[number]][:1]
+examples = {f"{name}, last step": {"photo": name} for name in others}
+controls = dict(photo=names, moment=(0, end, 1))
+Explore(painted_at, **controls, examples=examples, kind="photo", right=1, **small)
+
+# %% [markdown]
+# The same for two photos, side by side:
+
+# %%
+viz.evolution(p.results, count=2)
+
+# %% [markdown]
+# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator; the last column of
+# each stage is where it ended.* Is the last picture the one nearest to the truth? For the photo of
+# the first slider:
 
 # %%
 real = data.test_picture(sampled[number], p.judge_size)
@@ -195,8 +208,9 @@ print(
 #
 # Means hide extremes, so here the photos stand in order of a measure, the first one being the most
 # extreme. **Look at** the *colour error*, which is white where hue or saturation are far off and
-# ignores brightness: is it one object, or the whole background? **Then ask** whether you would have
-# called this picture the worst: a measure need not agree with the others, nor with you.
+# ignores brightness (distance in Lab, white from 50 on): is it one object, or the whole background?
+# **Then ask** whether you would have called this picture the worst: a measure need not agree with
+# the others, nor with you.
 #
 # Two of the orders need to know where the object ends, so they are of *composites*, cut-outs on
 # photos: the *boundary chroma error* is the colour's distance from the truth in a narrow band along
@@ -216,7 +230,7 @@ psnr, cci = table["psnr"].loc[photos], table["cci"].loc[photos]
 orders = {
     "worst PSNR": psnr["scgan"].sort_values(),
     "most gained on gray (dB)": (psnr["scgan"] - psnr["gray"]).sort_values(ascending=False),
-    "largest colour error": error.sort_values(ascending=False),
+    "largest colour error (Lab)": error.sort_values(ascending=False),
     "dullest (CCI − real)": (cci["scgan"] - cci["real"]).sort_values(),
     "changed most by stage 2": change.sort_values(ascending=False),
 }
@@ -243,7 +257,7 @@ def extreme(order, rank=1):
     rank = min(rank, len(ranked))
     stem = ranked.index[rank - 1]
     shown = {m: viz.picture(p.results, m, stem, composite) for m in ("scgan", "gray", "real")}
-    wrong = np.clip(viz.color_error(shown["real"], shown["scgan"]) / 64, 0, 1)
+    wrong = np.clip(viz.color_error(shown["real"], shown["scgan"]) / viz.WHITE, 0, 1)
     pictures = {"SCGAN": shown["scgan"], "gray": shown["gray"], "colour error": wrong}
     line = exact_measures(stem) if composite else measures(stem)
     text = f"{stem}: {order} {ranked.iloc[rank - 1]:.1f}, place {rank} of {len(ranked)}. {line}"
@@ -259,7 +273,7 @@ places = pd.DataFrame({name: order.rank(method="first") for name, order in order
 for name, order in orders.items():
     if order.iloc[0] > order.iloc[-1]:  # lists that start with the largest value
         places[name] = len(places) + 1 - places[name]
-places.corr().style.format(precision=2).set_uuid("agreement")
+viz.numbers(places.corr(), 2, "agreement")
 
 # %% [markdown]
 # *How far two of the orders of photographs agree over all test photos, as rank correlation: 1 is
@@ -273,12 +287,15 @@ places.corr().style.format(precision=2).set_uuid("agreement")
 # The network gives a colour picture $\hat c$. Its luma $Y(\hat c)$ and its chroma
 # $\hat c - Y(\hat c)$ can be taken apart and put together anew:
 #
-# $$ \hat c_k = y + k\,(\hat c - Y(\hat c)), \qquad y = x \ \text{or}\ y = Y(\hat c). $$
+# $$ \hat c_k = y + k\,(\hat c - Y(\hat c)), $$
+# $$ y = x \quad\text{or}\quad y = Y(\hat c). $$
 #
 # $k$ is the *chroma strength*: 1 is as painted, 0 is gray. $y = x$ *keeps the input's luminance*.
-# The network of a small profile sees a small picture, and its own luma is as coarse as that.
-# **Look at** fine detail (fur, leaves, letters) while you switch the luminance. **Then** turn up
-# $k$: at what strength does the picture look most natural, and is that where PSNR is highest?
+# The network of a small profile sees a small picture, and its own luma is as coarse as that. **Look
+# at** fine detail while you switch the luminance; in a saved page that is the stop *network's
+# luma*, beside *chroma × 1*. The photo is the one with the most detail that the network cannot see:
+# the gray picture minus itself shrunk to the network's size and enlarged. **Then** turn up $k$: at
+# what strength does the picture look most natural, and is that where PSNR is highest?
 
 # %%
 stages = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
@@ -307,17 +324,29 @@ def scores(real, rgb):
 star = cci["scgan"].idxmax()  # the photo with the most colour to play with
 
 
-def strength(photo=star, chroma=1.0, keep_luminance=True):
+def unseen(photo):
+    """Mean detail of the gray picture that is lost at the network's size."""
+    gray = viz.picture(p.results, "gray", photo)[..., 0]
+    small_one = Image.fromarray(gray).resize((p.image_size,) * 2, Image.BICUBIC)
+    return np.abs(gray.astype(float) - small_one.resize(gray.shape[::-1], Image.BICUBIC)).mean()
+
+
+colourful = [s for s in photos if cci["scgan"][s] >= cci["scgan"].median()]
+detailed = max(colourful, key=unseen)  # of the half with more colour to play with
+
+
+def strength(photo=detailed, chroma=1.0, keep_luminance=True):
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
     own = paint(stages["SCGAN"], gray[..., 0], p.image_size)
     result = blend(own, gray[..., 0], chroma, keep_luminance)
     return {"gray": gray, "real": real, "result": result}, scores(real, result)
 
 
-examples = {f"chroma × {k:g}": {"chroma": k} for k in (0, 0.5, 1, 1.5, 2)}
+examples = {f"chroma × {k:g}": {"chroma": k} for k in (0.5, 1, 2)}
 examples["network's luma"] = {"keep_luminance": False}
 controls = dict(photo=photos, chroma=(0.0, 3.0, 0.25), keep_luminance=True)
-Explore(strength, **controls, examples=examples, **small)
+larger = small | dict(side=208, width=448)  # or the detail would be lost in the page, too
+Explore(strength, **controls, examples=examples, **larger)
 
 # %% [markdown]
 # **Check.** With $k = 1$ and the input's luminance this must be what `colorize.render` does, up to
@@ -388,7 +417,7 @@ Explore(knobs, photo=photos, t=(0.0, 2.0, 0.25), pixels=sizes, examples=examples
 
 # %% [markdown]
 # **Check.** At $t = 1$ and the trained size this is the picture of chapter 6, at $t = 0$ that of
-# stage 1, byte by byte.
+# stage 1, up to one step of 255 (rounding).
 
 # %%
 for t, method in ((0.0, "stage1"), (1.0, "scgan")):
@@ -409,14 +438,13 @@ for t, method in ((0.0, "stage1"), (1.0, "scgan")):
 # the table of differences can be seen with the sliders above:
 
 # %%
-rows = paper.deviations_table().loc[["working-size", "luminance"]].drop(columns="test")
-rows.style.set_uuid("differences")
+paper.show_deviations("working-size", "luminance")
 
 # %% [markdown]
 # ## Try it
 #
-# **1.** Find the photos where SCGAN has a *lower* PSNR than stage 1. Look at the first three: would
-# you give them back?
+# **1.** Find the photos on which SCGAN has a *lower* PSNR than stage 1. Look at the three that lost
+# most: of which would you rather keep the picture of stage 1?
 # <details><summary>Solution</summary>
 #
 # ```python
