@@ -166,7 +166,7 @@ def painted_at(photo=names[number], moment=end):
     rgb, saliency = shot["rgb"][index], shot["saliency"][index]
     pictures = {"gray": data.luma_u8(real), "colours": rgb, "saliency": saliency, "real": real}
     measured = f"PSNR {metrics.psnr(real, rgb):.1f} dB, CCI {metrics.cci(rgb):.1f}"
-    return pictures, f"step {step}: {measured}"
+    return pictures, f"{photo}, step {step}: {measured}"
 
 
 moments = {step: painted_at(moment=i) for i, step in enumerate(shots)}

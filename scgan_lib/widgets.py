@@ -268,7 +268,9 @@ class Explore(ipywidgets.VBox):
         names = ", ".join(control.description for control in self.controls.values())
         note = f"Needs a running notebook: {html.escape(names)}."
         if self._static is not self.compare:
-            note += " Here a few settings, drawn beforehand, stand in."
+            few = self._static.markup.count("<section") > 1
+            stand_in = "a few settings, drawn beforehand, stand" if few else "one setting stands"
+            note += f" Here {stand_in} in."
         note = f"<p><em>{note}</em></p>"
         bundle = super()._repr_mimebundle_(**options)
         return _bundle(bundle, note + self._static.html(), f"Explore({', '.join(self.controls)})")

@@ -144,6 +144,7 @@ def test_explore_opens_the_two_pictures_that_are_asked_for():
         page = explore._repr_mimebundle_()
         page = (page[0] if isinstance(page, tuple) else page)["text/html"]
         assert f'left="{wanted[0]}" right="{wanted[1]}"' in page
+        assert "Here one setting stands in." in page
 
 
 def test_controls_start_at_the_defaults_of_draw():
