@@ -119,9 +119,7 @@ def style(table: Table) -> pd.io.formats.style.Styler:
     notes = "".join(f"<p style='margin: .3em 0'>{html.escape(line)}</p>" for line in table.notes)
     notes = notes.replace(CONCLUDED, f"<strong>{CONCLUDED}</strong>")
     caption = [("caption-side", "bottom"), ("text-align", "left")]
-    caption += [
-        ("max-width", "min(60em, 88vw)")
-    ]  # whole on a phone
+    caption += [("max-width", "min(60em, 88vw)")]  # whole on a phone
     return (
         table.cells.style.apply(marks, axis=None)
         .format(escape="html")
