@@ -463,7 +463,7 @@ def _ablations(frame: pd.DataFrame, manifest: dict) -> Table:
     bold = frozenset((_variant(v), titles[c]) for (v, c), sign in told.items() if sign)
     seeds = frame["seed"].nunique()
     notes = [_ablation_words(variants[1:], columns, numbers, told, luck)]
-    notes += _luck_words(told, beyond, seeds)
+    notes += _luck_words(told, beyond, frame.groupby("variant")["seed"].nunique(), seeds)
     notes += _ablation_notes(frame, photos, composites, numbers, variants, columns, manifest)
     return Table(cells.rename(columns=titles), numbers, bold, notes)
 
@@ -562,20 +562,22 @@ def _ablation_words(variants, columns, numbers, told, luck) -> str:
     return f"{CONCLUDED} " + (" ".join(said) or "Nothing: there is only `full`.")
 
 
-def _luck_words(told, beyond, seeds: int) -> list[str]:
-    """How much the agreement of so few seeds is worth."""
+def _luck_words(told, beyond, trained, seeds: int) -> list[str]:
+    """How much the agreement of so few seeds is worth; `trained`: seeds of each variant."""
     count, tells = len(told), sum(map(bool, told.values()))
     if not count:
         return []
     if seeds < 2:
         return ["One seed: whether a difference comes from the variant or the seed is not known."]
-    chance = 2.0 ** (1 - seeds)
+    chance = {v: 2.0 ** (1 - trained[v]) for v, _ in told}
+    fewer = {v: p for v, p in chance.items() if trained[v] < seeds}
+    fewer = [f"; {trained[v]} of {_variant(v)} in {100 * p:.0f} %" for v, p in fewer.items()]
     listed = [f"{_variant(v)} in {_short(c)}" for v, c in told if (v, c) in beyond]
     return [
         f"How far {seeds} seeds reach. A difference that is luck alone has one sign in all of them "
-        f"in {100 * chance:.0f} % of cases, which is up to {chance * count:.1f} of these {count} "
-        f"comparisons; {tells} are told. Of those, larger than the seeds' own spread (95 % t "
-        f"interval over seeds): {_listed(listed) if listed else 'none'}."
+        f"in {100 * 2.0 ** (1 - seeds):.0f} % of cases{''.join(fewer)}. That is up to "
+        f"{sum(chance[v] for v, _ in told):.1f} of these {count} comparisons; {tells} are told. "
+        f"Of those, larger than the seeds' own spread (95 % t interval over seeds): {_listed(listed) if listed else 'none'}."
     ]
 
 

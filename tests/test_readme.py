@@ -53,6 +53,24 @@ def test_what_the_runs_say_is_what_they_gave():
     assert max(mean.agree["stage1"], mean.agree["scgan"]) <= mean.agree["gray"]
 
 
+def test_what_the_ablations_say_is_what_they_gave():
+    rows = pd.read_csv(ROOT / "results/mini/ablations.csv")
+    photos, composites = split_sets(rows)
+    chroma = composites.groupby(["variant", "seed"])[["boundary_chroma", "salient_chroma"]].mean()
+    mean = photos.groupby(["variant", "seed"])[["psnr", "ssim", "cci"]].mean().join(chroma)
+    change = mean - mean.loc["full"].reindex(mean.index.get_level_values("seed")).to_numpy()
+    assert change.loc["full"].abs().to_numpy().max() == 0
+    assert change.groupby("variant").size()["no-adversarial"] == 3
+    assert (change.loc["no-adversarial"][["psnr", "ssim"]] > 0).all(axis=None)
+    assert (change.loc["no-adversarial", "cci"] < 0).all()
+    assert len(change.loc["no-stage1"]) == 2
+    assert (change.loc["no-stage1"][["psnr", "ssim"]] < 0).all(axis=None)
+    assert (change.loc["no-stage1", "boundary_chroma"] > 0).all()
+    for variant in ("no-saliency", "no-salient-critic"):  # not one sign in all three seeds
+        signs = change.loc[variant][["psnr", "ssim", "boundary_chroma"]].gt(0).sum()
+        assert signs.between(1, 2).all(), (variant, signs)
+
+
 def test_the_shipped_weights_give_the_committed_numbers(monkeypatch, tmp_path):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))  # no run of our own in the way
     rows = pd.read_csv(ROOT / "results/mini/metrics.csv").query("method == 'scgan'")
