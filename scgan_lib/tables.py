@@ -572,12 +572,12 @@ def _luck_words(told, beyond, trained, seeds: int) -> list[str]:
     chance = {v: 2.0 ** (1 - trained[v]) for v, _ in told}
     fewer = {v: p for v, p in chance.items() if trained[v] < seeds}
     fewer = [f"; {trained[v]} of {_variant(v)} in {100 * p:.0f} %" for v, p in fewer.items()]
-    listed = [f"{_variant(v)} in {_short(c)}" for v, c in told if (v, c) in beyond]
+    listed = [f"{_variant(v)} in {_short(c)}" for v, c in told if (v, c) in beyond] or ["none"]
     return [
         f"How far {seeds} seeds reach. A difference that is luck alone has one sign in all of them "
         f"in {100 * 2.0 ** (1 - seeds):.0f} % of cases{''.join(fewer)}. That is up to "
         f"{sum(chance[v] for v, _ in told):.1f} of these {count} comparisons; {tells} are told. "
-        f"Of those, larger than the seeds' own spread (95 % t interval over seeds): {_listed(listed) if listed else 'none'}."
+        f"Of those, larger than the seeds' own spread (95 % t interval over seeds): {_listed(listed)}."
     ]
 
 
