@@ -577,7 +577,8 @@ def _luck_words(told, beyond, trained, seeds: int) -> list[str]:
         f"How far {seeds} seeds reach. A difference that is luck alone has one sign in all of them "
         f"in {100 * 2.0 ** (1 - seeds):.0f} % of cases{''.join(fewer)}. That is up to "
         f"{sum(chance[v] for v, _ in told):.1f} of these {count} comparisons; {tells} are told. "
-        f"Of those, larger than the seeds' own spread (95 % t interval over seeds): {_listed(listed)}."
+        "Of those, larger than the seeds' own spread (95 % t interval over seeds): "
+        f"{_listed(listed)}."
     ]
 
 
