@@ -226,7 +226,15 @@ def test_a_difference_that_flips_its_sign_is_luck(tmp_path):
     assert not table.bold
     assert table.notes[1].endswith("(95 % t interval over seeds): none.")
     # five measures are there: psnr, ssim, agreement, cci, its ratio, boundary; 3 seeds: a quarter
-    assert "in 25 % of cases, which is up to 1.5 of these 6 comparisons" in table.notes[1]
+    assert "in 25 % of cases. That is up to 1.5 of these 6 comparisons" in table.notes[1]
+
+
+def test_a_variant_with_fewer_seeds_has_its_own_odds(tmp_path):
+    table = invented(tmp_path, {"no-global": [0.9, 0.5, -0.2], "no-stage1": [0.1, -0.1]})
+    # six comparisons at a quarter and six at a half: 1.5 + 3
+    said = "in 25 % of cases; 2 of no stage 1 in 50 %. That is up to 4.5 of these 12 comparisons"
+    assert said in table.notes[1]
+    assert "Not all seeds were trained: no stage 1." in table.notes
 
 
 def test_seeds_that_agree_may_still_be_within_their_own_spread(tmp_path):
