@@ -1,7 +1,7 @@
 """The paper in tables: its equations, and where paper, released code and this project differ.
 
 Sources: a published review of the paper (its numbering) and the authors' public repository (MIT).
-Chapters print their rows with `deviations_table`; every row names the test that holds it.
+Chapters print their rows with `show_deviations`; `deviations_table` also names each row's test.
 """
 
 from __future__ import annotations
