@@ -38,6 +38,8 @@ class Profile:
     variant: str = ""  # an ablation's name: its results lie apart, below ablations/
     device: str = "auto"  # auto | cpu | cuda | mps
     precision: str = "no"  # no | bf16 | fp16: Accelerate's mixed precision
+    compile: str = "no"  # no | inductor | aot_eager: torch.compile's backend, generator only
+    channels_last: bool = False  # memory order while training; on a CPU it takes longer
     fidelity: str = "paper"  # "released" repeats the released code's choices (paper.DEVIATIONS)
 
     # data
@@ -145,7 +147,7 @@ class Profile:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
         skip = {
             "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
-            "cache_pictures",
+            "cache_pictures", "compile", "channels_last",
         }  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
@@ -158,6 +160,7 @@ class Profile:
 CHOICES: dict[str, tuple[str, ...]] = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("no", "bf16", "fp16"),
+    "compile": ("no", "inductor", "aot_eager"),
     "fidelity": ("paper", "released"),
     "global_encoder": ("vgg16_gray", "folded_vgg16", "none"),
     "vgg": ("auto", "torchvision", "hed"),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +84,9 @@ def stage2_step(
         loss = losses.critic_loss(real_score, fake_score, profile.gan)
         values[f"{name}_gap"] = (real_score.mean() - fake_score.mean()).detach()
         if profile.gan == "wgan-gp":
-            # in float32 whatever the precision: a norm and a double backward do not survive fp16
-            with torch.autocast(gray.device.type, enabled=False):
-                penalty = losses.gradient_penalty(
-                    critic, gray, real, fake.float(), patches=profile.penalty_patches
-                )
+            penalty = losses.gradient_penalty(
+                _float32(critic), gray, real, fake.float(), patches=profile.penalty_patches
+            )
             values[f"{name}_penalty"] = penalty.detach()
             loss = loss + profile.loss.gradient_penalty * penalty
         values[f"{name}_critic"] = loss.detach()
@@ -109,6 +108,16 @@ def stage2_step(
     total = losses.generator_loss(terms, profile.loss)
     _update(players.generator_optimizer, total, accelerator)
     return values | {name: t.detach() for name, t in (terms | {"generator": total}).items()}
+
+
+def _float32(critic: nn.Module) -> losses.Critic:
+    """`critic` without the mixed precision that Accelerate wraps around its forward.
+
+    The penalty's norm and double backward do not survive fp16. Switching autocast off outside does
+    not help: the wrapper switches it on again inside.
+    """
+    inner = getattr(critic, "module", critic)
+    return partial(type(inner).forward, inner)
 
 
 def _guided_terms(rgb_hat: Tensor, saliency_hat: Tensor, batch: Batch, profile: Profile) -> dict:
@@ -191,6 +200,10 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         step_scheduler_with_optimizer=False,
     )
     players = _players(profile, stage)
+    if profile.channels_last:
+        for network in (players.generator, *players.critics.values(), players.features):
+            if network is not None:
+                network.to(memory_format=torch.channels_last)
     optimizers = [o for o in (players.generator_optimizer, players.critic_optimizer) if o]
     schedulers = [
         torch.optim.lr_scheduler.LambdaLR(o, lambda s: _rate(profile, s, steps)) for o in optimizers
@@ -216,7 +229,11 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     loader = _loader(profile, stage, start, steps, accelerator)
     gallery = _gallery(profile)
     sample_steps = _sample_steps(steps, profile.samples)
-    evaluated = players.average or accelerator.unwrap_model(players.generator)
+    plain = accelerator.unwrap_model(players.generator)
+    evaluated = players.average or plain
+    if profile.compile != "no":
+        # never the critics: compiled code has no double backward, which the penalty needs
+        players.generator = torch.compile(players.generator, backend=profile.compile)
     if start == 0 and accelerator.is_main_process:
         _sample(evaluated, gallery, profile, folder, 0)
 
@@ -235,7 +252,7 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         for scheduler in schedulers:
             scheduler.step()
         if players.average is not None:
-            _average(players.average, accelerator.unwrap_model(players.generator), profile.ema)
+            _average(players.average, plain, profile.ema)
         bar.update(profile.batch)
         now = time.monotonic()
         elapsed = seconds + now - begun

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -113,6 +114,73 @@ def test_penalty_patches_reach_the_step(untied):
             critic.blocks[-1].conv.weight.data.mul_(1e4)
         size[patches] = training.stage2_step(players, batch, p, ONE_PROCESS, 1)["color_penalty"]
     assert size["sum"] > 2 * size["mean"]
+
+
+def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
+    """Through `train`, since the mixed precision is what Accelerate makes of a network there."""
+    p = untied(stage1_steps=0, stage2_steps=1, precision="bf16")
+    seen, penalty, inside = [], losses.gradient_penalty, []
+
+    def counted(*arguments, **more):
+        inside.append(True)
+        value = penalty(*arguments, **more)
+        inside.pop()
+        return value
+
+    def convolve(*arguments, **more):
+        y = conv2d(*arguments, **more)
+        seen.append((bool(inside), y.dtype))
+        return y
+
+    conv2d = torch.nn.functional.conv2d
+    monkeypatch.setattr(losses, "gradient_penalty", counted)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
+    AcceleratorState._reset_state(True)  # one precision a process, else
+    try:
+        training.train(p, 2)
+    finally:
+        AcceleratorState._reset_state(True)
+    layers = len(training._players(p, 2).critics["color"].blocks)
+    assert [dtype for within, dtype in seen if within] == 2 * layers * [torch.float32]
+    assert torch.bfloat16 in [dtype for within, dtype in seen if not within]
+
+
+@pytest.mark.parametrize("choice", [{"compile": "aot_eager"}, {"channels_last": True}])
+def test_speed_choices_change_no_number(untied, tmp_path, monkeypatch, choice):
+    """Compiled or in another memory order: the same losses, penalties too, and the same weights."""
+    p = untied(stage1_steps=0, stage2_steps=4, generator_spectral=True, ema=0.5)
+    results = []
+    for name, profile in {"plain": p, "choice": replace(p, **choice)}.items():
+        monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / name))
+        if "channels_last" in choice:
+            training.train(profile, 2, until=2)  # through a checkpoint, too
+        results.append((load_file(training.train(profile, 2)), rows(profile, 2)))
+    (plain, log), (chosen, chosen_log) = results
+    assert plain.keys() == chosen.keys()
+    for ours, theirs in zip(log, chosen_log, strict=True):
+        assert float(ours["color_penalty"]) > 0
+        for key in set(ours) - {"seconds", "images_per_s"}:
+            assert float(theirs[key] or 0) == pytest.approx(
+                float(ours[key] or 0), rel=1e-3, abs=1e-6
+            )
+
+
+def test_a_compiled_generator_leaves_the_penalty_its_gradient(untied):
+    """It reaches every weight of the critics, and equals the one beside plain code."""
+
+    def gradients(weight: float, backend: str = "") -> list[torch.Tensor]:
+        p = untied(stage1_steps=0, loss={"gradient_penalty": weight})
+        players, batch = players_and_batch(p)
+        if backend:
+            players.generator = torch.compile(players.generator, backend=backend)
+        torch.manual_seed(3)
+        training.stage2_step(players, batch, p, ONE_PROCESS, 1)
+        return [q.grad for c in players.critics.values() for q in c.parameters()]
+
+    without, plain, compiled = gradients(0.0), gradients(1e3), gradients(1e3, "aot_eager")
+    for a, b, c in zip(without, plain, compiled, strict=True):
+        assert (b - a).norm() > 0.1 * a.norm() > 0
+        torch.testing.assert_close(c, b, rtol=1e-3, atol=1e-5)
 
 
 def test_critics_learn_to_tell_real_from_generated(untied):
