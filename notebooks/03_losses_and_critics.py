@@ -300,7 +300,7 @@ real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
 mine = fake_score.mean() - real_score.mean()
 assert_close(mine, losses.critic_loss(real_score, fake_score))
 assert_close(-mine, losses.critic_loss(fake_score, real_score))
-print(f"critic loss {mine.item():+.5f}; the gap, real − fake, is {-mine.item():+.5f}")
+print(f"critic loss {mine.item():+.5f}; the gap, real minus made, is {-mine.item():+.5f}")
 
 # %% [markdown]
 # ### The penalty, in one dimension

@@ -210,25 +210,25 @@ DEVIATIONS: tuple[Deviation, ...] = (
 )  # fmt: skip
 
 
-def deviations_table(chapter: str | None = None) -> pd.DataFrame:
-    """DEVIATIONS as a table indexed by id, or the rows of one chapter ("02" or "02_generator")."""
-    frame = pd.DataFrame([asdict(row) for row in DEVIATIONS]).set_index("id")
-    if chapter is not None:
-        frame = frame[frame.chapter == str(chapter)[:2]]
-    return frame.drop(columns="chapter")
+def deviations_table(*names: str) -> pd.DataFrame:
+    """The rows of chapters ("02" or "02_generator") or with these ids, indexed by id; else all.
+
+    KeyError names what there is not.
+    """
+    frame = pd.DataFrame([asdict(row) for row in DEVIATIONS]).set_index("id", drop=False)
+    chosen: list[str] = []
+    for name in names:
+        found = frame.id[(frame.chapter == name[:2]) | (frame.id == name)]
+        if found.empty:
+            raise KeyError(f"no deviation or chapter of this name: {name}")
+        chosen += [*found]
+    frame = frame.loc[list(dict.fromkeys(chosen))] if names else frame
+    return frame.drop(columns=["id", "chapter"])
 
 
 def show_deviations(*names: str) -> Styler:
-    """The rows of chapters ("02") or with these ids as a table for a page; all rows without names.
-
-    What stands in backticks is shown as code. KeyError names what there is not.
-    """
-    frame = pd.DataFrame([asdict(row) for row in DEVIATIONS]).set_index("id", drop=False)
-    if names:
-        chosen = [i for n in names for i in frame.id[(frame.chapter == n) | (frame.id == n)]]
-        if unknown := [n for n in names if n not in (*frame.chapter, *frame.id)]:
-            raise KeyError(f"no deviation or chapter of this name: {', '.join(unknown)}")
-        frame = frame.loc[list(dict.fromkeys(chosen))]
+    """`deviations_table` for a page: no tests, what stands in backticks as code."""
+    frame = deviations_table(*names)
     columns = ["topic", "paper", "released", "ours", "switch"]
     return (
         frame[columns]

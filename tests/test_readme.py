@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def test_what_the_runs_say_is_what_they_gave():
     assert max(mean.agree["stage1"], mean.agree["scgan"]) <= mean.agree["gray"]
 
 
+def test_what_is_said_of_bleeding_is_what_the_composites_gave():
+    """Paired differences to the gray copy over 39 composites; bounds of 1.96 standard errors."""
+    composites = split_sets(pd.read_csv(ROOT / "results/mini/metrics.csv"))[1]
+    assert composites["image"].nunique() == 39
+    low, high = {}, {}
+    for measure in ("boundary_chroma", "salient_chroma"):
+        wide = composites.pivot(index="image", columns="method", values=measure)
+        for method in ("stage1", "scgan"):
+            d = wide[method] - wide["gray"]
+            half = 1.96 * d.std() / len(d) ** 0.5
+            low[method, measure], high[method, measure] = d.mean() - half, d.mean() + half
+    for measure in ("boundary_chroma", "salient_chroma"):
+        assert low["scgan", measure] < 0 < high["scgan", measure]
+    assert low["stage1", "salient_chroma"] < -1  # at the edge of what 39 composites can tell
+    assert -0.5 < high["stage1", "salient_chroma"] < 0.5
+
+
 def test_what_the_ablations_say_is_what_they_gave():
     rows = pd.read_csv(ROOT / "results/mini/ablations.csv")
     photos, composites = split_sets(rows)
@@ -81,6 +99,16 @@ def test_the_shipped_weights_give_the_committed_numbers(monkeypatch, tmp_path):
         gray = Image.fromarray(data.luma_u8(real))
         measured = psnr(real, np.asarray(colorizer(gray)))
         assert abs(measured - committed[photo.stem]) < 0.05, photo.stem
+
+
+def test_speed_is_that_of_the_committed_bench():
+    lines = json.loads((ROOT / "benchmarks/bench.json").read_text())["lines"]
+    inference, stage1, stage2 = (
+        f"{lines[f'full {name}']['ratio']:.1f}" for name in ("inference", "stage 1", "stage 2")
+    )
+    said = f"inference {inference} times as fast, a stage-1 step {stage1}, a stage-2 step {stage2}"
+    assert said in README
+    assert all(line["difference"] < 1e-4 for line in lines.values())
 
 
 def test_profiles_and_targets_exist():
