@@ -214,7 +214,7 @@ modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
 about = {m.stem: m.read_text(encoding="utf-8") for m in modules if m.stem != "__init__"}
 first = {name: text.split('"""')[1].strip().splitlines()[0] for name, text in about.items()}
 with pd.option_context("display.max_colwidth", None):
-    display(pd.DataFrame({"what it is": first}))
+    display(pd.DataFrame({"what it is": first}).replace("`", "", regex=True))
 
 # %% [markdown]
 # ## Where paper, released code and this course differ

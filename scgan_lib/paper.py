@@ -227,9 +227,9 @@ def deviations_table(*names: str) -> pd.DataFrame:
 
 
 def show_deviations(*names: str) -> Styler:
-    """`deviations_table` for a page: no tests, what stands in backticks as code."""
+    """`deviations_table` for a page: no tests, no empty `switch`, backticks as code."""
     frame = deviations_table(*names)
-    columns = ["topic", "paper", "released", "ours", "switch"]
+    columns = ["topic", "paper", "released", "ours"] + ["switch"] * bool(frame.switch.any())
     return (
         frame[columns]
         .style.format(lambda text: re.sub(r"`(.+?)`", r"<code>\1</code>", text))

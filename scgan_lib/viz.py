@@ -17,7 +17,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from pandas.io.formats.style import Styler
 from PIL import Image
 from skimage.color import rgb2lab
@@ -75,7 +75,7 @@ def grid(
     below = (0.12 * captioned + 0.05) if captioned else 0.02
     height = deep * (tall + below) + 0.2 + 0.2 * bool(title)
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.01)
+    figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.02)
     axes = figure.subplots(deep, len(columns), squeeze=False, width_ratios=columns)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -378,6 +378,7 @@ def distributions(results: Path, measures: Sequence[str] = ()) -> Figure:
             elif len(own):
                 ax.ecdf(own, linewidth=1.1, **look)
         ax.set(xlabel=name + ("\nof composites" if measure in EXACT else ""), ylim=(0, 1))
+        ax.xaxis.set_major_locator(MaxNLocator(5))  # longer numbers must not touch
         if measure == "cci":
             ax.axvspan(16, 20, color="#f3e3b3", zorder=0, linewidth=0)
             ax.text(18, 0.97, "16..20", rotation=90, ha="center", va="top", fontsize=6)

@@ -298,8 +298,8 @@ def site(tmp_path_factory):
         return build.build("mini", tmp_path_factory.mktemp("course")).parent
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_of_the_course(chromium, site, width):
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
+def test_every_page_of_the_course(chromium, site, width, scheme):
     """Solutions unfolded: nothing is too wide, complains, leaves, or is hard to read or reach."""
     pages = sorted(site.glob("*.html")) + sorted(site.glob("notebooks/*.html"))
     chapters = {source.stem for source in (site.parent / "source").glob("notebooks/*.ipynb")}
@@ -307,11 +307,12 @@ def test_every_page_of_the_course(chromium, site, width):
     assert {page.stem for page in pages} == chapters | {"index", "genindex", "search"}
     script, wrong = helpers.axe(), []
     for address in pages:
-        with helpers.open_page(chromium, width) as page:
+        with helpers.open_page(chromium, width, color_scheme=scheme) as page:
             page.on("requestfailed", lambda r, p=page: p.complaints.append(f"failed: {r.url}"))
             page.goto(f"file://{address}")
             page.wait_for_load_state("networkidle")
             page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+            assert page.evaluate("document.documentElement.dataset.theme") == scheme
             wide = page.evaluate("document.documentElement.scrollWidth")
             if wide > width:
                 page.complaints.append(f"{wide} pixels wide")
