@@ -65,5 +65,7 @@ def test_deviations_on_a_page():
     page = paper.show_deviations("05", "luminance").to_html()
     assert page.count("<tr>") == 1 + len(paper.deviations_table("05")) + 1
     assert "on <code>mini</code> the input" in page and "`" not in page
+    assert ">switch</th>" in page
+    assert ">switch</th>" not in paper.show_deviations("06").to_html()  # none of its rows has one
     with pytest.raises(KeyError, match="no deviation or chapter of this name: 12"):
         paper.show_deviations("12")
