@@ -244,7 +244,7 @@ def saliency_areas(results: Path, count: int = 8) -> Figure:
     for stem in stems(results)[:count]:
         colors, saliency = (picture(results, m, stem) for m in ("scgan", "saliency"))
         row = {"real": picture(results, "real", stem), "SCGAN": colors}
-        row["predicted saliency"] = saliency
+        row["predicted\nsaliency"] = saliency
         rows.append(row | {"salient area": salient_area(colors, saliency)})
     return grid(rows, blocks=2 if count > 3 else 1)
 
