@@ -275,8 +275,11 @@ has_pictures = (p.results / "outputs" / "scgan").is_dir()
 if has_pictures and (p.results / "table1.csv").is_file():
     numbers = pd.read_csv(p.results / "table1.csv").set_index("method").rename_axis(None)
     display(viz.gallery(p.results, count=6))
-    display(numbers[[c for c in numbers if c.endswith("_mean")]].round(3))
-    note = "*Some of the gallery photos, and the means of Table 1, of the same run.*"
+    names = {"psnr_mean": "PSNR (dB)", "ssim_mean": "SSIM", "agree_mean": "agreement (%)"}
+    names = {c: n for c, n in (names | {"cci_mean": "CCI"}).items() if c in numbers}
+    means = numbers[[*names]].fillna({"psnr_mean": float("inf")}).rename(columns=names)
+    display(viz.numbers(means, 3, "means"))
+    note = "*Some of the gallery photos, and means of Table 1, of the same run.*"
 else:
     note = (
         "*This chapter runs before the training. Pictures and table are on the first page of the "
