@@ -121,6 +121,11 @@ def test_speed_is_that_of_the_committed_bench():
     )
     said = f"inference {inference} times as fast, a stage-1 step {stage1}, a stage-2 step {stage2}"
     assert said in README
+    notes = (ROOT / "benchmarks/NOTES.md").read_text()
+    for name, line in lines.items():
+        row = re.search(rf"^{name} +([\d.]+)x +([\d.]+) to +([\d.]+) ", notes, re.M)
+        told = [f"{line[key]:.2f}" for key in ("ratio", "least", "largest")]
+        assert row and [*row.groups()] == told, name
     assert all(line["difference"] < 1e-4 for line in lines.values())
 
 

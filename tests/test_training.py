@@ -135,7 +135,7 @@ def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
     conv2d = torch.nn.functional.conv2d
     monkeypatch.setattr(losses, "gradient_penalty", counted)
     monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
-    AcceleratorState._reset_state(True)  # one precision a process, else
+    AcceleratorState._reset_state(True)  # otherwise the first precision of a process stays
     try:
         training.train(p, 2)
     finally:
