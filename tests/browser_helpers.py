@@ -72,6 +72,21 @@ def open_page(chromium, width=1100, height=1000, **options):
         context.close()
 
 
+def visit(page, address: str) -> None:
+    """Open a page and wait until its formulas, fonts and pictures are drawn.
+
+    Not for a silent network ("networkidle"): Playwright counts requests for that, and now and then
+    misses the end of one that is answered from a file, so that it waits for ever.
+    """
+    page.goto(address)  # returns at the load event: deferred scripts have run
+    page.wait_for_function(
+        """() => document.fonts.status === 'loaded' &&
+        [...document.querySelectorAll('.math')].every((f) => f.querySelector('mjx-container')) &&
+        [...document.images].every((i) => i.complete || i.loading === 'lazy')""",
+        timeout=90_000,
+    )
+
+
 @contextlib.contextmanager
 def lab(root: Path, home: Path):
     """JupyterLab on 127.0.0.1 serving `root`, own files in `home`; yields address, token."""

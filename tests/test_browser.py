@@ -309,8 +309,7 @@ def test_every_page_of_the_course(chromium, site, width, scheme):
     for address in pages:
         with helpers.open_page(chromium, width, color_scheme=scheme) as page:
             page.on("requestfailed", lambda r, p=page: p.complaints.append(f"failed: {r.url}"))
-            page.goto(f"file://{address}")
-            page.wait_for_load_state("networkidle")
+            helpers.visit(page, f"file://{address}")
             page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
             assert page.evaluate("document.documentElement.dataset.theme") == scheme
             wide = page.evaluate("document.documentElement.scrollWidth")
@@ -333,8 +332,7 @@ def test_every_page_of_the_course(chromium, site, width, scheme):
 def test_site_by_keyboard_alone(chromium, site):
     """Tab reaches every control of the last chapter's main part, and each shows that it did."""
     with helpers.open_page(chromium, 1280) as page:
-        page.goto(f"file://{site}/notebooks/07_compare_interactively.html")
-        page.wait_for_load_state("networkidle")
+        helpers.visit(page, f"file://{site}/notebooks/07_compare_interactively.html")
         wanted = page.evaluate(CONTROLS)
         reached, hidden = set(), []
         page.evaluate("document.querySelector('article').tabIndex = -1")
@@ -368,8 +366,7 @@ def test_site(chromium, chapter, tmp_path, monkeypatch):
     for address in (first, *chapters):
         for width in (1280, 390):
             with helpers.open_page(chromium, width) as page:
-                page.goto(f"file://{address}")
-                page.wait_for_load_state("networkidle")
+                helpers.visit(page, f"file://{address}")
                 page.screenshot(path=tmp_path / f"{address.stem}-{width}.png", full_page=True)
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{address.name} is {wide} wide on {width}"
