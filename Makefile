@@ -1,9 +1,11 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
 # Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
+#            PROCESSES=4: train with so many, one on each GPU
 
 PROFILE ?= mini
 SEED    ?= 0
 PYTHON  ?= python3
+PROCESSES ?= 1
 export DEVICE DATA IMAGENET
 
 VENV     := .venv
@@ -14,7 +16,7 @@ RESULTS  := $(OUT)/results/$(RUN)
 FIGURES  := $(OUT)/figures/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
 LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle)
-CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/0[0-8]_*.py))
+CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
 PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst \
   judge_confusion bleeding
 ON       := --profile $(PROFILE) --seed $(SEED)
@@ -25,7 +27,7 @@ ON       := --profile $(PROFILE) --seed $(SEED)
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET"
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET PROCESSES"
 
 # --- set-up: a step of its own only for those who want it -------------------------------------------
 
@@ -67,6 +69,15 @@ previous := $(DONE)/$(1)
 endef
 previous :=
 $(foreach c,$(CHAPTERS),$(eval $(call chapter,$(c),$(previous))))
+
+# Several processes train before chapter 04; it and chapter 05 then find both stages trained.
+ifneq ($(PROCESSES),1)
+$(DONE)/trained: | $(DONE)/03_losses_and_critics
+	$(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $(PROCESSES) \
+	  -m scgan_lib.cli train $(ON)
+	@touch $@
+$(DONE)/04_stage1_l1_pretraining: | $(DONE)/trained
+endif
 
 # Chapter 08 shows what `make ablations` has left, and is run again when that is new.
 ABLATED := $(OUT)/build/done/$(PROFILE)-ablations

@@ -72,7 +72,8 @@ class DecodedEachTime(Dataset):
 def batches(side: str, profile: Profile, steps: int) -> Iterator[dict[str, torch.Tensor]]:
     """`steps` batches as a training run gets them, on the CPU."""
     if side == "ours":
-        return iter(training._loader(profile, 1, 0, steps, ALONE))
+        items = data.TrainingSet(profile, 1, steps * profile.batch)
+        return iter(training._loader(profile, 0, steps, ALONE, items))
     items = DecodedEachTime(profile, steps * profile.batch)
     loader = DataLoader(items, profile.batch, num_workers=profile.workers)
     return iter(loader)

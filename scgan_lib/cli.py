@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -177,17 +178,18 @@ def _pictures(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train the stage (and stage 1 before stage 2)."""
+    """Train the stage (and stage 1 before stage 2); of several processes the first reports."""
     from scgan_lib import stage0, training
 
-    if arguments.stage == 0:
-        path = stage0.train(_profile(arguments), arguments.kind or "labels", arguments.folded)
-        print(path)
-        print(stage0.facts(path))
-        return 0
-    if arguments.kind or arguments.folded:
+    if arguments.stage and (arguments.kind or arguments.folded):
         raise UserError("--labels, --features and --folded belong to --stage 0")
-    print(training.train(_profile(arguments), arguments.stage))
+    if arguments.stage:
+        lines = [training.train(_profile(arguments), arguments.stage)]
+    else:
+        path = stage0.train(_profile(arguments), arguments.kind or "labels", arguments.folded)
+        lines = [path, stage0.facts(path)]
+    if os.environ.get("RANK", "0") == "0":
+        print(*lines, sep="\n")
     return 0
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -266,11 +265,7 @@ def train(
 
     items = GrayPictures(profile, known, classes, steps * batch_size)
     set_seed(profile.seed * 10)
-    accelerator = Accelerator(
-        cpu=profile.device == "cpu",
-        mixed_precision=profile.precision,
-        step_scheduler_with_optimizer=False,
-    )
+    accelerator = training._accelerator(profile, batch_size)
     model = build(profile, kind, len(classes), folded)
     optimizer = torch.optim.SGD(
         model.parameters(), profile.stage0_lr, profile.stage0_momentum,
@@ -284,13 +279,11 @@ def train(
         target = TrunkTarget(state, items, accelerator.device)
 
     start, seconds = training._resume(folder, accelerator)
-    log = training._Log(folder / "log.csv", start)
-    loader = training._loader(
-        replace(profile, batch=batch_size), 0, start, steps, accelerator, items
-    )
+    plain, main = accelerator.unwrap_model(model), accelerator.is_main_process
+    log = training._Log(folder / "log.csv", start, main)
+    loader = training._loader(replace(profile, batch=batch_size), start, steps, accelerator, items)
     test = GrayPictures(profile, held_out, classes)
     tests = training._sample_steps(steps, profile.samples)
-    plain, main = accelerator.unwrap_model(model), accelerator.is_main_process
     scores: dict[str, float] = {}
 
     begun = saved = time.monotonic()
@@ -312,8 +305,9 @@ def train(
         scheduler.step()
         bar.update(batch_size)
         spent, stop = time.monotonic() - begun, step == until
-        save = (begun + spent - saved > profile.checkpoint_seconds or stop) and step < steps
         report = step % profile.log_every == 0 or step in tests or step == steps
+        due = begun + spent - saved > profile.checkpoint_seconds
+        save = (training._due(due, report, accelerator) or stop) and step < steps
         if (report or save) and not math.isfinite(value):
             raise UserError(
                 f"{folder}: step {step}: the loss is not finite; lower stage0_lr; "

@@ -1,7 +1,8 @@
 """Both stages: checkpoints that a rerun goes on from, a log, pictures over time.
 
 Stage 1 trains the generator with eq. 1 and 2; stage 2 alternates it with the two critics. One
-function runs either; what one step does stands in `stage1_step` and `stage2_step`.
+function runs either; what one step does stands in `stage1_step` and `stage2_step`. Under a launcher
+(`torchrun`) each process takes its share of every batch.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import broadcast, set_seed
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from scgan_lib import losses, pretrained
 from scgan_lib.colorize import build_generator, load_generator, render, save_generator
@@ -100,8 +102,9 @@ def stage2_step(
     if profile.loss.perceptual:
         terms["perceptual"] = losses.perceptual_loss(players.features, rgb_hat, rgb)
     if players.critics:
-        with _frozen(players.critics):
-            scores = {name: c(gray, views[name][1]) for name, c in players.critics.items()}
+        with _frozen(players.critics):  # nothing of a critic to exchange between processes here
+            critics = {name: getattr(c, "module", c) for name, c in players.critics.items()}
+            scores = {name: c(gray, views[name][1]) for name, c in critics.items()}
         terms["adversarial"] = losses.adversarial_loss(
             scores["color"], scores.get("salient"), profile.gan
         )
@@ -194,11 +197,7 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     if stage == 2 and profile.stage1_steps:
         train(profile, 1)  # before the seed: stage 2 starts alike whenever stage 1 was trained
     set_seed(profile.seed * 10 + stage)
-    accelerator = Accelerator(
-        cpu=profile.device == "cpu",
-        mixed_precision=profile.precision,
-        step_scheduler_with_optimizer=False,
-    )
+    accelerator = _accelerator(profile, profile.batch)
     players = _players(profile, stage)
     if profile.channels_last:
         for network in (players.generator, *players.critics.values(), players.features):
@@ -224,9 +223,13 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         players.average.to(accelerator.device)
         accelerator.register_for_checkpointing(players.average)
 
+    if accelerator.num_processes > 1:  # alike up to here; from here each draws its own mixing
+        torch.manual_seed(profile.seed * 1000 + stage * 100 + accelerator.process_index)
     start, seconds = _resume(folder, accelerator)
-    log = _Log(folder / "log.csv", start)
-    loader = _loader(profile, stage, start, steps, accelerator)
+    log = _Log(folder / "log.csv", start, accelerator.is_main_process)
+    with accelerator.main_process_first():  # the others find digests and saliency maps made
+        items = TrainingSet(profile, stage, steps * profile.batch)
+    loader = _loader(profile, start, steps, accelerator, items)
     gallery = _gallery(profile)
     sample_steps = _sample_steps(steps, profile.samples)
     plain = accelerator.unwrap_model(players.generator)
@@ -257,10 +260,12 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         now = time.monotonic()
         elapsed = seconds + now - begun
         stop = step == until
-        save = (now - saved > profile.checkpoint_seconds or stop) and step < steps
         report = step % profile.log_every == 0 or step == steps
+        due = _due(now - saved > profile.checkpoint_seconds, report, accelerator)
+        save = (due or stop) and step < steps
         if report or save:
-            row = {name: float(value) for name, value in values.items()}
+            mean = accelerator.reduce(torch.stack([v.float() for v in values.values()]), "mean")
+            row = dict(zip(values, mean.tolist(), strict=True))
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
                     f"{folder}: step {step}: a loss is not finite ({row}); lower the learning "
@@ -289,6 +294,40 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def _accelerator(profile: Profile, batch: int) -> Accelerator:
+    """Device, precision and, under a launcher, the process group.
+
+    UserError when `batch` cannot be shared evenly: the mean over processes would be another mean.
+    """
+    accelerators = torch.cuda.is_available() or torch.backends.mps.is_available()
+    accelerator = Accelerator(
+        # under a launcher "auto" without GPUs must be said, or each process would be on its own
+        cpu=profile.device == "cpu" or not accelerators,
+        mixed_precision=profile.precision,
+        step_scheduler_with_optimizer=False,
+        kwargs_handlers=[
+            # running statistics are not read while training; spectral buffers come out alike anyway
+            DistributedDataParallelKwargs(
+                broadcast_buffers=False, find_unused_parameters=not profile.saliency_guidance
+            ),
+            InitProcessGroupKwargs(timeout=timedelta(days=2)),  # the first to come makes the maps
+        ],
+    )
+    if batch % accelerator.num_processes:
+        raise UserError(
+            f"a batch of {batch} cannot be shared evenly by {accelerator.num_processes} processes; "
+            "choose a number of processes that divides it"
+        )
+    return accelerator
+
+
+def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
+    """What the first process says, when all `ask`: clocks differ, and all must save together."""
+    if accelerator.num_processes == 1:
+        return flag
+    return ask and bool(broadcast(torch.tensor(int(flag), device=accelerator.device)))
 
 
 def _check_device(profile: Profile) -> None:
@@ -368,17 +407,20 @@ def _average(average: Generator, generator: Generator, decay: float) -> None:
 
 
 def _loader(
-    profile: Profile, stage: int, start: int, steps: int, accelerator: Accelerator, items=None
+    profile: Profile, start: int, steps: int, accelerator: Accelerator, items: Dataset
 ) -> Iterator[Batch]:
     """Batches of steps start+1 ... steps; what item i shows depends on i alone.
 
-    Workers hand over uint8; it becomes numbers on the device.
+    Of P processes, number r takes items r, r+P, ... of every batch: the composites, which come
+    first in it, are spread over all. Workers hand over uint8; it becomes numbers on the device.
     """
-    items = items or TrainingSet(profile, stage, steps * profile.batch)
-    rest = Subset(RawItems(items), range(start * profile.batch, steps * profile.batch))
+    shares = accelerator.num_processes
+    order: Sequence = range(start * profile.batch, steps * profile.batch)
+    if shares > 1:
+        order = np.array(order).reshape(-1, profile.batch // shares, shares).swapaxes(1, 2).ravel()
     loader = DataLoader(
-        rest,
-        batch_size=profile.batch // accelerator.num_processes,
+        Subset(RawItems(items), order),
+        batch_size=profile.batch // shares,
         num_workers=profile.workers,
         persistent_workers=profile.workers > 0,
         pin_memory=accelerator.device.type == "cuda",
@@ -414,6 +456,7 @@ def _checkpoint(folder: Path, accelerator: Accelerator, step: int, seconds: floa
             f"{folder}: the checkpoint of step {step} cannot be written ({error}); free disk space "
             "and run again: the run goes on from the checkpoint before"
         ) from None
+    accelerator.wait_for_everyone()  # each process adds its random state
     if accelerator.is_main_process:
         (part / "progress.json").write_text(json.dumps({"step": step, "seconds": seconds}))
         target = folder / f"checkpoint-{step:07d}"
@@ -426,8 +469,10 @@ def _checkpoint(folder: Path, accelerator: Accelerator, step: int, seconds: floa
 
 
 def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
-    for rest in folder.glob(".checkpoint-*.part"):
-        shutil.rmtree(rest)
+    if accelerator.is_main_process:
+        for rest in folder.glob(".checkpoint-*.part"):
+            shutil.rmtree(rest)
+    accelerator.wait_for_everyone()
     newest = max(folder.glob("checkpoint-*"), default=None)
     if newest is None:
         return 0, 0.0
@@ -442,10 +487,13 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
 
 
 class _Log:
-    """`log.csv`: a row every few steps; after a resume, rows of steps to come are cut off."""
+    """`log.csv`: a row every few steps; after a resume, rows of steps to come are cut off.
 
-    def __init__(self, path: Path, start: int) -> None:
-        self.path, self.rows = path, []
+    Of several processes one writes: `main`.
+    """
+
+    def __init__(self, path: Path, start: int, main: bool) -> None:
+        self.path, self.rows, self.main = path, [], main
         if start and path.is_file():
             with open(path, newline="") as file:
                 self.rows = [r for r in csv.DictReader(file) if int(r["step"]) <= start]
@@ -456,6 +504,8 @@ class _Log:
         self._write()
 
     def _write(self) -> None:
+        if not self.main:
+            return
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         with atomic_write(self.path) as part, open(part, "w", newline="") as file:
             writer = csv.DictWriter(file, names)

@@ -422,7 +422,7 @@ def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
         num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
     )
     items = TrainingSet(p, 1, 15)
-    batches = [*training._loader(p, 1, 1, 3, alone)]
+    batches = [*training._loader(p, 1, 3, alone, items)]
     assert len(batches) == 2
     for k, batch in enumerate(batches, 1):
         for key, value in batch.items():

@@ -539,8 +539,9 @@ def test_data_of_a_resumed_step_is_that_of_an_unbroken_run(untied):
     accelerator = SimpleNamespace(
         num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
     )
-    first = [*training._loader(p, 1, 0, 4, accelerator)]
-    later = [*training._loader(p, 1, 2, 4, accelerator)]
+    items = TrainingSet(p, 1, 20)
+    first = [*training._loader(p, 0, 4, accelerator, items)]
+    later = [*training._loader(p, 2, 4, accelerator, items)]
     assert len(first) == 4 and len(later) == 2
     for a, b in zip(first[2:], later, strict=True):
         assert all(torch.equal(a[k], b[k]) for k in a)

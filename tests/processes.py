@@ -1,0 +1,76 @@
+"""What each of several processes runs for `test_processes.py`; the first writes what they found."""
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from scgan_lib import config, stage0, training
+from scgan_lib.paths import UserError
+
+SETTINGS = dict(
+    device="cpu", image_size=32, judge_size=48, levels=5, width=4, saliency_width=4,
+    critic_width=4, batch=4, composites=0.2, train_images=12, test_images=3, stage1_steps=4,
+    stage2_steps=4, samples=1, log_every=1, checkpoint_seconds=1e9, global_encoder="none",
+    vgg="hed",
+)  # fmt: skip
+L1_ONLY = {"perceptual": 0.0}
+# nothing that looks across a batch and nothing random: P processes must do what one does
+ALIKE = SETTINGS | dict(generator_norm="none", gan="hinge", optimizer="adam", loss=L1_ONLY)
+PAPER = SETTINGS | dict(loss=L1_ONLY, critic_norm="layer")
+
+
+def profile(name: str, settings: dict) -> config.Profile:
+    """A profile whose results lie in a folder of their own, below $SCGAN_OUTPUT."""
+    return replace(config.load("smoke", **settings), variant=name)
+
+
+def trained(name: str, settings: dict, *untils: int | None) -> str:
+    """Train both stages; a digest of all weights of generator and critics at the end."""
+    seen, step = {}, training.stage2_step
+    training.stage2_step = lambda players, *rest: step(seen.setdefault("players", players), *rest)
+    for until in untils or (None,):
+        seen.clear()
+        training.train(profile(name, settings), 2, until)
+    training.stage2_step = step
+    networks = [seen["players"].generator, *seen["players"].critics.values()]
+    numbers = [p.detach().numpy().tobytes() for n in networks for p in n.parameters()]
+    return hashlib.sha256(b"".join(numbers)).hexdigest()
+
+
+def refused(settings: dict) -> str:
+    try:
+        training.train(profile("refused", settings), 1)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def main() -> None:
+    rank = int(os.environ["RANK"])
+    found = {
+        "alike": trained("alike", ALIKE),
+        "paper": trained("paper", PAPER),
+        "resumed": trained("resumed", PAPER, 2, None),
+        "released": trained("released", SETTINGS | dict(fidelity="released", loss=L1_ONLY)),
+        "unguided": trained("unguided", PAPER | dict(saliency_guidance=False)),
+        # by their own clocks one would save after every step and the other never
+        "clocks": trained("clocks", PAPER | dict(checkpoint_seconds=0.0 if rank == 0 else 1e9)),
+        "refused": refused(SETTINGS | dict(batch=5)),
+    }
+    labels = dict(width=8, stage0_steps=4, stage0_batch=4, stage0_tenth_every=2)
+    found["stage0"] = stage0.facts(stage0.train(profile("stage0", SETTINGS | labels)))["kind"]
+    everyone = [None] * int(os.environ["WORLD_SIZE"])
+    torch.distributed.all_gather_object(everyone, found)
+    if rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(everyone))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
