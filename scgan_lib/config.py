@@ -51,6 +51,7 @@ class Profile:
     teacher: str = "robust-background"  # saliency of the photographs
     saliency_guidance: bool = True  # off: an ablation
     train_images: int = 0  # at most so many training photos; 0: all
+    train_every: int = 1  # of the training photos, every so many-th; stage 0 takes all
     test_images: int = 0  # at most so many test photos, gallery first, else even over classes
     test_list: str = ""  # a file that names the test photos, one relative path a line
 
@@ -111,6 +112,10 @@ class Profile:
             raise UserError(
                 f"profile {self.name}: composites={self.composites} must lie in 0..0.2: more of "
                 "them in a batch hurt the colours of real photographs"
+            )
+        if self.train_every < 1:
+            raise UserError(
+                f"profile {self.name}: train_every={self.train_every} must be 1 (all) or more"
             )
         if self.image_size % 32 or self.image_size < 2 ** (self.levels - 1):
             raise UserError(
@@ -214,6 +219,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
     "imagenet": dict(
         data="",
+        train_every=10,
         stage1_steps=160_000,
         stage2_steps=480_000,
         workers=8,

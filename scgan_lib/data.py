@@ -135,6 +135,8 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     if split == "test" and kind == "photo" and profile.test_list:
         return _listed(profile, found)[0]
     found = [p for p in found if p.split == split]
+    if split == "train" and kind == "photo":
+        found = found[:: profile.train_every]
     if not found and kind == "photo":
         raise UserError(
             f"{root}: no {split} pictures found; give a folder with more files of the kinds "

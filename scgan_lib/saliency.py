@@ -244,7 +244,7 @@ def saliency_maps(
     teacher_name: str,
     cache_root: str | Path,
     progress: Callable[..., Iterable] | None = None,
-    workers: int = 2,
+    workers: int = os.cpu_count() or 1,
 ) -> list[Path]:
     """Paths of the maps of `files`, in order; those that are missing or damaged are computed.
 

@@ -62,7 +62,7 @@ def labelled(profile: Profile, *splits: str) -> list[tuple[Photo, str]]:
     found: list[Photo] = []
     for split in splits:
         try:
-            every = photos(replace(profile, train_images=0, test_images=0), split)
+            every = photos(replace(profile, train_images=0, train_every=1, test_images=0), split)
         except UserError:
             if split == splits[-1] and not found:
                 raise

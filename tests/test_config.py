@@ -36,6 +36,7 @@ def test_imagenet_has_the_numbers_of_the_first_public_version():
     epoch = 128_000 // 8
     assert (p.stage1_steps, p.stage2_steps) == (10 * epoch, 30 * epoch)
     assert p.halve_every == 10 * epoch
+    assert (p.train_every, p.train_images, load("mini").train_every) == (10, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_imagenet_has_the_numbers_of_the_first_public_version():
         ((("mini",), {"loss": {"pixl": 1.0}}), ("pixl", "pixel")),
         ((("mini",), {"critic_norm": "bach"}), ("critic_norm", "bach", "batch")),
         ((("mini",), {"composites": 0.25}), ("composites", "0..0.2")),
+        ((("mini",), {"train_every": 0}), ("train_every=0", "1 (all)")),
         ((("mini",), {"width": "64"}), ("width", "int")),
         ((("mini",), {"width": True}), ("width", "int")),
         ((("mini",), {"salient_critic": 1}), ("salient_critic", "bool")),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data, training
+from scgan_lib import config, data, stage0, training
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, make_item, photos, read_rgb
 from scgan_lib.paths import ROOT, UserError, cache_dir
 from scgan_lib.saliency import saliency_maps
@@ -224,8 +224,11 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
             for i in range(20):
                 (tmp_path / folder / wnid / f"{wnid}_{folder}_{i}.JPEG").touch()
     p = config.load("imagenet", data=str(tmp_path))
-    assert len(photos(p, "train")) == 40
-    assert {x.label for x in photos(p, "train")} == {"n01440764", "n02102040"}
+    assert [x.path.name for x in photos(p, "train")] == [  # one in ten, as the first public version
+        f"{wnid}_train_{i}.JPEG" for wnid in ("n01440764", "n02102040") for i in (0, 18)
+    ]
+    assert len(photos(replace(p, train_every=1), "train")) == 40
+    assert len(stage0.labelled(p, "train")) == 40  # stage 0 takes all
     val, test = ({x.path for x in photos(p, s)} for s in ("val", "test"))
     assert len(val) + len(test) == 40 and not val & test and len(test) > len(val) > 0
     assert all("/val/" in str(path) for path in val | test)
@@ -489,7 +492,8 @@ def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
         "n01/nothing.png": "no such picture in tree",
         "train/n01/n01_train_000.png": "a training picture",
     }
-    assert len(data.photos(p, "train")) == 2  # the list is of test photos alone
+    every = replace(p, train_every=1)
+    assert len(data.photos(every, "train")) == 2  # the list is of test photos alone
     assert p.digest() == config.load("imagenet", data=str(root)).digest()  # no setting of training
     (tmp_path / "list.txt").write_text("nowhere.png\n")
     with pytest.raises(
