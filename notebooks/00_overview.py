@@ -201,9 +201,11 @@ except UserError as error:
 # | [6 evaluation](06_evaluation_table1.ipynb) | how good is it? Table 1 |
 # | [7 compare](07_compare_interactively.ipynb) | look for yourself, with sliders |
 # | [8 ablations](08_ablations.ipynb) | which part of the method does the work? |
+# | [9 your photographs](09_colorize_your_photos.ipynb) | what old prints need |
+# | [10 scaling up](10_scaling_up.ipynb) | what ImageNet costs, many GPUs as one |
 #
-# Your own pictures need no chapter: `scgan colorize old_photos/ -o coloured/` takes any sizes and
-# leaves the originals alone.
+# For your own pictures you need no other chapter than 9, and not even that:
+# `scgan colorize old_photos/ -o coloured/` takes any sizes and leaves the originals alone.
 #
 # Data flows one way: photo files → `data` (gray, rgb, saliency) → `training` (checkpoints) →
 # `evaluation` (`metrics.csv`) → `tables` and `viz` → these chapters. The whole library is meant to

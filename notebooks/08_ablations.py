@@ -319,3 +319,5 @@ paper.show_deviations("salient-critic", "global-encoder", "working-size")
 # ```
 # Stage 1 sees other batches, so it needs its own.
 # </details>
+#
+# **Next:** [chapter 9, your own photographs](09_colorize_your_photos.ipynb).
