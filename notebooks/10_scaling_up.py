@@ -57,8 +57,8 @@ big = config.load("imagenet", device="cpu")
 # first public version of the authors' code takes one training image in ten, about 128,000, with ten
 # epochs of stage 1 and thirty of stage 2, eight pictures in a batch.
 #
-# **The code does** the same with the profile `imagenet`. Nothing in `scgan_lib` asks for a
-# profile's name. All that differs is in this table:
+# **The code does** the same with the profile `imagenet`. No step of training or evaluation asks for
+# a profile's name. What differs is in this table (stage 0, logging and the test set left out):
 
 # %%
 pair = {q.name: q.settings() for q in (p, big)}
