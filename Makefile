@@ -1,11 +1,13 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
 # Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
-#            PROCESSES=4: train with so many, one on each GPU
+#            PROCESSES=4: train with so many, one on each GPU  TIMEOUT=3600: seconds for a chapter
 
 PROFILE ?= mini
 SEED    ?= 0
 PYTHON  ?= python3
 PROCESSES ?= 1
+# Seconds that a chapter may take: 20 days where the training is as long as the user makes it.
+TIMEOUT ?= $(if $(filter imagenet folder,$(PROFILE)),1728000,3600)
 export DEVICE DATA IMAGENET
 
 VENV     := .venv
@@ -63,7 +65,7 @@ define chapter
 $(DONE)/$(1): notebooks/$(1).py $(LIBRARY) | $(VENV)/done $(2)
 	@rm -f $(RESULTS)/notebooks/$(1).failed.ipynb
 	@test -d $(DONE) || rm -f $(RESULTS)/timings.csv
-	$(BIN)/python -m scgan_lib.run run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED)
+	$(BIN)/python -m scgan_lib.run run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED) --timeout $(TIMEOUT)
 	@mkdir -p $(DONE) && touch $$@
 previous := $(DONE)/$(1)
 endef

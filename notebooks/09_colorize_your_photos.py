@@ -46,8 +46,8 @@ from PIL import ExifTags, Image, ImageFilter, ImageOps
 from scipy.ndimage import gaussian_filter
 from skimage.data import camera
 
-from scgan_lib import colorize, config, data, evaluation, metrics, paper, training, viz
-from scgan_lib.paths import ROOT, output_root
+from scgan_lib import colorize, config, data, evaluation, metrics, paper, viz
+from scgan_lib.paths import ROOT
 from scgan_lib.progress import MARK
 from scgan_lib.widgets import Compare, Explore
 
@@ -55,16 +55,9 @@ viz.use_style()
 p = config.from_environment(profile, seed)
 small = dict(side=256, quality=65, width=448)  # pictures in this page, so that it stays light
 
-
 # %%
-def weights_of(q):
-    """The newest stage trained here, else the weights that came with the project, or None."""
-    own = [training.final_weights(q, stage) for stage in (2, 1)]
-    shipped = [root / "results" / q.name / colorize.SHIPPED for root in (output_root(), ROOT)]
-    return next((file for file in (*own, *shipped) if file.is_file()), None)
-
-
-weights = (weights_of(p) or weights_of(config.load("mini"))).resolve()
+shipped = colorize.newest_weights(config.load("mini"))
+weights = (colorize.newest_weights(p) or shipped).resolve()
 generator, net, facts = colorize.load_generator(weights)
 colorizer = colorize.Colorizer(generator, net)
 print("weights: results/" + weights.as_posix().rpartition("/results/")[2])

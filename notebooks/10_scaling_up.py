@@ -18,7 +18,7 @@
 # processes train one network, how to check that it does, and the commands for one GPU, for several,
 # and for several machines.
 #
-# **Time:** 20 minutes to read, about two minutes to run on two CPU cores.
+# **Time:** 20 minutes to read, about a minute to run on two CPU cores.
 #
 # **Before this:** chapters [4](04_stage1_l1_pretraining.ipynb) and
 # [5](05_stage2_adversarial_training.ipynb). The paper's setting has not been run by this project:
@@ -370,10 +370,10 @@ print(f"largest difference: {difference:.0e}")
 # `halve_every`. Whether the learning rate should grow with the batch, their code does not say.
 #
 # **Before the first step**, once: every photo is decoded and kept (0.55 MB each, so 70 GB for a
-# tenth of ImageNet), and gets its saliency map. The classical teacher takes about a third of a
-# second a photo on one core, some eleven core-hours for 128,000; it uses all cores. Both are kept
-# in `SCGAN_CACHE`, which may be filled before any GPU is rented: the trial above does it with
-# `DEVICE=cpu`.
+# tenth of ImageNet), and gets its saliency map. The classical teacher took about a third of a
+# second a photo on one core (timed once, on 32 photos of ImageNet's size, on a busy machine): some
+# eleven core-hours for 128,000. It uses all cores. Both are kept in `SCGAN_CACHE`, which may be
+# filled before any GPU is rented: the trial above does it with `DEVICE=cpu`.
 #
 # **Killed by the queue?** The same command goes on from the last checkpoint, with the same number
 # of processes: each has its own random state in it.

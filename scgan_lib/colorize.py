@@ -176,6 +176,13 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 SHIPPED = "generator.safetensors"  # the newest stage in half precision, committed for `mini`
 
 
+def newest_weights(profile: Profile) -> Path | None:
+    """The newest stage that `profile` has trained here, else what came with the clone, or None."""
+    found = [profile.runs / s / "final.safetensors" for s in ("stage2", "stage1")]
+    found += [profile.results / SHIPPED, ROOT / "results" / profile.name / SHIPPED]
+    return next((p for p in found if p.is_file()), None)
+
+
 class Colorizer:
     """Colours for gray pictures of any size: `Colorizer.load("mini")("old.jpg").save("new.png")`.
 
@@ -197,9 +204,7 @@ class Colorizer:
         path = Path(path_or_name)
         if str(path_or_name) in config.PROFILES:
             profile = config.load(str(path_or_name))
-            found = [profile.runs / s / "final.safetensors" for s in ("stage2", "stage1")]
-            found += [profile.results / SHIPPED, ROOT / "results" / profile.name / SHIPPED]
-            path = next((p for p in found if p.is_file()), found[0])
+            path = newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
         generator, profile, _ = load_generator(path, device)
         return cls(generator, profile)
 

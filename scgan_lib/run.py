@@ -310,7 +310,7 @@ def readme_text(profile: str, text: str) -> str:
 
 
 def summary(profile: str) -> str:
-    """The table, where the pictures and chapters are, and the time each step took."""
+    """The table, where the pictures and chapters are, the time each step took, what comes next."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
     table = results / "table1.md"
     if not table.exists():
@@ -322,6 +322,8 @@ def summary(profile: str) -> str:
     times = [(name, float(seconds)) for name, seconds in timings(results / "timings.csv")]
     for name, seconds in [*times, ("total", sum(s for _, s in times))]:
         lines.append(f"  {name:<40}{seconds // 60:4.0f} min {seconds % 60:4.1f} s")
+    lines += ["Next: `make lab` opens the chapters with live sliders;"]
+    lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
     return "\n".join(lines)
 
 

@@ -308,10 +308,8 @@ def _accelerator(profile: Profile, batch: int) -> Accelerator:
         mixed_precision=profile.precision,
         step_scheduler_with_optimizer=False,
         kwargs_handlers=[
-            # running statistics are not read while training; spectral buffers come out alike anyway
-            DistributedDataParallelKwargs(
-                broadcast_buffers=False, find_unused_parameters=not profile.saliency_guidance
-            ),
+            # unguided, the saliency branch gets no gradient
+            DistributedDataParallelKwargs(find_unused_parameters=not profile.saliency_guidance),
             InitProcessGroupKwargs(timeout=timedelta(days=2)),  # the first to come makes the maps
         ],
     )

@@ -8,20 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from conftest import TINY
 
 from scgan_lib import config, stage0, training
 from scgan_lib.paths import UserError
 
-SETTINGS = dict(
-    device="cpu", image_size=32, judge_size=48, levels=5, width=4, saliency_width=4,
-    critic_width=4, batch=4, composites=0.2, train_images=12, test_images=3, stage1_steps=4,
-    stage2_steps=4, samples=1, log_every=1, checkpoint_seconds=1e9, global_encoder="none",
-    vgg="hed",
-)  # fmt: skip
-L1_ONLY = {"perceptual": 0.0}
+# ten in a batch: two composites, one for each of two processes
+SETTINGS = TINY | dict(batch=10, stage1_steps=4, global_encoder="none")
+NO_VGG = {"perceptual": 0.0}
 # nothing that looks across a batch and nothing random: P processes must do what one does
-ALIKE = SETTINGS | dict(generator_norm="none", gan="hinge", optimizer="adam", loss=L1_ONLY)
-PAPER = SETTINGS | dict(loss=L1_ONLY, critic_norm="layer")
+ALIKE = SETTINGS | dict(generator_norm="none", gan="hinge", optimizer="adam", loss=NO_VGG)
+PAPER = SETTINGS | dict(loss=NO_VGG, critic_norm="layer")
 
 
 def profile(name: str, settings: dict) -> config.Profile:
@@ -56,7 +53,7 @@ def main() -> None:
         "alike": trained("alike", ALIKE),
         "paper": trained("paper", PAPER),
         "resumed": trained("resumed", PAPER, 2, None),
-        "released": trained("released", SETTINGS | dict(fidelity="released", loss=L1_ONLY)),
+        "released": trained("released", SETTINGS | dict(fidelity="released", loss=NO_VGG)),
         "unguided": trained("unguided", PAPER | dict(saliency_guidance=False)),
         # by their own clocks one would save after every step and the other never
         "clocks": trained("clocks", PAPER | dict(checkpoint_seconds=0.0 if rank == 0 else 1e9)),

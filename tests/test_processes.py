@@ -85,12 +85,13 @@ def test_a_batch_that_cannot_be_shared_is_refused(two):
 
 def test_each_process_gets_every_second_item_of_a_batch(untied):
     """Composites come first in a batch: each process has its share of them."""
-    p = untied(batch=4, composites=0.2)
+    p = untied(batch=10, composites=0.2)
     pair = SimpleNamespace(num_processes=2, device=torch.device("cpu"), prepare=lambda x: x)
-    items = TrainingSet(p, 1, 12)
+    items = TrainingSet(p, 1, 30)
+    assert items.in_batch == 2
     shares = [*training._loader(p, 1, 3, pair, items)]
     assert len(shares) == 4  # two steps, two processes
-    wanted = [(4, 6), (5, 7), (8, 10), (9, 11)]
+    wanted = [range(start, start + 10, 2) for start in (10, 11, 20, 21)]
     for share, indices in zip(shares, wanted, strict=True):
         for key, value in share.items():
             assert torch.equal(value, torch.stack([items[i][key] for i in indices]))

@@ -21,7 +21,7 @@ def output(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reproduce")
     run = make(folder)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-4000:]
-    assert "SCGAN" in run.stdout and "Pictures:" in run.stdout and "Time:" in run.stdout
+    assert all(word in run.stdout for word in ("SCGAN", "Pictures:", "Time:", "Next: `make lab`"))
     return folder
 
 
@@ -31,6 +31,17 @@ def make(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=2400
     )
+
+
+@pytest.mark.parametrize(("profile", "limit"), [("smoke", 3600), ("imagenet", 20 * 86400)])
+def test_long_trainings_are_not_cut_off_and_processes_train_before_chapter_4(profile, limit):
+    call = ["make", "-n", "reproduce", f"PROFILE={profile}", "PROCESSES=3", "SCGAN_OUTPUT=absent"]
+    lines = subprocess.run(call, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    chapters = [line for line in lines if "scgan_lib.run run" in line]
+    assert chapters and all(line.endswith(f"--timeout {limit}") for line in chapters)
+    (launch,) = (i for i, line in enumerate(lines) if "--nproc_per_node 3" in line)
+    places = [next(i for i, x in enumerate(lines) if f"notebooks/{c}" in x) for c in ("03", "04")]
+    assert places[0] < launch < places[1]
 
 
 def files(folder: Path) -> dict[str, int]:
