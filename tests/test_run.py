@@ -223,7 +223,9 @@ def test_record_replaces_its_row_and_summary_adds_up(tmp_path, monkeypatch):
     text = run.summary("mini")
     assert text.startswith("| method | PSNR |\n\nPictures:\n")
     assert f"{tmp_path}/figures/mini/gallery.png" in text
-    assert text.splitlines()[-1].split() == ["total", "1", "min", "3.0", "s"]
+    total, *after = text.splitlines()[-3:]
+    assert total.split() == ["total", "1", "min", "3.0", "s"]
+    assert "`make lab`" in after[0] and "scgan colorize" in after[1]
 
 
 def test_progress_without_reader_writes_marked_lines(capsys, monkeypatch):
