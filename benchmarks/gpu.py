@@ -1,0 +1,513 @@
+"""`tiny` on one GPU in a given number of seconds a task: data on the card, bf16, channels-last.
+
+    python benchmarks/gpu.py judge  --seconds 80          # VGG-16 over the 200 classes, in colour
+    python benchmarks/gpu.py stage0 --seconds 60          # VGG-16-Gray, over the same classes
+    python benchmarks/gpu.py stage1 --seconds 150         # starts from stage 0's encoder
+    python benchmarks/gpu.py stage2 --seconds 100 --set adversarial=0.01
+    python benchmarks/gpu.py ablate --seconds 10          # variants x seeds, rows a picture
+
+Learning rates follow the share of the time that has passed, so a slower card trains for fewer
+steps and ends as gently. Prints pictures a second and the share of the card's peak. Networks,
+losses and steps are the library's. Rows and weights go to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from scgan_lib import config, pretrained, tiny, training
+from scgan_lib.colorize import build_generator, save_generator
+from scgan_lib.layers import ConvBlock
+from scgan_lib.metrics import cci, psnr
+from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic, luma
+from scgan_lib.vgg import CONV3_3, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, vgg16_layers
+
+PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations a second
+PROFILE = dict(
+    data="tiny", image_size=64, judge_size=64, min_scale=0.6, composites=0.0,
+    width=32, saliency_width=32, levels=7, global_encoder="vgg16_gray",
+    generator_spectral=False, critic_width=32, critic_layers=2, critic_norm="none",
+    keep_luminance=True, batch=256, stage1_lr=1e-3, stage2_lr=2e-4, critic_lr=5e-4,
+    schedule="cosine", optimizer="adamw", betas=(0.9, 0.999), weight_decay=0.02, ema=0.998,
+    loss=config.LossWeights(adversarial=0.01),
+)  # fmt: skip
+
+
+class Card:
+    """The whole data set on the device, and random batches of it."""
+
+    def __init__(self, data: tiny.Tiny, device: str, with_saliency: bool, limit: int = 0) -> None:
+        rgb = np.array(data.rgb[:limit] if limit else data.rgb)
+        self.data, self.device = data, device
+        self.rgb = torch.from_numpy(rgb).permute(0, 3, 1, 2).contiguous().to(device)
+        self.label = torch.from_numpy(data.label[: len(rgb)]).to(device)
+        self.saliency = None
+        if with_saliency:
+            maps = np.array(data.saliency()[: len(rgb)])
+            self.saliency = torch.from_numpy(maps)[:, None].to(device)
+        self.split = {s: self._where(s, len(rgb)) for s in ("train", "held", "val")}
+
+    def _where(self, split: str, n: int) -> Tensor:
+        found = self.data.indices(split)
+        found = found[found < n]
+        return torch.from_numpy(found if len(found) else np.arange(min(n, 64))).to(self.device)
+
+    def order(self, seed: int, batch: int):
+        """Endless batches of training positions, each epoch shuffled anew."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        train = self.split["train"]
+        while True:
+            mixed = train[torch.randperm(len(train), generator=generator, device=self.device)]
+            yield from mixed[: len(mixed) // batch * batch or None].split(batch)
+
+    def batch(self, index: Tensor, min_scale: float = 1.0) -> dict[str, Tensor]:
+        """gray, rgb in [-1,1], saliency in [0,1], label; half of them cropped, half flipped."""
+        rgb = self.rgb[index].float() / 127.5 - 1
+        planes = [rgb]
+        if self.saliency is not None:
+            planes.append(self.saliency[index].float() / 255)
+        x = torch.cat(planes, 1)
+        if min_scale < 1:
+            n, dev = len(index), self.device
+            crop = torch.rand(n, device=dev) < 0.5
+            scale = torch.where(crop, min_scale + (1 - min_scale) * torch.rand(n, device=dev), 1.0)
+            shift = (2 * torch.rand(n, 2, device=dev) - 1) * (1 - scale)[:, None]
+            flip = torch.where(torch.rand(n, device=dev) < 0.5, -1.0, 1.0)
+            theta = torch.zeros(n, 2, 3, device=dev)
+            theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * flip, scale, shift
+            grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+            x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        made = {"rgb": x[:, :3], "gray": luma(x[:, :3]), "label": self.label[index]}
+        if self.saliency is not None:
+            made["saliency"] = x[:, 3:].clamp(0, 1)
+        return made
+
+
+class Clock:
+    """Share of the time (or of the steps) that has passed, and the rate that follows from it."""
+
+    def __init__(self, args: argparse.Namespace, warmup: float = 0.03) -> None:
+        self.seconds, self.all_steps, self.warmup = args.seconds, args.steps, warmup
+        self.begun, self.steps = time.monotonic(), 0
+
+    def share(self) -> float:
+        if self.all_steps:
+            return self.steps / self.all_steps
+        return (time.monotonic() - self.begun) / self.seconds
+
+    def rate(self, *pairs) -> bool:
+        """Set the learning rates of (optimizer, lr) pairs; False when the time is over."""
+        share = self.share()
+        if share >= 1:
+            return False
+        factor = min(1.0, share / self.warmup + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
+        for optimizer, lr in pairs:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor
+        self.steps += 1
+        return True
+
+
+class VGGJudge(nn.Module):
+    """VGG-16 over the 200 classes: rgb (B,3,64,64) in [-1,1], seen at 128 pixels -> logits."""
+
+    def __init__(self, state: dict[str, Tensor], classes: int = 200) -> None:
+        super().__init__()
+        self.features = vgg16_layers(3, 29)
+        self.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items()})
+        for layer in self.features[: CONV3_3 + 1]:
+            layer.requires_grad_(False)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(512, classes))
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        x = ((rgb + 1) / 2 - self.mean) / self.std
+        x = F.interpolate(x, scale_factor=2, mode="bilinear")
+        with torch.no_grad():
+            x = self.features[: CONV3_3 + 3](x)
+        return self.head(self.features[CONV3_3 + 3 :](x).mean((2, 3)))
+
+
+def gray_classifier(profile: config.Profile) -> nn.Sequential:
+    """Stage 0: VGG-16-Gray, average, dropout, linear."""
+    encoder = GlobalEncoder(profile.width, profile.generator_norm, profile.generator_spectral)
+    head = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(8 * profile.width, 200)
+    )
+    return nn.Sequential(OrderedDict(encoder=encoder, head=head))
+
+
+def report(name: str, clock: Clock, batch: int, flops: float, card: Card, **facts) -> None:
+    seconds = time.monotonic() - clock.begun
+    speed = clock.steps * batch / seconds
+    peak = None
+    if card.device == "cuda":
+        device = torch.cuda.get_device_name()
+        peak = next((v for k, v in PEAK.items() if k in device), None)
+        facts["memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
+    share = f"{100 * flops * speed / batch / peak:.1f}" if peak and flops else ""
+    row = dict(task=name, steps=clock.steps, seconds=round(seconds, 1), images_per_s=round(speed))
+    print("REPORT", json.dumps(row | {"peak_percent": share} | facts), flush=True)
+
+
+def flops_of(step) -> float:
+    """Operations of one call, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def classify(args, card: Card, model: nn.Module, key: str, optimizer, lr: float, out: Path) -> None:
+    """Train a classifier on `key` (gray or rgb) for the time given; held-back top-1 and top-5."""
+    model.to(card.device, memory_format=torch.channels_last).train()
+    clock, batch, flops = Clock(args), 256, 0.0
+    precision = dict(device_type=card.device, dtype=torch.bfloat16, enabled=card.device == "cuda")
+    for index in card.order(args.seed, batch):
+        if not clock.rate((optimizer, lr)):
+            break
+        made = card.batch(index, 0.6)
+        x = made[key].contiguous(memory_format=torch.channels_last)
+
+        def step(x=x, made=made):
+            with torch.autocast(**precision):
+                logits = model(x)
+            loss = F.cross_entropy(logits.float(), made["label"], label_smoothing=0.1)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        if clock.steps == 1:
+            flops = flops_of(step)
+        else:
+            loss = step()
+        if clock.steps % 100 == 0:
+            print(args.task, clock.steps, f"{float(loss):.3f}", flush=True)
+    facts = {s: accuracy(model, card, key, s) for s in ("held", "val")}
+    report(args.task, clock, batch, flops, card, **facts)
+    state = {k: v.half().contiguous() for k, v in model.state_dict().items()}
+    frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
+    save_file({k: v for k, v in state.items() if k not in frozen}, out)
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, card: Card, key: str, split: str) -> list[float]:
+    """[top-1, top-5] in percent on `split`."""
+    model.eval()
+    hits = torch.zeros(2)
+    for index in card.split[split].split(500):
+        made = card.batch(index)
+        with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
+            order = model(made[key]).float().topk(5, 1).indices == made["label"][:, None]
+        hits += torch.tensor([order[:, :1].sum().item(), order.sum().item()])
+    model.train()
+    return [round(float(h), 2) for h in 100 * hits / len(card.split[split])]
+
+
+def literal(network: nn.Module) -> nn.Module:
+    """On a GPU the plain form of the convolutions is the faster one."""
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            block.fused = block.narrow = False
+    return network
+
+
+@torch.inference_mode()
+def colorized(generator: Generator, card: Card, index: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 results and predicted saliency in 0..1 of the pictures at `index`, full precision."""
+    generator.eval()
+    parts = []
+    for part in index.split(500):
+        rgb_hat, saliency_hat = generator(card.batch(part)["gray"])
+        u8 = ((rgb_hat.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        parts.append((u8, saliency_hat.float()))
+    generator.train()
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def quality(generator: Generator, card: Card, split: str) -> dict[str, float]:
+    """Means over `split`: PSNR and its gain over a gray copy, CCI, saliency error."""
+    index = card.split[split]
+    made, saliency_hat = colorized(generator, card, index)
+    real = card.rgb[index]
+    gray = luma(real.float()).round().to(torch.uint8).expand(-1, 3, -1, -1)
+    made, real, gray = made.cpu(), real.cpu(), gray.cpu()
+    ours, base = (torch.as_tensor(psnr(x, real)).clamp(max=60) for x in (made, gray))
+    facts = {
+        "psnr": ours.mean(), "gray": base.mean(), "better": 100 * (ours > base).float().mean(),
+        "cci": torch.as_tensor(cci(made)).mean(), "cci_real": torch.as_tensor(cci(real)).mean(),
+    }  # fmt: skip
+    if card.saliency is not None:
+        target = card.saliency[index].float() / 255
+        facts["saliency_mae"] = (saliency_hat - target).abs().mean()
+    return {k: round(float(v), 3) for k, v in facts.items()}
+
+
+def players_for(profile: config.Profile, stage: int, start: str, device: str) -> training.Players:
+    """Networks and optimisers of a stage; `start` is a file of weights to begin with."""
+    generator = build_generator(replace(profile, global_weights=""))
+    if start:
+        state = {k: v.float() for k, v in load_file(start).items()}
+        if "head.3.weight" in state:  # stage 0: the encoder alone
+            inner = {k.removeprefix("encoder."): v for k, v in state.items() if "encoder." in k}
+            generator.global_encoder.load_state_dict(inner)
+        else:
+            generator.load_trainable_state(state)
+    average = build_generator(replace(profile, global_weights=""))
+    average.load_trainable_state(generator.trainable_state())
+    players = training.Players(
+        generator, average=average.requires_grad_(False).eval(),
+        generator_optimizer=torch.optim.AdamW(
+            [p for p in generator.parameters() if p.requires_grad],
+            1e-3, profile.betas, weight_decay=profile.weight_decay, fused=device == "cuda",
+        ),
+    )  # fmt: skip
+    if stage == 2 and profile.loss.adversarial:
+        names = ["color"] + ["salient"] * (profile.salient_critic and profile.saliency_guidance)
+        players.critics = {
+            n: PatchCritic(profile.critic_width, layers=profile.critic_layers, norm="none")
+            for n in names
+        }
+        parameters = [p for c in players.critics.values() for p in c.parameters()]
+        players.critic_optimizer = torch.optim.AdamW(
+            parameters, 1e-3, (0.5, 0.9), weight_decay=0.0, fused=device == "cuda"
+        )
+    if stage == 2 and profile.loss.perceptual:
+        players.features = VGGFeatures(pretrained.vgg16_trunk("hed").state)
+    networks = [generator, average, *players.critics.values(), players.features]
+    for network in filter(None, networks):
+        network.to(device, memory_format=torch.channels_last)
+        if device == "cuda":
+            literal(network)
+    return players
+
+
+def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str, quiet=False):
+    """Train one stage for --seconds; -> the averaged generator."""
+    torch.manual_seed(profile.seed * 10 + stage)
+    players = players_for(profile, stage, start, card.device)
+    # The critics stay in full precision: the penalty's double backward needs it.
+    accelerator = Accelerator(
+        cpu=card.device == "cpu", mixed_precision="bf16" if card.device == "cuda" else "no"
+    )
+    players.generator = accelerator.prepare(players.generator)
+    plain = accelerator.unwrap_model(players.generator)
+    lr = profile.stage1_lr if stage == 1 else profile.stage2_lr
+    rates = [(players.generator_optimizer, lr)]
+    if players.critic_optimizer:
+        rates.append((players.critic_optimizer, profile.critic_lr))
+    flops, clock = 0.0, Clock(args)
+    plain.train()
+    for index in card.order(profile.seed * 10 + stage, profile.batch):
+        if not clock.rate(*rates):
+            break
+        batch = card.batch(index, profile.min_scale)
+
+        def step(batch=batch):
+            if stage == 1:
+                return training.stage1_step(players, batch, profile, accelerator)
+            return training.stage2_step(players, batch, profile, accelerator, clock.steps)
+
+        if clock.steps == 1:
+            flops = flops_of(step)
+        else:
+            values = step()
+        # the average looks back over a tenth of what has been seen: early weights are soon gone
+        training._average(players.average, plain, min(profile.ema, 1 - 10 / (clock.steps + 10)))
+        if clock.steps % 200 == 0 and not quiet:
+            text = " ".join(f"{k}={float(v):.4f}" for k, v in values.items())
+            print(args.task, clock.steps, f"{clock.share():.2f}", text, flush=True)
+        if clock.steps % 2000 == 0 and stage == 1 and not quiet:
+            print("curve", clock.steps * profile.batch, quality(players.average, card, "held"))
+    facts = {"held": quality(players.average, card, "held")} if not quiet else {}
+    report(args.task, clock, profile.batch, flops, card, **facts)
+    return players.average, clock.steps
+
+
+VARIANTS = {
+    "full": {}, "no-guidance": {"saliency_guidance": False},
+    "no-salient-critic": {"salient_critic": False}, "no-global": {"global_encoder": "none"},
+    "no-adversarial": {"loss": {"adversarial": 0.0}}, "no-stage1": {"stage1_steps": 0},
+}  # fmt: skip
+
+
+@torch.inference_mode()
+def rows_of(generator: Generator, card: Card, judge: nn.Module | None) -> dict[str, Tensor]:
+    """Numbers a picture on the validation split: PSNR, CCI, error inside the box, right or not."""
+    index = card.split["val"]
+    made, saliency_hat = colorized(generator, card, index)
+    real = card.rgb[index]
+    box = torch.from_numpy(card.data.boxes)[index.cpu()].to(card.device)
+    y, x = torch.meshgrid(*[torch.arange(64, device=card.device)] * 2, indexing="ij")
+    left, top, right, bottom = (box[:, i, None, None] for i in range(4))
+    inside = ((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).float()[:, None]
+    error = (made.float() - real.float()).abs().mean(1, keepdim=True)
+    rows = {
+        "psnr": torch.as_tensor(psnr(made.cpu(), real.cpu())).clamp(max=60),
+        "cci": torch.as_tensor(cci(made.cpu())),
+        "box_error": ((error * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)).cpu(),
+        "saliency_mae": (saliency_hat - card.saliency[index].float() / 255)
+        .abs()
+        .mean((1, 2, 3))
+        .cpu(),
+    }
+    if judge is not None:
+        hits = []
+        for part, label in zip(made.split(500), card.label[index].split(500), strict=True):
+            with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
+                hits.append(judge(part.float() / 127.5 - 1).argmax(1) == label)
+        rows["top1"] = torch.cat(hits).float().cpu()
+    return {k: v.float() for k, v in rows.items()}
+
+
+def ablate(args, card: Card, make) -> None:
+    """Every variant with every seed, stage 1 and stage 2 for --seconds each; one npz."""
+    judge = load_vgg_judge(args.out / "judge.safetensors", card.device)
+    kept = {}
+    for seed in args.seeds:
+        stage1: dict[str, str] = {}
+        for name, change in VARIANTS.items():
+            profile = replace(make(change), seed=seed)
+            key = "full" if name in ("no-salient-critic", "no-adversarial") else name
+            start = str(args.start) if profile.global_encoder != "none" else ""
+            if name != "no-stage1":
+                if key not in stage1:
+                    generator, _ = run_stage(args, card, profile, 1, start, quiet=True)
+                    stage1[key] = f"/tmp/ablate-{seed}-{key}.safetensors"
+                    save_generator(generator, profile, Path(stage1[key]))
+                    if key == "full":
+                        for k, v in rows_of(generator, card, judge).items():
+                            kept[f"stage1/{seed}/{k}"] = v
+                start = stage1[key]
+            generator, _ = run_stage(args, card, profile, 2, start, quiet=True)
+            rows = rows_of(generator, card, judge)
+            kept |= {f"{name}/{seed}/{k}": v for k, v in rows.items()}
+            means = {k: round(float(v.mean()), 4) for k, v in rows.items()}
+            print("ABLATION", name, seed, json.dumps(means), flush=True)
+            np.savez_compressed(
+                args.out / f"ablations{args.tag}.npz",
+                **{k: v.numpy().astype(np.float16) for k, v in kept.items()},
+            )
+
+
+def load_vgg_judge(path: Path, device: str) -> nn.Module | None:
+    if not path.is_file():
+        return None
+    judge = VGGJudge(pretrained.vgg16_trunk("hed").state)
+    judge.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
+    return judge.to(device, memory_format=torch.channels_last).eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=["bench", "judge", "stage0", "stage1", "stage2", "ablate"])
+    parser.add_argument("--source", default="tiny-imagenet-200.zip")
+    parser.add_argument("--cache", default=None)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=0, help="so many steps instead of seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--start", default="", help="weights to begin with")
+    parser.add_argument("--out", type=Path, default=Path("build/gpu"))
+    parser.add_argument("--tag", default="")
+    parser.add_argument("--limit", type=int, default=0, help="so many pictures only: a trial")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+
+    given = dict(pair.split("=", 1) for pair in args.set)
+    given = {k: json.loads(v) for k, v in given.items()}
+    weights = {k: given.pop(k) for k in list(given) if hasattr(config.LossWeights, k)}
+
+    def make(change: dict) -> config.Profile:
+        change = dict(change)
+        loss = replace(PROFILE["loss"], **(weights | change.pop("loss", {})))
+        values = PROFILE | given | change | {"loss": loss}
+        return replace(config.load("folder", seed=args.seed), **values)
+
+    profile = make({})
+    if args.task == "bench":
+        bench(args, device, make)
+        return
+    data = tiny.open_tiny(args.source, args.cache)
+    card = Card(data, device, args.task not in ("judge", "stage0", "bench"), args.limit)
+    target = args.out / f"{args.task}{args.tag}.safetensors"
+    torch.manual_seed(args.seed)
+    if args.task == "judge":
+        model = VGGJudge(pretrained.vgg16_trunk("hed").state)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, 2e-4, weight_decay=0.05)
+        classify(args, card, model, "rgb", optimizer, 2e-4, target)
+    elif args.task == "stage0":
+        model = gray_classifier(profile)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
+        classify(args, card, model, "gray", optimizer, 0.1, target)
+    elif args.task == "ablate":
+        ablate(args, card, make)
+    else:
+        stage = int(args.task[-1])
+        generator, steps = run_stage(args, card, profile, stage, args.start)
+        save_generator(generator, profile, target, half=True, stage=stage, steps=steps)
+
+
+def bench(args, device: str, make) -> None:
+    """Speed on noise: the generator in four forms, then every kind of step for --seconds each."""
+    n = args.limit or 2048
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+    split = np.array(["train"] * (n - 64) + ["held"] * 32 + ["val"] * 32)
+    boxes = np.tile([8, 8, 40, 40], (n, 1))
+    data = tiny.Tiny(noise, rng.integers(0, 200, n), split, [], [], [], boxes, Path())
+    card = Card(data, device, False)
+    card.saliency = card.rgb[:, :1].clone()
+    profile = make({})
+    index = torch.arange(min(profile.batch, n), device=device)
+    gray = card.batch(index)["gray"]
+    for form in ("fused", "literal"):
+        for memory in (torch.contiguous_format, torch.channels_last):
+            generator = build_generator(profile).to(device, memory_format=memory)
+            if form == "literal":
+                literal(generator)
+            seconds = []
+            for _ in range(12):
+                begun = time.monotonic()
+                with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                    rgb_hat, saliency_hat = generator(gray)
+                (rgb_hat.float().abs().mean() + saliency_hat.float().mean()).backward()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                seconds.append(time.monotonic() - begun)
+            speed = len(index) / float(np.median(seconds[4:]))
+            print("BENCH", form, str(memory), f"{speed:.0f} images/s", flush=True)
+    model = VGGJudge(pretrained.vgg16_trunk("hed").state)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    judge = torch.optim.AdamW(trained, 2e-4)
+    classify(args, card, model, "rgb", judge, 2e-4, args.out / "bench.safetensors")
+    model = gray_classifier(profile)
+    sgd = torch.optim.SGD(model.parameters(), 0.1, 0.9)
+    classify(args, card, model, "gray", sgd, 0.1, args.out / "bench.safetensors")
+    for stage in (1, 2):
+        generator, _ = run_stage(args, card, profile, stage, "", quiet=False)
+    print({k: float(v.mean()) for k, v in rows_of(generator, card, None).items()})
+
+
+if __name__ == "__main__":
+    main()
