@@ -37,14 +37,6 @@ from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic, luma
 from scgan_lib.vgg import CONV3_3, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, vgg16_layers
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations a second
-PROFILE = dict(
-    data="tiny", image_size=64, judge_size=64, min_scale=0.6, composites=0.0,
-    width=32, saliency_width=32, levels=7, global_encoder="vgg16_gray",
-    generator_spectral=False, critic_width=32, critic_layers=2, critic_norm="none",
-    keep_luminance=True, batch=256, stage1_lr=1e-3, stage2_lr=2e-4, critic_lr=5e-4,
-    schedule="cosine", optimizer="adamw", betas=(0.9, 0.999), weight_decay=0.02, ema=0.998,
-    loss=config.LossWeights(adversarial=0.01),
-)  # fmt: skip
 
 
 class Card:
@@ -197,7 +189,7 @@ def classify(args, card: Card, model: nn.Module, key: str, optimizer, lr: float,
         else:
             loss = step()
         if clock.steps % 100 == 0:
-            print(args.task, clock.steps, f"{float(loss):.3f}", flush=True)
+            print(args.task, clock.steps, f"{float(loss.detach()):.3f}", flush=True)
     facts = {s: accuracy(model, card, key, s) for s in ("held", "val")}
     report(args.task, clock, batch, flops, card, **facts)
     state = {k: v.half().contiguous() for k, v in model.state_dict().items()}
@@ -431,7 +423,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
+    # its trials cost stage 2, with its double backward, ten seconds before the first step
+    torch.backends.cudnn.benchmark = args.task in ("judge", "stage0", "stage1")
 
     given = dict(pair.split("=", 1) for pair in args.set)
     given = {k: json.loads(v) for k, v in given.items()}
@@ -439,9 +432,8 @@ def main() -> None:
 
     def make(change: dict) -> config.Profile:
         change = dict(change)
-        loss = replace(PROFILE["loss"], **(weights | change.pop("loss", {})))
-        values = PROFILE | given | change | {"loss": loss}
-        return replace(config.load("folder", seed=args.seed), **values)
+        loss = replace(config.load("tiny").loss, **(weights | change.pop("loss", {})))
+        return replace(config.load("tiny", seed=args.seed), **(given | change), loss=loss)
 
     profile = make({})
     if args.task == "bench":

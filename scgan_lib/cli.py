@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures = add("colorize", colorize, "Colour gray pictures; originals stay untouched.")
     pictures.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
     pictures.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    pictures.add_argument("--weights", default="mini", help="a weight file or a profile's name")
+    pictures.add_argument("--weights", default="tiny", help="a weight file or a profile's name")
     pictures.add_argument("--chroma", type=float, default=1.0, help="strength of the colours")
     pictures.add_argument("--device", default="cpu")
     pictures.add_argument("--overwrite", action="store_true", help="replace existing results")

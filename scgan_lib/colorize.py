@@ -184,7 +184,7 @@ def newest_weights(profile: Profile) -> Path | None:
 
 
 class Colorizer:
-    """Colours for gray pictures of any size: `Colorizer.load("mini")("old.jpg").save("new.png")`.
+    """Colours for gray pictures of any size: `Colorizer.load()("old.jpg").save("new.png")`.
 
     Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
     the input's transparency); the input file is never written. `chroma` scales the predicted
@@ -196,8 +196,8 @@ class Colorizer:
         self._form = inference_form(generator)
 
     @classmethod
-    def load(cls, path_or_name: str | Path = "mini", device: str = "cpu") -> Colorizer:
-        """From a weight file, or by a profile's name (`"mini"`).
+    def load(cls, path_or_name: str | Path = "tiny", device: str = "cpu") -> Colorizer:
+        """From a weight file, or by a profile's name (`"tiny"`, `"mini"`).
 
         A name means the newest stage trained here, else the weights that came with the clone.
         """

@@ -1,0 +1,114 @@
+"""Tiny ImageNet from a zip and from a folder; wrong, missing and damaged parts are named."""
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scgan_lib import tiny
+from scgan_lib.paths import UserError
+
+WNIDS = ["n02124075", "n04067472"]
+TRAIN, VAL = tiny.HELD + 2, 3  # a class
+
+
+def jpeg(level: int, size: int = 64) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (size, size), (level, 128, 10)).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def layout() -> dict[str, bytes]:
+    files = {"wnids.txt": "\n".join(WNIDS).encode(), "words.txt": b"n02124075\tEgyptian cat, cat\n"}
+    for k, wnid in enumerate(WNIDS):
+        for i in range(TRAIN):
+            files[f"train/{wnid}/images/{wnid}_{i}.JPEG"] = jpeg(100 * k + i)
+        boxes = "".join(f"{wnid}_{i}.JPEG\t1\t2\t{30 + i}\t40\n" for i in range(TRAIN))
+        files[f"train/{wnid}/{wnid}_boxes.txt"] = boxes.encode()
+    rows = [f"val_{i}.JPEG\t{WNIDS[i % 2]}\t5\t6\t7\t8\n" for i in range(VAL)]
+    files["val/val_annotations.txt"] = "".join(rows).encode()
+    return files | {f"val/images/val_{i}.JPEG": jpeg(200 + i) for i in range(VAL)}
+
+
+def as_zip(files: dict[str, bytes], path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", data)
+    return path
+
+
+def as_folder(files: dict[str, bytes], path):
+    for name, data in files.items():
+        target = path / "tiny-imagenet-200" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return path
+
+
+def test_zip_and_folder_give_the_same_array(layout, tmp_path):
+    a = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
+    b = tiny.open_tiny(as_folder(layout, tmp_path / "folder"), tmp_path / "b")
+    assert a.rgb.shape == (2 * TRAIN + VAL, 64, 64, 3)
+    assert np.array_equal(a.rgb, b.rgb) and a.names == b.names
+    # name_10 comes after name_9; the red level of the flat pictures says which is which
+    assert a.rgb[TRAIN - 1, 0, 0, 0] == pytest.approx(TRAIN - 1, abs=3)
+    assert a.rgb[TRAIN + 1, 0, 0, 0] == pytest.approx(101, abs=3)
+    assert a.label.tolist() == [0] * TRAIN + [1] * TRAIN + [0, 1, 0]
+    assert a.boxes[4].tolist() == [1, 2, 34, 40] and a.boxes[-1].tolist() == [5, 6, 7, 8]
+    assert a.words == ["Egyptian cat", "n04067472"]
+
+
+def test_the_last_training_photographs_of_each_class_are_held_back(layout, tmp_path):
+    data = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
+    assert data.indices("train").tolist() == [0, 1, TRAIN, TRAIN + 1]
+    assert len(data.indices("held")) == 2 * tiny.HELD and len(data.indices("val")) == VAL
+
+
+def test_the_second_opening_reads_what_the_first_has_written(layout, tmp_path):
+    path = as_zip(layout, tmp_path / "t.zip")
+    first = tiny.open_tiny(path, tmp_path / "a")
+    written = (first.folder / "rgb.npy").stat().st_mtime_ns
+    assert np.array_equal(tiny.open_tiny(path, tmp_path / "a").rgb, first.rgb)
+    assert (first.folder / "rgb.npy").stat().st_mtime_ns == written
+
+
+def test_saliency_maps_are_made_once_for_all_pictures(layout, tmp_path):
+    data = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
+    maps = data.saliency(workers=1)
+    assert maps.shape == (2 * TRAIN + VAL, 64, 64) and maps.dtype == np.uint8
+    assert maps.max() == 0  # flat pictures hold no object
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"wnids.txt": None}, "wnids.txt"),
+        ({"val/val_annotations.txt": None}, "val_annotations.txt"),
+        ({"val/val_annotations.txt": b"val_0.JPEG\tn02124075\t0\t0\t1\t1\n"}, "val_1.JPEG"),
+        ({"val/val_annotations.txt": b"val_0.JPEG\tn99\t0\t0\t1\t1\n" * 3}, "val_"),
+        ({"train/n04067472/images/n04067472_3.JPEG": jpeg(9)[:200]}, "n04067472_3.JPEG"),
+        ({"train/n04067472/images/n04067472_3.JPEG": jpeg(9, 32)}, "n04067472_3.JPEG"),
+        ({f"train/n04067472/images/n04067472_{i}.JPEG": None for i in range(TRAIN)}, "n04067472"),
+    ],
+)
+@pytest.mark.parametrize("kind", [as_zip, as_folder])
+def test_wrong_parts_are_named(layout, tmp_path, change, named, kind):
+    files = {k: v for k, v in (layout | change).items() if v is not None}
+    source = kind(files, tmp_path / "source")
+    with pytest.raises(UserError, match=named):
+        tiny.open_tiny(source, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("index.json"))
+
+
+def test_a_cut_zip_and_a_missing_path_are_named(layout, tmp_path):
+    path = as_zip(layout, tmp_path / "t.zip")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"t\.zip"):
+        tiny.open_tiny(path, tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    with pytest.raises(UserError, match="nowhere"):
+        tiny.open_tiny(tmp_path / "nowhere", tmp_path / "cache")
