@@ -6,11 +6,11 @@ import shutil
 import statistics
 import sys
 
+import chapters as run
 import nbformat
 import numpy as np
 import pytest
 
-from scgan_lib import run
 from scgan_lib.paths import ROOT
 from scgan_lib.widgets import Compare, Gallery
 
