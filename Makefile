@@ -14,7 +14,11 @@ export DEVICE DATA IMAGENET TINY SCGAN_OUTPUT
 
 VENV     := .venv
 BIN      := $(VENV)/bin
-OUT      := $(if $(SCGAN_OUTPUT),$(SCGAN_OUTPUT),.)
+OUT      := $(or $(SCGAN_OUTPUT),.)
+ifneq ($(words $(OUT)),1)  # make cannot name files with a space: a link without one leads there
+OUT      := $(shell link="build/output-$$(echo '$(OUT)' | cksum | cut -d' ' -f1)"; \
+  mkdir -p build '$(OUT)' && ln -sfn "$$(cd '$(OUT)' && pwd)" "$$link" && echo "$$link")
+endif
 RUN      := $(if $(filter 0,$(SEED)),$(PROFILE),$(PROFILE)-seed$(SEED))
 RESULTS  := $(OUT)/results/$(RUN)
 FIGURES  := $(OUT)/figures/$(RUN)
@@ -110,7 +114,7 @@ $(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
 # --- work on the project ----------------------------------------------------------------------------
 
 test: env  ## all tests, chapters on the smoke profile included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: env  ## ruff on code and notebooks
 	$(BIN)/ruff check .

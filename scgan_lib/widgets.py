@@ -63,7 +63,7 @@ def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
     for name, pictures in frames.items():
         if [*pictures] != labels or len(labels) < 2:
             raise UserError(
-                f"'{name}': {[*pictures]} are not the same two labels or more: {labels}"
+                f"'{name}' has {[*pictures]}: every frame needs the same labels, two at least"
             )
         figures, shapes = {}, {}
         for label, picture in pictures.items():
