@@ -114,7 +114,7 @@ $(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
 # --- work on the project ----------------------------------------------------------------------------
 
 test: env  ## all tests, chapters on the smoke profile included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff on code and notebooks
 	$(BIN)/ruff check .

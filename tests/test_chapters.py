@@ -11,7 +11,6 @@ import pytest
 from scgan_lib.paths import ROOT, UserError
 from scgan_lib.progress import MARK, progress
 
-pytestmark = pytest.mark.xdist_group("kernels")
 CHAPTER = """\
 # %% [markdown]
 # # A chapter

@@ -12,7 +12,7 @@ import pytest
 
 from scgan_lib.paths import ROOT
 
-pytestmark = [pytest.mark.notebooks, pytest.mark.xdist_group("reproduce")]
+pytestmark = pytest.mark.notebooks
 
 
 @pytest.fixture(scope="module")
