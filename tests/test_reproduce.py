@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -42,6 +43,19 @@ def test_long_trainings_are_not_cut_off_and_processes_train_before_chapter_4(pro
     (launch,) = (i for i, line in enumerate(lines) if "--nproc_per_node 3" in line)
     places = [next(i for i, x in enumerate(lines) if f"notebooks/{c}" in x) for c in ("03", "04")]
     assert places[0] < launch < places[1]
+
+
+def test_a_folder_with_a_space_and_what_is_typed_wins(tmp_path):
+    folder = tmp_path / "my results"
+    call = ["make", "-n", "reproduce", "PROFILE=smoke", "SEED=2", f"SCGAN_OUTPUT={folder}"]
+    environment = {**os.environ, "PROFILE": "mini", "SEED": "7", "SCGAN_OUTPUT": "/absent"}
+    run = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "warning" not in run.stderr, run.stderr
+    targets = re.findall(r"run notebooks/\S+ (\S+) -p profile smoke -p seed 2 ", run.stdout)
+    assert len(targets) == len(list((ROOT / "notebooks").glob("[0-9]*.py")))
+    link = ROOT / targets[0].partition("/results/")[0]
+    assert link.resolve() == folder.resolve()
+    link.unlink()
 
 
 def files(folder: Path) -> dict[str, int]:

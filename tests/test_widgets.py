@@ -146,17 +146,6 @@ def test_explore_opens_the_two_pictures_that_are_asked_for():
         assert f'left="{wanted[0]}" right="{wanted[1]}"' in page
 
 
-def test_controls_start_at_the_defaults_of_draw():
-    def draw(rank=3, order="b", share=0.25):
-        return {"a": GRAY, "b": RED}
-
-    explore = Explore(draw, rank=(1, 9, 1), order=["a", "b"], share=(0.0, 1.0, 0.05))
-    assert explore.values == {"rank": 3, "order": "b", "share": 0.25}
-    page = explore._repr_mimebundle_()
-    page = (page[0] if isinstance(page, tuple) else page)["text/html"]
-    assert "Needs a running notebook: rank, order, share.<" in page
-
-
 def test_saved_notebook_keeps_static_html_only():
     compare = Compare({"a": GRAY, "b": RED})
     bundle = compare._repr_mimebundle_()
