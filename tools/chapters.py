@@ -1,8 +1,4 @@
-"""Chapters without a browser: `python tools/chapters.py run | pair | summary`.
-
-`run` executes a chapter (py:percent text) through papermill. `pair` puts the executed chapters of
-the default profile beside their sources. `summary` prints what `make reproduce` has made.
-"""
+"""Chapters (py:percent text) without a browser: `python tools/chapters.py run | pair | summary`."""
 
 from __future__ import annotations
 
@@ -43,17 +39,11 @@ class ChapterEngine(Engine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, *, timeout, transport, **_):
         end = time.monotonic() + timeout
-        client = PapermillNotebookClient(
-            nb_man,
-            kernel_name=kernel_name,
-            timeout_func=lambda cell: max(1, round(end - time.monotonic())),
-            startup_timeout=120,
-            coalesce_streams=True,
-            store_widget_state=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            config=Config({"KernelManager": {"transport": transport}}),
-        )
+        options = {"coalesce_streams": True, "store_widget_state": False, "startup_timeout": 120}
+        options |= {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+        options["timeout_func"] = lambda cell: max(1, round(end - time.monotonic()))
+        options["config"] = Config({"KernelManager": {"transport": transport}})
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, **options)
         client.widget_registry = {}
         return client.execute()
 
@@ -138,19 +128,12 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
         raise UserError(f"{source}: no parameter '{min(unknown)}' among {', '.join(defaults)}")
     failed = target.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
+    options = {"engine_name": "chapter", "kernel_name": "python3", "language": "python"}
+    options |= {"cwd": str(ROOT), "timeout": timeout, "transport": _environment()}
+    options["parameters"] = {k: v for k, v in values.items() if v != defaults[k]}
+    path = str(failed).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     try:
-        papermill.execute_notebook(
-            nb,
-            str(failed).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
-            parameters={k: v for k, v in values.items() if v != defaults[k]},
-            engine_name="chapter",
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            cwd=str(ROOT),
-            timeout=timeout,
-            transport=_environment(),
-        )
+        papermill.execute_notebook(nb, path, progress_bar=False, **options)
     except Exception as error:
         raise RuntimeError(_explain(source, failed, error, timeout)) from error
     nb = tidy(nbformat.read(failed, 4))
@@ -211,20 +194,21 @@ def durations(folder: Path) -> dict[str, float]:
 
 
 def summary(profile: str) -> str:
-    """The table, where the pictures and chapters are, the time each step took, what comes next."""
+    """The table, where the pictures and chapters are, the time each took, what comes next."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
     table = results / "table1.md"
     if not table.exists():
         raise UserError(f"{table}: missing; run `make reproduce PROFILE={profile}`")
     times = durations(results / "notebooks")
     times["total"] = sum(times.values())
-    lines = [table.read_text().strip(), "", "Pictures:"]
-    lines += [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
-    lines += [f"Executed chapters: {results / 'notebooks'}", "Time of their last run:"]
-    lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
-    lines += ["Next: `make lab` opens the chapters with live sliders;"]
-    lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
-    return "\n".join(lines)
+    pictures = [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
+    taken = [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
+    return "\n".join([
+        table.read_text().strip(), "", "Pictures:", *pictures,
+        f"Executed chapters: {results / 'notebooks'}", "Time of their last run:", *taken,
+        "Next: `make lab` opens the chapters with live sliders;",
+        "      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own.",
+    ])  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -236,11 +220,10 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("target", type=Path, metavar="TARGET.ipynb")
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "YAML"))
     one.add_argument("--timeout", type=float, default=3600, help="seconds, for the whole chapter")
-    two = commands.add_parser("pair", help="executed chapters beside their sources")
-    two.add_argument("--check", action="store_true", help="copy nothing, exit 1 if a pair differs")
-    two.add_argument("--profile", default="mini")
-    three = commands.add_parser("summary", help="print the table, the pictures, the times")
-    three.add_argument("--profile", default="mini")
+    commands.add_parser("pair", help="executed chapters beside their sources")
+    commands.add_parser("summary", help="print the table, the pictures, the times")
+    for command in list(commands.choices.values())[1:]:
+        command.add_argument("--profile", default="mini")
     args = parser.parse_args(argv)
     try:
         if args.command == "run":
@@ -248,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{args.target}: {run(args.source, args.target, values, args.timeout):.1f} s")
         elif args.command == "summary":
             print(summary(args.profile))
-        elif wrong := pair(args.profile, args.check):
+        elif wrong := pair(args.profile):
             raise RuntimeError("\n".join(wrong))
     except (UserError, FileNotFoundError, yaml.YAMLError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
