@@ -58,7 +58,7 @@ def test_gradients_of_the_generator_agree(name, step):
         if p.requires_grad:
             assert torch.linalg.norm(p.grad) > 0, key
             off = torch.linalg.norm(p.grad - ours[key]) / torch.linalg.norm(p.grad)
-            assert off < 3e-3, key  # float32; 1.1e-3 measured
+            assert off < 2e-2, key  # float32: rounding alone gives up to 9e-3 in stage 2 of mini
             checked += 1
     assert checked == sum(p.requires_grad for p in players.generator.parameters()) > 20
 

@@ -5,10 +5,10 @@ import os
 import shutil
 import sys
 
-import jupytext
 import nbformat
 import numpy as np
 import pytest
+from chapters import read_source
 
 from scgan_lib.paths import ROOT
 from scgan_lib.widgets import Compare, Gallery
@@ -183,7 +183,8 @@ def test_live_notebook(chromium, tmp_path):
     work, home = tmp_path / "work", tmp_path / "home"
     work.mkdir()
     home.mkdir()
-    nbformat.write(jupytext.reads(CHAPTER, "py:percent"), work / "live.ipynb")
+    (tmp_path / "live.py").write_text(CHAPTER)
+    nbformat.write(read_source(tmp_path / "live.py"), work / "live.ipynb")
     with helpers.lab(work, home) as (url, token), helpers.open_page(chromium) as page:
         page.set_default_timeout(60_000)
         helpers.open_notebook(page, url, token, "live.ipynb")
@@ -249,6 +250,7 @@ def test_every_page_of_the_course(chromium, site):
             for width, scheme in ((1280, "light"), (390, "light"), (1280, "dark")):
                 page.set_viewport_size({"width": width, "height": 1000})
                 page.emulate_media(color_scheme=scheme)
+                page.wait_for_timeout(500)  # the theme looks for what scrolls after a while
                 page.wait_for_function(
                     "s => document.documentElement.dataset.theme === s", arg=scheme
                 )
