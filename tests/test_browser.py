@@ -206,12 +206,12 @@ def test_live_notebook(chromium, tmp_path):
         page.wait_for_timeout(300)
         assert near(at(compare, 0.3), (0, 0, 200)) and near(at(compare, 0.8), (200, 0, 0))
 
-        before = helpers.ask_kernel(page, "print(explore.compare.markup[-99:])")
+        before = helpers.ask_kernel(page, "print(hash(explore.compare.markup))")
         page.locator(".noUi-handle").first.focus()  # the slider of ipywidgets
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(500)
         assert helpers.ask_kernel(page, "print(explore.values)") == "{'strength': 11}"
-        assert helpers.ask_kernel(page, "print(explore.compare.markup[-99:])") != before
+        assert helpers.ask_kernel(page, "print(hash(explore.compare.markup))") != before
         assert page.complaints == []
 
 
