@@ -1,23 +1,29 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
-# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda  DATA=DIR  IMAGENET=DIR
+# Variables: PROFILE=mini|smoke|folder|imagenet|tiny  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda
+#            DATA=DIR  IMAGENET=DIR  TINY=FILE_OR_FOLDER: the photos of the profile of that name
 #            PROCESSES=4: train with so many, one on each GPU  TIMEOUT=3600: seconds for a chapter
+# What is typed after `make` wins over what the shell exports.
 
 PROFILE ?= mini
 SEED    ?= 0
 PYTHON  ?= python3
 PROCESSES ?= 1
 # Seconds that a chapter may take: 20 days where the training is as long as the user makes it.
-TIMEOUT ?= $(if $(filter imagenet folder,$(PROFILE)),1728000,3600)
-export DEVICE DATA IMAGENET
+TIMEOUT ?= $(if $(filter imagenet folder tiny,$(PROFILE)),1728000,3600)
+export DEVICE DATA IMAGENET TINY SCGAN_OUTPUT
 
 VENV     := .venv
 BIN      := $(VENV)/bin
-OUT      := $(if $(SCGAN_OUTPUT),$(SCGAN_OUTPUT),.)
+OUT      := $(or $(SCGAN_OUTPUT),.)
+ifneq ($(words $(OUT)),1)  # make cannot name files with a space: a link without one leads there
+OUT      := $(shell link="build/output-$$(echo '$(OUT)' | cksum | cut -d' ' -f1)"; \
+  mkdir -p build '$(OUT)' && ln -sfn "$$(cd '$(OUT)' && pwd)" "$$link" && echo "$$link")
+endif
 RUN      := $(if $(filter 0,$(SEED)),$(PROFILE),$(PROFILE)-seed$(SEED))
 RESULTS  := $(OUT)/results/$(RUN)
 FIGURES  := $(OUT)/figures/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
-LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle)
+LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle scgan_lib/*.yaml)
 CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
 PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst \
   judge_confusion bleeding
@@ -29,7 +35,7 @@ ON       := --profile $(PROFILE) --seed $(SEED)
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET PROCESSES"
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET TINY PROCESSES"
 
 # --- set-up: a step of its own only for those who want it -------------------------------------------
 
@@ -55,7 +61,7 @@ else
 reproduce: $(CHAPTERS:%=$(DONE)/%) $(DONE)/figures \
   $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex \
   $(PICTURES:%=$(FIGURES)/%.jpg) $(PICTURES:%=$(FIGURES)/%.pdf)  ## train both stages, Table 1, figures
-	@$(BIN)/python -m scgan_lib.run summary --profile $(RUN)
+	@$(BIN)/python tools/chapters.py summary --profile $(RUN)
 endif
 
 chapters: $(CHAPTERS:%=$(DONE)/%)
@@ -64,8 +70,7 @@ chapters: $(CHAPTERS:%=$(DONE)/%)
 define chapter
 $(DONE)/$(1): notebooks/$(1).py $(LIBRARY) | $(VENV)/done $(2)
 	@rm -f $(RESULTS)/notebooks/$(1).failed.ipynb
-	@test -d $(DONE) || rm -f $(RESULTS)/timings.csv
-	$(BIN)/python -m scgan_lib.run run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED) --timeout $(TIMEOUT)
+	$(BIN)/python tools/chapters.py run $$< $(RESULTS)/notebooks/$(1).ipynb -p profile $(PROFILE) -p seed $(SEED) --timeout $(TIMEOUT)
 	@mkdir -p $(DONE) && touch $$@
 previous := $(DONE)/$(1)
 endef
@@ -109,7 +114,7 @@ $(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
 # --- work on the project ----------------------------------------------------------------------------
 
 test: env  ## all tests, chapters on the smoke profile included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff on code and notebooks
 	$(BIN)/ruff check .
@@ -123,7 +128,7 @@ lab: env  ## JupyterLab on the chapters
 	$(BIN)/jupyter lab notebooks
 
 pairs: env
-	$(BIN)/python -m scgan_lib.run pair --profile mini
+	$(BIN)/python tools/chapters.py pair --profile mini
 
 site: env  ## the course as a static site in build/site/html
 	$(BIN)/python docs/build.py --profile $(RUN)
@@ -131,7 +136,7 @@ site: env  ## the course as a static site in build/site/html
 bench: env  ## speed, as ratios in one run (build/bench.json)
 	$(BIN)/python benchmarks/bench.py
 
-soak: env  ## all chapters ROUNDS=10 times on the smoke profile: stalls, times, same bytes
+soak: env  ## all chapters ROUNDS=10 times on the smoke profile: stalls and times
 	$(BIN)/python benchmarks/soak.py --rounds $(or $(ROUNDS),10)
 
 clean:  ## forget what was made (trained weights and results stay)

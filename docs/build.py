@@ -21,8 +21,11 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 
 from scgan_lib.paths import ROOT, UserError, output_root
-from scgan_lib.run import timings
 
+sys.path.insert(0, str(ROOT / "tools"))
+from chapters import durations
+
+DEFAULT = "mini"  # its chapters lie beside their sources
 SITE = ROOT / "build" / "site"
 MATHJAX = "3.2.2"
 MATHJAX_SHA256 = "d4295dc33744836935c1399feece5159577b34c5c8ffb9f1c6324cd82e03a882"
@@ -53,11 +56,10 @@ def gather(profile: str, folder: Path) -> Path:
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
-    chapters = sorted((results / "notebooks").glob("[0-9]*.ipynb"))
-    chapters = [c for c in chapters if not c.stem.endswith(".failed")]
-    chapters = chapters or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    made = ROOT / "notebooks" if profile == DEFAULT else results / "notebooks"
+    chapters = [c for c in sorted(made.glob("[0-9]*.ipynb")) if not c.stem.endswith(".failed")]
     if not chapters:
-        raise UserError(f"{results / 'notebooks'}: no executed chapter; run `make reproduce`")
+        raise UserError(f"{made}: no executed chapter; run `make reproduce PROFILE={profile}`")
     (source / "notebooks").mkdir(parents=True)
     there = {chapter.name for chapter in chapters}
     missing = {name for chapter in chapters for name in _chapter(chapter, source, there)}
@@ -66,7 +68,7 @@ def gather(profile: str, folder: Path) -> Path:
     if figures.exists():
         shutil.copytree(figures, source / "figures" / profile)
     shutil.copyfile(ROOT / "docs" / "index.md", source / "index.md")
-    (source / "results.md").write_text(_results(results, figures, profile), encoding="utf-8")
+    (source / "results.md").write_text(_results(results, figures, profile, made), encoding="utf-8")
     static = folder / "static" / "mathjax"
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / "tex-svg.js")
@@ -91,7 +93,7 @@ def _chapter(chapter: Path, source: Path, there: set[str]) -> set[str]:
     return missing
 
 
-def _results(results: Path, figures: Path, profile: str) -> str:
+def _results(results: Path, figures: Path, profile: str, made: Path) -> str:
     """Markdown: gallery picture, Table 1, run times; what is not there is left out."""
     parts = []
     for picture in sorted(figures.glob("gallery*.jpg")) + sorted(figures.glob("gallery*.png")):
@@ -102,11 +104,11 @@ def _results(results: Path, figures: Path, profile: str) -> str:
     if (results / "table1.md").exists():
         table = (results / "table1.md").read_text().removeprefix("**Table 1**").strip()
         parts += [f"## Table 1, profile {profile}", table]
-    if times := [(name, float(seconds)) for name, seconds in timings(results / "timings.csv")]:
-        rows = [f"| {name.replace('_', ' ')} | {seconds:.0f} |" for name, seconds in times]
-        total = sum(seconds for _, seconds in times)
+    if times := durations(made):
+        rows = [f"| {name.replace('_', ' ')} | {seconds:.0f} |" for name, seconds in times.items()]
+        total = sum(times.values())
         rows.append(f"| **all: {total / 60:.0f} minutes** | {total:.0f} |")
-        head = "As `make reproduce` measured them, training included:"
+        head = "As the last run measured them, training included where it was not done before:"
         parts += ["## Run times", head, "\n".join(["| chapter | seconds |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
 
@@ -149,7 +151,7 @@ def check(site: Path) -> list[str]:
     return sorted(set(wrong))
 
 
-def build(profile: str = "mini", folder: Path = SITE) -> Path:
+def build(profile: str = DEFAULT, folder: Path = SITE) -> Path:
     """Build and check the site; return its first page. Raises UserError with what is wrong."""
     source, site = gather(profile, folder), folder / "html"
     shutil.rmtree(site, ignore_errors=True)  # pages of an earlier course would stay
@@ -164,7 +166,7 @@ def build(profile: str = "mini", folder: Path = SITE) -> Path:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="mini")
+    parser.add_argument("--profile", default=DEFAULT)
     try:
         print(build(parser.parse_args().profile))
     except UserError as error:

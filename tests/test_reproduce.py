@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ def output(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reproduce")
     run = make(folder)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-4000:]
-    assert all(word in run.stdout for word in ("SCGAN", "Pictures:", "Time:", "Next: `make lab`"))
+    assert all(word in run.stdout for word in ("SCGAN", "Pictures:", "Time of", "Next: `make lab`"))
     return folder
 
 
@@ -37,11 +38,24 @@ def make(folder: Path) -> subprocess.CompletedProcess:
 def test_long_trainings_are_not_cut_off_and_processes_train_before_chapter_4(profile, limit):
     call = ["make", "-n", "reproduce", f"PROFILE={profile}", "PROCESSES=3", "SCGAN_OUTPUT=absent"]
     lines = subprocess.run(call, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
-    chapters = [line for line in lines if "scgan_lib.run run" in line]
+    chapters = [line for line in lines if "tools/chapters.py run" in line]
     assert chapters and all(line.endswith(f"--timeout {limit}") for line in chapters)
     (launch,) = (i for i, line in enumerate(lines) if "--nproc_per_node 3" in line)
     places = [next(i for i, x in enumerate(lines) if f"notebooks/{c}" in x) for c in ("03", "04")]
     assert places[0] < launch < places[1]
+
+
+def test_a_folder_with_a_space_and_what_is_typed_wins(tmp_path):
+    folder = tmp_path / "my results"
+    call = ["make", "-n", "reproduce", "PROFILE=smoke", "SEED=2", f"SCGAN_OUTPUT={folder}"]
+    environment = {**os.environ, "PROFILE": "mini", "SEED": "7", "SCGAN_OUTPUT": "/absent"}
+    run = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "warning" not in run.stderr, run.stderr
+    targets = re.findall(r"run notebooks/\S+ (\S+) -p profile smoke -p seed 2 ", run.stdout)
+    assert len(targets) == len(list((ROOT / "notebooks").glob("[0-9]*.py")))
+    link = ROOT / targets[0].partition("/results/")[0]
+    assert link.resolve() == folder.resolve()
+    link.unlink()
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -55,7 +69,7 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_everything_is_there(output):
     made = files(output)
-    for name in ("table1.csv", "table1.md", "table1.tex", "metrics.csv", "timings.csv"):
+    for name in ("table1.csv", "table1.md", "table1.tex", "metrics.csv"):
         assert f"results/smoke/{name}" in made
     chapters = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     assert sorted(Path(n).stem for n in made if "/notebooks/" in n) == chapters

@@ -1,0 +1,176 @@
+"""The headless runner on a chapter of a few cells."""
+
+import os
+import subprocess
+import sys
+
+import chapters
+import nbformat
+import pytest
+
+from scgan_lib.paths import ROOT, UserError
+from scgan_lib.progress import MARK, progress
+
+CHAPTER = """\
+# %% [markdown]
+# # A chapter
+# with $x^2$
+
+# %% tags=["parameters"]
+profile = "mini"
+seed = 0
+flag = True
+
+# %%
+import os
+import warnings
+
+import ipywidgets
+import matplotlib.pyplot as plt
+
+from scgan_lib.progress import progress
+
+print(profile, seed, flag is False, os.getcwd())
+warnings.warn("careful", stacklevel=1)
+for _ in progress(range(3), desc="train", every=0, delay=0):
+    pass
+object()
+
+# %%
+out = ipywidgets.Output()
+with out:
+    plt.imshow([[1, 2]])
+    plt.show()
+out
+
+# %%
+if seed == 5:
+    raise ValueError("no fives")
+if seed == 7:
+    import time
+
+    time.sleep(300)
+"""
+
+
+@pytest.fixture
+def chapter(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    source = tmp_path / "01_dummy.py"
+    source.write_text(CHAPTER)
+    return source
+
+
+def call(*words):
+    """Run the command line in its own process; return (status, stdout, stderr)."""
+    words = [sys.executable, "tools/chapters.py", *map(str, words)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=240)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_run_parameters_outputs_and_time(chapter, tmp_path):
+    target = tmp_path / "out" / "01_dummy.ipynb"
+    status, shown, log = call(
+        "run", chapter, target, "-p", "profile", "smoke", "-p", "flag", "false"
+    )
+    assert status == 0, log
+    nb = nbformat.read(target, 4)
+    nbformat.validate(nb)
+    assert nb.cells[2].source.strip() == '# Parameters\nprofile = "smoke"\nflag = False'
+    first, warning, thing = nb.cells[3].outputs
+    assert first.text == "smoke 0 True .\n" and first.text[:12] in shown
+    assert MARK + "train: 3/3" in log and MARK not in warning.text
+    assert "UserWarning: careful" in warning.text and "ipykernel_" not in warning.text
+    assert thing.data["text/plain"] == "<object>"
+    assert str(ROOT) not in target.read_text()
+    assert not list(target.parent.glob("*.failed.ipynb"))
+    assert 0 < chapters.durations(target.parent)["01_dummy"] < 200
+
+
+def test_defaults_inject_nothing_and_pair_agrees(chapter, tmp_path):
+    made = tmp_path / "results" / "mini" / "notebooks" / "01_dummy.ipynb"
+    assert "01_dummy.ipynb: missing" in chapters.pair("mini", folder=tmp_path)[0]
+    chapters.run(chapter, made, {"profile": "mini", "seed": 0})
+    source = chapters.read_source(chapter)
+    assert [c.source for c in nbformat.read(made, 4).cells] == [c.source for c in source.cells]
+    assert "missing" in chapters.pair("mini", check=True, folder=tmp_path)[0]
+    assert chapters.pair("mini", folder=tmp_path) == []
+    assert (tmp_path / "01_dummy.ipynb").read_bytes() == made.read_bytes()
+    assert chapters.pair("mini", check=True, folder=tmp_path) == []
+    chapter.write_text(CHAPTER.replace("fives", "sixes"))
+    assert "differs from 01_dummy.py" in chapters.pair("mini", check=True, folder=tmp_path)[0]
+
+
+def test_failing_cell_is_named_and_the_last_good_run_stays(chapter, tmp_path):
+    target = tmp_path / "01_dummy.ipynb"
+    target.write_text("the last good run")
+    status, _, log = call("run", chapter, target, "-p", "seed", "5")
+    assert status == 1
+    line = CHAPTER.splitlines().index("if seed == 5:") + 1
+    failed = target.with_suffix(".failed.ipynb")
+    assert log.splitlines()[-1] == (
+        f"error: {chapter}:{line}: cell 'if seed == 5:': ValueError: no fives (see {failed})"
+    )
+    assert failed.exists() and target.read_text() == "the last good run"
+
+
+def test_time_limit_holds_for_the_chapter(chapter, tmp_path):
+    with pytest.raises(RuntimeError, match=r"took longer than 8 s \(--timeout\)"):
+        chapters.run(chapter, tmp_path / "x.ipynb", {"seed": 7}, timeout=8)
+
+
+def test_wrong_calls(chapter, tmp_path, capsys):
+    target = str(tmp_path / "x.ipynb")
+    for source, name, value, words in (
+        (str(chapter), "sed", "1", "no parameter 'sed' among profile, seed, flag"),
+        (str(chapter), "seed", "[1", "error: "),
+        (str(tmp_path / "99_none.py"), "seed", "1", "99_none.py"),
+    ):
+        assert chapters.main(["run", source, target, "-p", name, value]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "x.ipynb").exists()
+
+
+def test_tidy_drops_dead_widgets_keeps_their_html():
+    view = {chapters.VIEW: {"model_id": "1"}}
+    outputs = [
+        nbformat.v4.new_output("display_data", view | {"text/plain": "IntSlider()"}),
+        nbformat.v4.new_output("display_data", view | {"text/html": "<b>kept</b>"}),
+        nbformat.v4.new_output("stream", text=f"{MARK}1/2\nkept at 0x7fab12cd\n{MARK}2/2\n"),
+    ]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
+    kept = chapters.tidy(nb).cells[0].outputs
+    assert [o.get("data", {}).get("text/html") for o in kept] == ["<b>kept</b>", None]
+    assert kept[1].text == "kept at 0x7fab12cd\n"  # plain words are left alone
+
+
+def test_summary_adds_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    with pytest.raises(UserError, match=r"table1.md: missing; run `make reproduce PROFILE=mini`"):
+        chapters.summary("mini")
+    results, figures = tmp_path / "results" / "mini", tmp_path / "figures" / "mini"
+    (results / "notebooks").mkdir(parents=True)
+    figures.mkdir(parents=True)
+    (results / "table1.md").write_text("| method | PSNR |\n")
+    (figures / "gallery.png").touch()
+    for name, seconds in (("01_a", 1.0), ("02_b", 62.0)):
+        nb = nbformat.v4.new_notebook(metadata={"papermill": {"duration": seconds}})
+        nbformat.write(nb, results / "notebooks" / f"{name}.ipynb")
+    text = chapters.summary("mini")
+    assert text.startswith("| method | PSNR |\n\nPictures:\n") and f"{figures}/gallery.png" in text
+    total, *after = text.splitlines()[-3:]
+    assert total.split() == ["total", "1", "min", "3.0", "s"]
+    assert "`make lab`" in after[0] and "scgan colorize" in after[1]
+
+
+def test_progress_without_reader_writes_marked_lines(capsys, monkeypatch):
+    monkeypatch.setitem(os.environ, "SCGAN_HEADLESS", "1")
+    bar = progress(total=4, desc="stage 1", unit="images", every=0, delay=0)
+    for _ in range(4):
+        bar.update(1)
+    bar.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 4 and all(line.startswith(f"{MARK}stage 1: ") for line in lines)
+    assert lines[-1].startswith(f"{MARK}stage 1: 4/4, ")
+    assert list(progress([3, 1], desc="quick")) == [3, 1]
+    assert capsys.readouterr().err == ""  # over before the first line is due
