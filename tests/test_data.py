@@ -389,35 +389,6 @@ def test_larger_photos_are_kept_smaller_and_crops_stay_alike(tmp_path, tiny, mon
     assert all(torch.equal(plain[i]["rgb"], items[i]["rgb"]) for i in range(9))
 
 
-def test_a_changed_photo_is_decoded_again_and_the_others_are_not(tmp_path, tiny, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
-    before = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
-    Image.new("RGB", (600, 480), (1, 2, 3)).save(photos(p, "train")[2].path)
-    made = []
-    pixels = data._photo_pixels
-    monkeypatch.setattr(data, "_photo_pixels", lambda *a: made.append(a[-1]) or pixels(*a))
-    after = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
-    assert made == [2]
-    assert (after[2][..., :3] == (1, 2, 3)).all()
-    assert all((before[i] == after[i]).all() for i in (0, 1, 3))
-
-
-def test_a_start_with_everything_cached_reads_no_photo(tmp_path, tiny, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
-    first = TrainingSet(p, 1, 4)[3]
-
-    def refuse(*_):
-        raise AssertionError("a photo was read")
-
-    monkeypatch.setattr(data, "read_rgb", refuse)
-    monkeypatch.setattr(data, "open_picture", refuse)
-    monkeypatch.setattr("scgan_lib.photocache._digest", refuse)
-    again = TrainingSet(p, 1, 4)[3]
-    assert all(torch.equal(first[key], again[key]) for key in first)
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
     p = tiny(workers=workers)
