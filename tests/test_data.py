@@ -49,6 +49,22 @@ def test_every_mode_becomes_rgb(tmp_path):
     np.testing.assert_array_equal(palette, np.broadcast_to([255, 0, 0], (4, 5, 3)))
 
 
+@pytest.mark.parametrize(
+    ("wide", "tags", "expected"),
+    [
+        (np.uint16([[0, 65535]]), {262: 0, 258: (16,)}, [255, 0]),
+        (np.uint16([[0, 65535]]), {262: 1, 258: (16,)}, [0, 255]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (12,)}, [0, 255]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (16,), 281: (4095,)}, [0, 255]),
+        (np.float32([[0, 1.0]]), {262: 1, 258: (32,)}, [0, 255]),
+        (np.float32([[0, 128.0]]), {262: 1, 341: (256.0,)}, [0, 128]),
+    ],
+)
+def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
+    rgb = np.asarray(data.to_rgb_mode(Image.fromarray(wide), tags))
+    assert rgb[0, :, 0].tolist() == expected
+
+
 def test_transparency_is_laid_on_white(tmp_path):
     image = np.zeros((1, 3, 4), np.uint8)
     image[0, :, 3] = (0, 255, 128)
@@ -232,6 +248,41 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
     val, test = ({x.path for x in photos(p, s)} for s in ("val", "test"))
     assert len(val) + len(test) == 40 and not val & test and len(test) > len(val) > 0
     assert all("/val/" in str(path) for path in val | test)
+
+
+def test_hidden_files_are_no_data_and_linked_folders_are(tmp_path):
+    for name in ("a.jpg", "._a.jpg", ".b.1.part.png", ".ipynb_checkpoints/c.jpg"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "d.png").touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "more")
+    (tmp_path / "more" / "back").symlink_to(tmp_path / "set")  # ends all the same
+    p = config.load("folder", data=str(tmp_path / "set"))
+    names = [x.path.name for x in data._all_photos(p)]
+    assert names == ["a.jpg", "d.png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("val/val_annotations.txt", "v_0.JPEG\tn02\t0\t0\t9\t9"),
+        ("val.txt", "v_0.JPEG n02"),
+        ("LOC_val_solution.csv", "ImageId,PredictionString\nv_0,n02 1 2 3 4"),
+        ("none.txt", ""),
+    ],
+)
+def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
+    for name in ("train/n01/images/t_0.JPEG", "val/images/v_0.JPEG"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / file).write_text(line)
+    p = config.load("imagenet", data=str(tmp_path))
+    if line:
+        assert [x.label for x in data._all_photos(p)] == ["n01", "n02"]
+    else:
+        with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*val_annotations\.txt"):
+            data._all_photos(p)
 
 
 # --- training pictures ----------------------------------------------------------------------------
