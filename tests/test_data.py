@@ -551,3 +551,15 @@ def test_test_composites_are_the_same_for_every_seed_and_their_mask_is_exact():
 def test_no_composites_where_there_are_no_cutouts(tmp_path):
     root = imagenet_tree(tmp_path, {"n01": 12})
     assert data.test_composites(config.load("imagenet", data=str(root))) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "known"),
+    [(1, "785cae22bf24c9e37065318e158bd0d9"), (2, "e5de2a16e95726385b2caf39307e8be2")],
+)
+def test_training_pictures_stay_the_same_to_the_last_bit(stage, known):
+    items = TrainingSet(config.load("smoke"), stage, 64)
+    digest = hashlib.sha256()
+    for i in (0, 1, 7, 16, 40):
+        digest.update(items.raw(i)["u8"].numpy().tobytes())
+    assert digest.hexdigest()[:32] == known
