@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,13 +24,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scgan_lib import photocache
 from scgan_lib import saliency as saliency_maps
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, cache_dir
-from scgan_lib.photocache import Pictures
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+KEPT_BYTES = 2**28  # decoded pictures that a process keeps
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 LUMA = np.array([0.299, 0.587, 0.114])
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
@@ -64,7 +64,8 @@ def open_picture(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return to_rgb_mode(ImageOps.exif_transpose(image))
+            tags = dict(getattr(image, "tag_v2", {}))
+            return to_rgb_mode(ImageOps.exif_transpose(image), tags)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged file can raise nearly anything
@@ -73,12 +74,23 @@ def open_picture(path: str | Path) -> Image.Image:
         ) from None
 
 
-def to_rgb_mode(image: Image.Image) -> Image.Image:
-    """Any Pillow picture in mode RGB, or RGBA where it has transparency."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit gray
+def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:
+    """Any Pillow picture in mode RGB, or RGBA where it has transparency.
+
+    `tags`: those of a TIFF; they tell the range of 12-, 16- and 32-bit gray and which end is white.
+    """
+    if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
+        tags = tags or {}
         wide = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I;16") or wide.max() > 255 else 255.0
-        image = Image.fromarray((wide / top * 255 + 0.5).clip(0, 255).astype(np.uint8))
+        guess = 65535.0 if image.mode.startswith("I;16") or wide.max() > 255 else 255.0
+        if image.mode == "F" and wide.max() <= 1:
+            guess = 1.0
+        bits = np.ravel(tags.get(258, 0))[0]
+        top = 4095.0 if bits == 12 else guess
+        for tag in (281, 341):  # MaxSampleValue, SMaxSampleValue
+            top = float(np.ravel(tags.get(tag, top))[0]) or top
+        share = 1 - wide / top if tags.get(262) == 0 else wide / top  # 0: MinIsWhite
+        image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     return image.convert("RGBA" if has_alpha else "RGB")
 
@@ -234,16 +246,38 @@ def _credited(root: Path) -> tuple[Photo, ...]:
 
 
 def _imagenet_tree(root: Path) -> list[Photo]:
-    """`train/WNID/*` and `val/WNID/*`; the validation images are split in two: val and test.
+    """`train/WNID/**` and `val/WNID/*`; the validation images are split in two: val and test.
+
+    A flat `val/` needs a file of labels (`_flat_labels`): UserError without it.
 
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
-    found = []
+    found, flat = [], _flat_labels(root)
     for folder, files in (("train", _pictures(root / "train")), ("val", _pictures(root / "val"))):
         for path in files:
             split = "train" if folder == "train" else ("val" if _tenth(path) else "test")
-            found.append(Photo(path, split, label=path.parent.name))
+            parts = path.relative_to(root / folder).parts
+            label = parts[0] if parts[1:] and parts[0] != "images" else flat.get(path.stem, "")
+            if not label:
+                raise UserError(
+                    f"{path}: no label; put it in a folder named after its class, or give "
+                    f"val/val_annotations.txt, val.txt or LOC_val_solution.csv in {root}"
+                )
+            found.append(Photo(path, split, label))
     return found
+
+
+def _flat_labels(root: Path) -> dict[str, str]:
+    """Stem of a validation picture -> wnid, from the label file of a flat `val/`, if there is one.
+
+    Each line begins with a name and a wnid, separated by spaces, a tab or a comma.
+    """
+    for name in ("val/val_annotations.txt", "val.txt", "LOC_val_solution.csv"):
+        if (root / name).is_file():
+            lines = (root / name).read_text("utf-8").replace(",", " ").splitlines()
+            rows = [line.split() for line in lines]
+            return {Path(r[0]).stem: r[1] for r in rows if len(r) > 1 and r[1].startswith("n")}
+    return {}
 
 
 def _plain_folder(root: Path) -> list[Photo]:
@@ -257,7 +291,15 @@ def _plain_folder(root: Path) -> list[Photo]:
 
 
 def _pictures(root: Path) -> list[Path]:
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    """Its picture files, in order. Hidden files and folders are no data; links are followed."""
+    found, seen = [], set()
+    for folder, inner, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
+        if real not in seen:
+            found += [Path(folder, x) for x in files if not x.startswith(".")]
+        seen.add(real)
+    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _tenth(path: Path) -> bool:
@@ -286,8 +328,8 @@ class TrainingSet(Dataset):
 
     Random scale, crop and flip; the first ⌊composites·batch⌋ items of every batch are cut-outs of
     the training split laid on public-domain or CC0 photos of the same split, saliency their exact
-    alpha. Photos go round in an order shuffled anew each epoch. Pictures are decoded once
-    (`photocache`).
+    alpha. Photos go round in an order shuffled anew each epoch. Decoded pictures
+    stay in memory (`Pictures`).
     """
 
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
@@ -363,55 +405,81 @@ def kept_side(profile: Profile) -> int:
     return max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
 
 
-def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Pictures:
-    """Photos as (H,W,4): colour and the teacher's saliency (255 without a teacher).
+class Pictures:
+    """`pictures[i]`: picture i as a Pillow image of four channels, decoded when first asked for.
 
-    Maps are asked for only where a photo is not yet decoded.
+    `make(i)` gives its pixels, uint8 (H,W,4). Each process keeps the latest `kept_bytes` of them.
     """
-    root, side = cache_dir(), kept_side(profile)
-    paths, maps = [p.path for p in found], None
-    remembered = partial(photocache.digests, cache_root=root)
-    if teacher:
-        maps = saliency_maps.map_paths(paths, teacher, root, remembered)
-        names = [f"{m.parent.name} {m.stem}" for m in maps]
-    else:
-        names = [f"none {sha}" for sha in remembered([(path,) for path in paths])]
-    keys = [_key(name, side) for name in names]
-    folder = root / "pictures" if profile.cache_pictures else None
-    if teacher:
-        new = [path for path, key in zip(paths, keys, strict=True)
-               if not folder or not photocache.place(folder, key).is_file()]  # fmt: skip
-        saliency_maps.saliency_maps(new, teacher, root)
-    return Pictures(folder, keys, partial(_photo_pixels, paths, maps, teacher, side))
+
+    def __init__(
+        self, count: int, make: Callable[[int], np.ndarray], mode: str, kept_bytes: int
+    ) -> None:
+        self.count, self.make, self.mode, self.free = count, make, mode, kept_bytes
+        self.kept: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> Image.Image:
+        if i in self.kept:
+            return self.kept[i]
+        if not 0 <= i < self.count:
+            raise IndexError(i)
+        pixels = self.make(i)
+        image = _image(pixels, self.mode)
+        self.free -= pixels.nbytes
+        self.kept[i] = image
+        while self.free < 0:
+            w, h = self.kept.pop(next(iter(self.kept))).size
+            self.free += 4 * w * h
+        return image
+
+
+def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Pictures:
+    """Photos as (H,W,4): colour and the teacher's saliency (255 without a teacher)."""
+    paths = [p.path for p in found]
+    maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
+    make = partial(_photo_pixels, paths, maps, kept_side(profile))
+    return Pictures(len(paths), make, "RGBX", KEPT_BYTES * profile.cache_pictures)
 
 
 def _photo_pixels(
-    paths: Sequence[Path], maps: Sequence[Path] | None, teacher: str, side: int, i: int
+    paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int
 ) -> np.ndarray:
     rgb = read_rgb(paths[i])
     saliency = np.full(rgb.shape[:2], 255, np.uint8)
     if maps:
-        if not maps[i].is_file():  # removed since: both caches may be, at any time
-            saliency_maps.saliency_maps([paths[i]], teacher, maps[i].parents[2])
         saliency = np.asarray(open_picture(maps[i]).convert("L"))
-    return photocache.within(np.dstack([rgb, saliency]), side)
+        if saliency.shape != rgb.shape[:2]:
+            raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
+    return within(np.dstack([rgb, saliency]), side)
+
+
+def within(pixels: np.ndarray, short: int) -> np.ndarray:
+    """uint8 (H,W,4) shrunk so that its shorter side is `short`; never enlarged.
+
+    Lanczos: the crop is resized once more, and with bicubic twice a twentieth of the detail went.
+    """
+    h, w = pixels.shape[:2]
+    scale = short / min(h, w)
+    if scale >= 1:
+        return pixels
+    image = _image(pixels, "RGBX")  # RGBA would be weighed by its alpha
+    return np.asarray(image.resize((round(w * scale), round(h * scale)), Image.LANCZOS))
+
+
+def _image(pixels: np.ndarray, mode: str) -> Image.Image:
+    return Image.frombuffer(mode, pixels.shape[1::-1], pixels.tobytes(), "raw", mode, 0, 1)
 
 
 def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Pictures:
     """Cut-outs as RGBA, each pixel as it is in its file: their alpha is the truth."""
-    root, paths = cache_dir(), [p.path for p in found]
-    names = photocache.digests([(path,) for path in paths], root)
-    folder = root / "pictures" if profile.cache_pictures else None
-    keys = [_key(f"rgba {name}", 0) for name in names]
-    return Pictures(folder, keys, partial(_cutout_pixels, paths), "RGBA", "cut-outs")
+    make = partial(_cutout_pixels, [p.path for p in found])
+    return Pictures(len(found), make, "RGBA", KEPT_BYTES * profile.cache_pictures)
 
 
 def _cutout_pixels(paths: Sequence[Path], i: int) -> np.ndarray:
     return np.asarray(open_picture(paths[i]).convert("RGBA"))
-
-
-def _key(name: str, side: int) -> str:
-    return hashlib.sha256(f"{name} {side}".encode()).hexdigest()[:40]
 
 
 def composite(

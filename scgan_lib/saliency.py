@@ -221,22 +221,21 @@ def _rembg_teacher(name: str) -> Teacher:
 # --- the cache ------------------------------------------------------------------------------------
 
 
-def map_paths(
-    files: Sequence[str | Path],
-    teacher_name: str,
-    cache_root: str | Path,
-    digests: Callable[[list[tuple]], list[str]] | None = None,
-) -> list[Path]:
+def map_paths(files: Sequence[str | Path], teacher_name: str, cache_root: str | Path) -> list[Path]:
     """Where `saliency_maps` keeps the maps of `files`, in order, be they there or not.
 
-    `digests` gives the sha256 of each group of files (`photocache.digests` remembers them).
+    <cache_root>/saliency/<teacher>-<version>/<folder's name>-<hash of its path>/<name>.png
     """
     kind, ready = _parse(teacher_name)
     folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
-    find = _ready_maps(ready) if ready else None
-    groups = [(f, find(f)) if find else (f,) for f in files]
-    names = digests(groups) if digests else [_digest(*group) for group in groups]
-    return [folder / f"{name}.png" for name in names]
+    if ready:
+        folder = folder / _folder_name(Path(ready))
+    return [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]
+
+
+def _folder_name(folder: Path) -> str:
+    path = os.path.abspath(folder)
+    return f"{os.path.basename(path)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
 
 
 def saliency_maps(
@@ -246,14 +245,16 @@ def saliency_maps(
     progress: Callable[..., Iterable] | None = None,
     workers: int = os.cpu_count() or 1,
 ) -> list[Path]:
-    """Paths of the maps of `files`, in order; those that are missing or damaged are computed.
+    """Paths of the maps of `files`, in order; a map missing or older than its photo is made.
 
-    A map is an 8-bit gray PNG of the photo's size: <cache_root>/saliency/<teacher>-<version>/
-    <sha256 of the photo>.png; with "folder:DIR" the hash covers the ready map too. `progress(done,
+    A map is an 8-bit gray PNG of the photo's size, at `map_paths`. `progress(done,
     total=n)` wraps the loop. Errors: those of `teacher`, and UserError for an unreadable photo.
     """
     targets = map_paths(files, teacher_name, cache_root)
-    missing = {t: f for t, f in zip(targets, files, strict=True) if not _is_sound(t)}
+    ready = _parse(teacher_name)[1]
+    find = _ready_maps(ready) if ready else None
+    pairs = dict(zip(targets, files, strict=True))
+    missing = {t: f for t, f in pairs.items() if not _is_current(t, f, find and find(f))}
     if missing:
         teach = teacher(teacher_name)
         with ThreadPoolExecutor(workers) as pool:
@@ -275,22 +276,13 @@ def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
         Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
 
 
-def _digest(*files: str | Path) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            digest.update(Path(path).read_bytes())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    return digest.hexdigest()
-
-
-def _is_sound(target: Path) -> bool:
-    """Whether `target` is a whole gray PNG: all its checksums hold."""
+def _is_current(target: Path, *sources: str | Path | None) -> bool:
+    """Whether `target` is there and no older than what it was made from."""
     try:
-        with Image.open(target) as image:
-            gray = image.mode == "L"
-            image.verify()
-        return gray
-    except (OSError, SyntaxError, ValueError):
+        made = target.stat().st_mtime_ns
+    except OSError:
         return False
+    try:
+        return all(os.stat(path).st_mtime_ns <= made for path in sources if path)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error

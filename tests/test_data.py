@@ -49,6 +49,22 @@ def test_every_mode_becomes_rgb(tmp_path):
     np.testing.assert_array_equal(palette, np.broadcast_to([255, 0, 0], (4, 5, 3)))
 
 
+@pytest.mark.parametrize(
+    ("wide", "tags", "expected"),
+    [
+        (np.uint16([[0, 65535]]), {262: 0, 258: (16,)}, [255, 0]),
+        (np.uint16([[0, 65535]]), {262: 1, 258: (16,)}, [0, 255]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (12,)}, [0, 255]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (16,), 281: (4095,)}, [0, 255]),
+        (np.float32([[0, 1.0]]), {262: 1, 258: (32,)}, [0, 255]),
+        (np.float32([[0, 128.0]]), {262: 1, 341: (256.0,)}, [0, 128]),
+    ],
+)
+def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
+    rgb = np.asarray(data.to_rgb_mode(Image.fromarray(wide), tags))
+    assert rgb[0, :, 0].tolist() == expected
+
+
 def test_transparency_is_laid_on_white(tmp_path):
     image = np.zeros((1, 3, 4), np.uint8)
     image[0, :, 3] = (0, 255, 128)
@@ -234,6 +250,41 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
     assert all("/val/" in str(path) for path in val | test)
 
 
+def test_hidden_files_are_no_data_and_linked_folders_are(tmp_path):
+    for name in ("a.jpg", "._a.jpg", ".b.1.part.png", ".ipynb_checkpoints/c.jpg"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "d.png").touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "more")
+    (tmp_path / "more" / "back").symlink_to(tmp_path / "set")  # ends all the same
+    p = config.load("folder", data=str(tmp_path / "set"))
+    names = [x.path.name for x in data._all_photos(p)]
+    assert names == ["a.jpg", "d.png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("val/val_annotations.txt", "v_0.JPEG\tn02\t0\t0\t9\t9"),
+        ("val.txt", "v_0.JPEG n02"),
+        ("LOC_val_solution.csv", "ImageId,PredictionString\nv_0,n02 1 2 3 4"),
+        ("none.txt", ""),
+    ],
+)
+def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
+    for name in ("train/n01/images/t_0.JPEG", "val/images/v_0.JPEG"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / file).write_text(line)
+    p = config.load("imagenet", data=str(tmp_path))
+    if line:
+        assert [x.label for x in data._all_photos(p)] == ["n01", "n02"]
+    else:
+        with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*val_annotations\.txt"):
+            data._all_photos(p)
+
+
 # --- training pictures ----------------------------------------------------------------------------
 
 
@@ -389,35 +440,6 @@ def test_larger_photos_are_kept_smaller_and_crops_stay_alike(tmp_path, tiny, mon
     assert all(torch.equal(plain[i]["rgb"], items[i]["rgb"]) for i in range(9))
 
 
-def test_a_changed_photo_is_decoded_again_and_the_others_are_not(tmp_path, tiny, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
-    before = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
-    Image.new("RGB", (600, 480), (1, 2, 3)).save(photos(p, "train")[2].path)
-    made = []
-    pixels = data._photo_pixels
-    monkeypatch.setattr(data, "_photo_pixels", lambda *a: made.append(a[-1]) or pixels(*a))
-    after = [np.asarray(x) for x in TrainingSet(p, 1, 4).pictures]
-    assert made == [2]
-    assert (after[2][..., :3] == (1, 2, 3)).all()
-    assert all((before[i] == after[i]).all() for i in (0, 1, 3))
-
-
-def test_a_start_with_everything_cached_reads_no_photo(tmp_path, tiny, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=4)
-    first = TrainingSet(p, 1, 4)[3]
-
-    def refuse(*_):
-        raise AssertionError("a photo was read")
-
-    monkeypatch.setattr(data, "read_rgb", refuse)
-    monkeypatch.setattr(data, "open_picture", refuse)
-    monkeypatch.setattr("scgan_lib.photocache._digest", refuse)
-    again = TrainingSet(p, 1, 4)[3]
-    assert all(torch.equal(first[key], again[key]) for key in first)
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
     p = tiny(workers=workers)
@@ -529,3 +551,15 @@ def test_test_composites_are_the_same_for_every_seed_and_their_mask_is_exact():
 def test_no_composites_where_there_are_no_cutouts(tmp_path):
     root = imagenet_tree(tmp_path, {"n01": 12})
     assert data.test_composites(config.load("imagenet", data=str(root))) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "known"),
+    [(1, "785cae22bf24c9e37065318e158bd0d9"), (2, "e5de2a16e95726385b2caf39307e8be2")],
+)
+def test_training_pictures_stay_the_same_to_the_last_bit(stage, known):
+    items = TrainingSet(config.load("smoke"), stage, 64)
+    digest = hashlib.sha256()
+    for i in (0, 1, 7, 16, 40):
+        digest.update(items.raw(i)["u8"].numpy().tobytes())
+    assert digest.hexdigest()[:32] == known
