@@ -1,6 +1,6 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
-# Variables: PROFILE=mini|smoke|folder|imagenet|tiny  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda
-#            DATA=DIR  IMAGENET=DIR  TINY=FILE_OR_FOLDER: the photos of the profile of that name
+# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda
+#            DATA=DIR  IMAGENET=DIR
 #            PROCESSES=4: train with so many, one on each GPU  TIMEOUT=3600: seconds for a chapter
 # What is typed after `make` wins over what the shell exports.
 
@@ -9,8 +9,8 @@ SEED    ?= 0
 PYTHON  ?= python3
 PROCESSES ?= 1
 # Seconds that a chapter may take: 20 days where the training is as long as the user makes it.
-TIMEOUT ?= $(if $(filter imagenet folder tiny,$(PROFILE)),1728000,3600)
-export DEVICE DATA IMAGENET TINY SCGAN_OUTPUT
+TIMEOUT ?= $(if $(filter imagenet folder,$(PROFILE)),1728000,3600)
+export DEVICE DATA IMAGENET SCGAN_OUTPUT
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -35,7 +35,7 @@ ON       := --profile $(PROFILE) --seed $(SEED)
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET TINY PROCESSES"
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET PROCESSES"
 
 # --- set-up: a step of its own only for those who want it -------------------------------------------
 

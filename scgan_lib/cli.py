@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import sys
@@ -15,6 +16,8 @@ import yaml
 from scgan_lib.config import PROFILES, Profile, from_environment
 from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.progress import progress
+
+MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,6 +124,8 @@ def _profile(arguments: argparse.Namespace) -> Profile:
 
 def colorize(arguments: argparse.Namespace) -> int:
     """Every readable picture to OUTPUT/<same relative name>.png; the others are listed."""
+    from PIL.PngImagePlugin import PngInfo
+
     from scgan_lib import data, saliency
     from scgan_lib.colorize import Colorizer
 
@@ -130,13 +135,21 @@ def colorize(arguments: argparse.Namespace) -> int:
         colorizer = Colorizer.load(arguments.weights, arguments.device)
         colorizer.chroma = arguments.chroma
     work = _pictures(arguments.inputs, arguments.output)
+    given = {source.absolute() for source, _ in work} | {_resolved(source) for source, _ in work}
+    mark = PngInfo()
+    mark.add_text("Software", f"{MARK}: colours or saliency predicted by a model")
     skipped, done = [], 0
     for source, target in progress(work, desc=arguments.command, unit="picture"):
         try:
-            if target.exists() and not arguments.overwrite:
-                raise UserError(f"{target}: exists already; --overwrite replaces it")
-            if target.resolve() == source.resolve():
-                raise UserError(f"{source}: the result would replace it; choose another --output")
+            if {target.absolute(), _resolved(target)} & given:
+                raise UserError(f"{target}: is an input of this run; choose another --output")
+            if target.exists():
+                if not arguments.overwrite:
+                    raise UserError(f"{target}: exists already; --overwrite replaces it")
+                if not _ours(target):
+                    raise UserError(
+                        f"{target}: not a result of scgan, kept; choose another --output"
+                    )
             if arguments.teacher:
                 image = data.Image.fromarray(
                     (teach(data.read_rgb(source), path=source) * 255).round().astype("uint8")
@@ -144,10 +157,12 @@ def colorize(arguments: argparse.Namespace) -> int:
             else:
                 image = colorizer(source)
             with atomic_write(target) as part:
-                image.save(part, "PNG")
+                image.save(part, "PNG", pnginfo=mark)
             done += 1
         except UserError as error:
             skipped.append(str(error))
+        except (OSError, RuntimeError) as error:  # one bad name or link never ends a batch
+            skipped.append(f"{source}: {' '.join(str(error).split())}")
     print(f"{done} of {len(work)} pictures written to {arguments.output}")
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
@@ -156,25 +171,48 @@ def colorize(arguments: argparse.Namespace) -> int:
 
 def _pictures(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
     """(picture, where its result goes); a folder keeps its inner structure."""
-    from scgan_lib.data import IMAGE_SUFFIXES
+    from scgan_lib.data import IMAGE_SUFFIXES, list_pictures
 
     work: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+            inside = list_pictures(path)
             if output.resolve() != path.resolve():
-                inside = [p for p in inside if not p.resolve().is_relative_to(output.resolve())]
+                inside = [p for p in inside if not _resolved(p).is_relative_to(_resolved(output))]
             if not inside:
                 raise UserError(f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)})")
             work += [(p, output / p.relative_to(path).with_suffix(".png")) for p in inside]
         else:
             work.append((path, output / f"{path.stem}.png"))
-    targets = [target for _, target in work]
-    for i, target in enumerate(targets):  # a.jpg and a.png would share one result
-        if target in targets[:i]:
-            source = work[i][0]
-            work[i] = (source, target.with_name(f"{source.name}.png"))
+    taken: set[Path] = set()
+    for i, (source, target) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
+        tries = itertools.chain(
+            [target, target.with_name(f"{source.name}.png")],
+            (target.with_name(f"{source.stem}-{k}.png") for k in itertools.count(2)),
+        )
+        target = next(t for t in tries if t not in taken)
+        taken.add(target)
+        work[i] = (source, target)
     return work
+
+
+def _resolved(path: Path) -> Path:
+    """The path without links; as it stands where a link leads to itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _ours(path: Path) -> bool:
+    """Whether the picture at `path` says that this command made it."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get("Software", "")).startswith(MARK)
+    except (OSError, ValueError):
+        return False
 
 
 def train(arguments: argparse.Namespace) -> int:

@@ -125,6 +125,9 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
             f"{path}: not a generator saved by this project ({reason}); "
             "an authors' file goes through `scgan convert` first"
         ) from None
+    for name, value in generator.trainable_state().items():
+        if not value.isfinite().all():
+            raise UserError(f"{path}: {name} holds NaN or infinity; these weights are of no use")
     return generator.to(device).eval(), profile, metadata
 
 

@@ -212,6 +212,10 @@ def _listed(profile: Profile, found: Sequence[Photo]) -> tuple[list[Photo], dict
 def _all_photos(profile: Profile, kind: str = "photo") -> list[Photo]:
     """Those of all splits; UserError when the profile has no data folder."""
     root = profile.data_path
+    if profile.name == "tiny" and not profile.data:
+        raise UserError(
+            "profile tiny: the chapters do not train it; benchmarks/gpu.py does (see README)"
+        )
     if not profile.data or not root.is_dir():
         variable = "IMAGENET" if profile.name == "imagenet" else "DATA"
         raise UserError(
@@ -253,7 +257,10 @@ def _imagenet_tree(root: Path) -> list[Photo]:
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
     found, flat = [], _flat_labels(root)
-    for folder, files in (("train", _pictures(root / "train")), ("val", _pictures(root / "val"))):
+    for folder, files in (
+        ("train", list_pictures(root / "train")),
+        ("val", list_pictures(root / "val")),
+    ):
         for path in files:
             split = "train" if folder == "train" else ("val" if _tenth(path) else "test")
             parts = path.relative_to(root / folder).parts
@@ -283,14 +290,14 @@ def _flat_labels(root: Path) -> dict[str, str]:
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
     found = []
-    for path in _pictures(root):
+    for path in list_pictures(root):
         digest = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16)
         split = {0: "val", 1: "test", 2: "test"}.get(digest % 10, "train")
         found.append(Photo(path, split))
     return found
 
 
-def _pictures(root: Path) -> list[Path]:
+def list_pictures(root: Path) -> list[Path]:
     """Its picture files, in order. Hidden files and folders are no data; links are followed."""
     found, seen = [], set()
     for folder, inner, files in os.walk(root, followlinks=True):

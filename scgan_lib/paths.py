@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,13 +35,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
     except OSError as error:
-        if error.errno in (13, 28, 30):  # EACCES, ENOSPC, EROFS
+        if error.errno in (errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); free space or choose another place"
             ) from error

@@ -87,7 +87,9 @@ class _Files:
             inner = source / "tiny-imagenet-200"
             self.root = inner if (inner / "wnids.txt").is_file() else source
         else:
-            raise UserError(f"{source}: no such file or folder; say TINY=FILE_OR_FOLDER")
+            raise UserError(
+                f"{source}: no such file or folder; give the zip or its unpacked folder"
+            )
 
     def read(self, name: str) -> bytes:
         """The bytes of `name`; UserError when it is missing or damaged."""

@@ -164,3 +164,60 @@ def test_table_names_a_seed_that_was_not_run(tested, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "smoke-seed3/metrics.csv: seed 3 was not run" in err
     assert "make reproduce PROFILE=smoke SEED=3" in err
+
+
+def colours(weights, *inputs, out, more=()):
+    paths = map(str, inputs)
+    return cli.main(["colorize", *paths, "-o", str(out), "--weights", str(weights), *more])
+
+
+def test_no_original_is_ever_written_over(weights, tmp_path, capsys):
+    noise = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(noise).save(tmp_path / name)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    more = ("--overwrite",)
+    assert colours(weights, tmp_path / "a.jpg", tmp_path / "a.png", out=tmp_path, more=more) == 1
+    assert "input of this run" in capsys.readouterr().err
+    # and one that is no input, but not ours either
+    assert colours(weights, tmp_path / "a.jpg", out=tmp_path, more=more) == 1
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name in before} == before
+
+
+def test_inputs_of_one_name_keep_their_results_apart(weights, tmp_path, capsys):
+    for k, folder in enumerate("abc"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (40, 50), 60 * k + 20).save(tmp_path / folder / "x.png")
+    out = tmp_path / "out"
+    inputs = [tmp_path / f / "x.png" for f in "abc"]
+    assert colours(weights, *inputs, out=out, more=("--overwrite",)) == 0
+    made = sorted(out.iterdir())
+    assert [p.name for p in made] == ["x-2.png", "x.png", "x.png.png"]
+    levels = sorted(round(float(np.asarray(Image.open(p).convert("L")).mean())) for p in made)
+    assert levels == pytest.approx([20, 80, 140], abs=2)
+    assert "3 of 3 pictures" in capsys.readouterr().out
+
+
+def test_one_bad_entry_does_not_end_the_batch(weights, tmp_path, capsys):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    Image.new("L", (40, 50), 99).save(folder / "good.png")
+    Image.new("L", (40, 50), 99).save(folder / ("n" * 249 + ".png"))
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    Image.new("L", (40, 50), 99).save(folder / "._hidden.png")
+    out = tmp_path / "out"
+    assert colours(weights, folder, out=out) == 1
+    text = capsys.readouterr()
+    assert "2 of 3 pictures" in text.out and text.err.count("loop.png") >= 1
+    assert sorted(p.name[:4] for p in out.iterdir()) == ["good", "nnnn"]
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, capsys):
+    profile = config.load("smoke", global_encoder="none", width=4, saliency_width=4)
+    generator = build_generator(profile)
+    with torch.no_grad():
+        generator.to_rgb.conv.weight[0, 0, 0, 0] = float("nan")
+    save_generator(generator, profile, tmp_path / "nan.safetensors", stage=1)
+    Image.new("L", (40, 50), 99).save(tmp_path / "x.png")
+    status = colours(tmp_path / "nan.safetensors", tmp_path / "x.png", out=tmp_path / "out")
+    assert status == 2 and "to_rgb.conv.weight" in capsys.readouterr().err

@@ -117,6 +117,16 @@ def test_the_shipped_weights_give_the_committed_numbers(monkeypatch, tmp_path):
         assert abs(measured - committed[photo.stem]) < 0.05, photo.stem
 
 
+def test_the_travelling_weights_score_what_readme_and_card_say():
+    facts = json.loads((ROOT / "results/tiny/validation.json").read_text())["colour"]
+    mean = {k: v[0] for k, v in facts.items() if k != "n"}
+    card = (ROOT / "results/tiny/card.md").read_text()
+    assert f"{facts['n']:,} validation photographs that have colour" in README
+    assert f"score {mean['psnr']:.2f} dB, a gray copy {mean['psnr_gray']:.2f} dB" in README
+    assert f"CCI {mean['cci']:.1f}, real photographs {mean['cci_real']:.1f}" in README
+    assert f"{mean['psnr']:.2f} ± " in card and f"{mean['psnr_gain']:.2f} ± " in card
+
+
 def test_speed_is_that_of_the_committed_bench():
     lines = json.loads((ROOT / "benchmarks/bench.json").read_text())["lines"]
     inference, stage1, stage2 = (
