@@ -440,14 +440,14 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 #
 # ### The cache
 #
-# A map takes about a second, an epoch would take minutes. So maps are computed once. The file is
-# named by the teacher, the teacher's version and the SHA-256 of the photo: another teacher, or
-# another photo, is another file, and no map can go stale in silence.
+# A map takes about a second, an epoch would take minutes. So maps are computed once and kept as
+# plain PNG files. The place of a map follows from the teacher, its version, the folder of the photo
+# and the name of the photo. A map that is older than its photo is computed again.
 
 # %%
 where = files[0].relative_to(cache_dir())
-print(f"{items.photos[0].path.name}\n -> {where.parent.as_posix()}/{where.name[:16]}….png")
-assert items.photos[0].sha256 in ("", where.stem)
+print(f"{items.photos[0].path.name}\n -> {where.parts[0]}/{where.parts[1]}/…/{where.name}")
+assert where.stem == items.photos[0].path.name
 
 # %% [markdown]
 # Other teachers sit behind the same interface: `folder:DIR` takes ready maps (of PFAN, if you have

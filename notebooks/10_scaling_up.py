@@ -369,11 +369,11 @@ print(f"largest difference: {difference:.0e}")
 # that is `--set batch=32`, and to see as many pictures as they did, a quarter of the steps and of
 # `halve_every`. Whether the learning rate should grow with the batch, their code does not say.
 #
-# **Before the first step**, once: every photo is decoded and kept (0.55 MB each, so 70 GB for a
-# tenth of ImageNet), and gets its saliency map. The classical teacher took about a third of a
-# second a photo on one core (timed once, on 32 photos of ImageNet's size, on a busy machine): some
-# eleven core-hours for 128,000. It uses all cores. Both are kept in `SCGAN_CACHE`, which may be
-# filled before any GPU is rented: the trial above does it with `DEVICE=cpu`.
+# **Before the first step**, once: every photo gets its saliency map. The classical teacher took
+# about a third of a second a photo on one core (timed once, on 32 photos of ImageNet's size, on a
+# busy machine): some eleven core-hours for 128,000. It uses all cores. The maps are kept in
+# `SCGAN_CACHE`, which may be filled before any GPU is rented: the trial above does it with
+# `DEVICE=cpu`. Photos are decoded by the workers, each time anew.
 #
 # **Killed by the queue?** The same command goes on from the last checkpoint, with the same number
 # of processes: each has its own random state in it.

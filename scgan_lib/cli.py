@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     pictures.add_argument("--weights", default="tiny", help="a weight file or a profile's name")
     pictures.add_argument("--chroma", type=float, default=1.0, help="strength of the colours")
-    pictures.add_argument("--device", default="cpu")
+    pictures.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     pictures.add_argument("--overwrite", action="store_true", help="replace existing results")
     pictures.set_defaults(teacher=None)
 

@@ -27,6 +27,19 @@ from scgan_lib.paths import ROOT, UserError, atomic_write
 from scgan_lib.vgg import FoldedVGG
 
 
+def pick_device(name: str) -> str:
+    """`cpu`, `cuda` or `mps`; `auto` is the fastest of them that is here.
+
+    UserError for another name, or a device that torch does not see: never a silent run on the CPU.
+    """
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if name == "auto":
+        return next((d for d, seen in there.items() if seen()), "cpu")
+    if name != "cpu" and not (name in there and there[name]()):
+        raise UserError(f"device {name}: torch sees no such device here; use cpu or auto")
+    return name
+
+
 def build_generator(profile: Profile) -> Generator:
     """The generator that `profile` describes, freshly initialised from torch's random state.
 
@@ -199,7 +212,7 @@ class Colorizer:
         self._form = inference_form(generator)
 
     @classmethod
-    def load(cls, path_or_name: str | Path = "tiny", device: str = "cpu") -> Colorizer:
+    def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Colorizer:
         """From a weight file, or by a profile's name (`"tiny"`, `"mini"`).
 
         A name means the newest stage trained here, else the weights that came with the clone.
@@ -208,7 +221,7 @@ class Colorizer:
         if str(path_or_name) in config.PROFILES:
             profile = config.load(str(path_or_name))
             path = newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
-        generator, profile, _ = load_generator(path, device)
+        generator, profile, _ = load_generator(path, pick_device(device))
         return cls(generator, profile)
 
     def __call__(self, picture: Image.Image | str | Path) -> Image.Image:

@@ -286,10 +286,18 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
 
 
 def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
-    """`load`, with the Make variables DEVICE, DATA and IMAGENET taken from the environment."""
-    for variable, key in (("DEVICE", "device"), ("DATA", "data"), ("IMAGENET", "data")):
-        value = os.environ.get(variable, "")
-        if value and not (variable == "IMAGENET" and name != "imagenet"):
+    """`load`, with the Make variables DEVICE, DATA and IMAGENET taken from the environment.
+
+    IMAGENET is for the profile of that name, DATA for those that bring no photographs: an exported
+    one does not turn `mini` into something else.
+    """
+    own = bool(PROFILES.get(name, {}).get("data"))
+    for variable, key, used in (
+        ("DEVICE", "device", True),
+        ("DATA", "data", not own),
+        ("IMAGENET", "data", name == "imagenet"),
+    ):
+        if used and (value := os.environ.get(variable, "")):
             overrides.setdefault(key, value)
     return load(name, seed=seed, **overrides)
 

@@ -27,6 +27,7 @@ from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Subset
 
 from scgan_lib import pretrained, training
+from scgan_lib.colorize import pick_device
 from scgan_lib.config import Profile
 from scgan_lib.data import (
     Photo,
@@ -242,7 +243,7 @@ def train(
     """
     if kind not in KINDS:
         raise UserError(f"stage 0 learns from one of {KINDS}, not {kind!r}")
-    training._check_device(profile)
+    pick_device(profile.device)
     if kind == "features" or folded:
         profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     folder, final = training.stage_folder(profile, 0), training.final_weights(profile, 0)

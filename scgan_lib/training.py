@@ -29,7 +29,13 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from scgan_lib import losses, pretrained
-from scgan_lib.colorize import build_generator, load_generator, render, save_generator
+from scgan_lib.colorize import (
+    build_generator,
+    load_generator,
+    pick_device,
+    render,
+    save_generator,
+)
 from scgan_lib.config import Profile
 from scgan_lib.data import RawItems, TrainingSet, luma_u8, make_batch, photos, test_picture
 from scgan_lib.networks import Generator, PatchCritic
@@ -184,7 +190,7 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     `checkpoint-*/` while it runs, `final.safetensors` at the end. `until` stops after that step
     (and leaves a checkpoint). UserError when the folder holds a run with other settings.
     """
-    _check_device(profile)
+    pick_device(profile.device)
     # Which VGG-16 was found is a setting of the run: another one later would be another network.
     profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     folder, final = stage_folder(profile, stage), final_weights(profile, stage)
@@ -326,15 +332,6 @@ def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
     if accelerator.num_processes == 1:
         return flag
     return ask and bool(broadcast(torch.tensor(int(flag), device=accelerator.device)))
-
-
-def _check_device(profile: Profile) -> None:
-    """UserError when the asked-for device is not there: never a silent run on the CPU."""
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if profile.device in there and not there[profile.device]():
-        raise UserError(
-            f"DEVICE={profile.device}: torch sees no such device here; use DEVICE=cpu or auto"
-        )
 
 
 def _players(profile: Profile, stage: int) -> Players:

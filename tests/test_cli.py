@@ -221,3 +221,13 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, capsys):
     Image.new("L", (40, 50), 99).save(tmp_path / "x.png")
     status = colours(tmp_path / "nan.safetensors", tmp_path / "x.png", out=tmp_path / "out")
     assert status == 2 and "to_rgb.conv.weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda"])
+def test_a_device_that_is_not_here_is_one_line(weights, tmp_path, capsys, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Image.new("L", (40, 50), 99).save(tmp_path / "x.png")
+    more = ("--device", device)
+    assert colours(weights, tmp_path / "x.png", out=tmp_path / "out", more=more) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

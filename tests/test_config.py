@@ -110,3 +110,4 @@ def test_make_variables(monkeypatch):
     assert config.from_environment("mini", device="auto").device == "auto"
     monkeypatch.setenv("DATA", "/mine")
     assert config.from_environment("folder").data == "/mine"
+    assert config.from_environment("mini").data == load("mini").data  # what was named wins

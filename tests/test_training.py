@@ -551,6 +551,6 @@ def test_data_of_a_resumed_step_is_that_of_an_unbroken_run(untied):
 def test_a_device_that_is_not_there_is_said_so(monkeypatch, tmp_path):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(UserError, match="DEVICE=cuda: torch sees no such device"):
+    with pytest.raises(UserError, match="device cuda: torch sees no such device"):
         training.train(config.load("smoke", device="cuda"), 1)
     assert not list(tmp_path.rglob("checkpoint*"))
