@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
+import math
 import os
 import platform
 import sys
@@ -55,9 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
     pictures.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     pictures.add_argument("--weights", default="tiny", help="a weight file or a profile's name")
-    pictures.add_argument("--chroma", type=float, default=1.0, help="strength of the colours")
+    pictures.add_argument("--chroma", type=_strength, default=1.0, help="strength of the colours")
     pictures.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     pictures.add_argument("--overwrite", action="store_true", help="replace existing results")
+    pictures.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
     pictures.set_defaults(teacher=None)
 
     maps = add("saliency", colorize, "Saliency maps of colour pictures, by a teacher.")
@@ -65,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     maps.add_argument("--teacher", default="robust-background")
     maps.add_argument("--overwrite", action="store_true", help="replace existing results")
+    maps.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
 
     stage = add("train", train, "Train a stage, or go on with it.", profile=True)
     stage.add_argument(
@@ -129,6 +133,8 @@ def colorize(arguments: argparse.Namespace) -> int:
     from scgan_lib import data, saliency
     from scgan_lib.colorize import Colorizer
 
+    if arguments.list and arguments.list.exists():
+        raise UserError(f"{arguments.list}: exists already; choose another --list")
     if arguments.teacher:
         teach = saliency.teacher(arguments.teacher)
     else:
@@ -138,7 +144,7 @@ def colorize(arguments: argparse.Namespace) -> int:
     given = {source.absolute() for source, _ in work} | {_resolved(source) for source, _ in work}
     mark = PngInfo()
     mark.add_text("Software", f"{MARK}: colours or saliency predicted by a model")
-    skipped, done = [], 0
+    skipped, written = [], []
     for source, target in progress(work, desc=arguments.command, unit="picture"):
         try:
             if {target.absolute(), _resolved(target)} & given:
@@ -158,12 +164,15 @@ def colorize(arguments: argparse.Namespace) -> int:
                 image = colorizer(source)
             with atomic_write(target) as part:
                 image.save(part, "PNG", pnginfo=mark)
-            done += 1
+            written.append((str(source), str(target)))
         except UserError as error:
             skipped.append(str(error))
         except (OSError, RuntimeError) as error:  # one bad name or link never ends a batch
             skipped.append(f"{source}: {' '.join(str(error).split())}")
-    print(f"{done} of {len(work)} pictures written to {arguments.output}")
+    print(f"{len(written)} of {len(work)} pictures written to {arguments.output}")
+    if arguments.list:
+        with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
+            csv.writer(file).writerows([("source", "result"), *written])
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
     return 1 if skipped else 0
@@ -194,6 +203,13 @@ def _pictures(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
         taken.add(target)
         work[i] = (source, target)
     return work
+
+
+def _strength(text: str) -> float:
+    """A factor of the chroma: finite and not negative."""
+    if not 0 <= (value := float(text)) < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def _resolved(path: Path) -> Path:

@@ -190,7 +190,15 @@ def test_inputs_of_one_name_keep_their_results_apart(weights, tmp_path, capsys):
         Image.new("L", (40, 50), 60 * k + 20).save(tmp_path / folder / "x.png")
     out = tmp_path / "out"
     inputs = [tmp_path / f / "x.png" for f in "abc"]
-    assert colours(weights, *inputs, out=out, more=("--overwrite",)) == 0
+    listed = tmp_path / "list.csv"
+    assert colours(weights, *inputs, out=out, more=("--overwrite", "--list", str(listed))) == 0
+    rows = pd.read_csv(listed)
+    assert rows["source"].tolist() == [str(p) for p in inputs]
+    assert rows["result"].tolist() == [str(out / n) for n in ("x.png", "x.png.png", "x-2.png")]
+    assert colours(weights, *inputs, out=out, more=("--list", str(listed))) == 2  # kept
+    assert len(pd.read_csv(listed)) == 3
+    capsys.readouterr()
+    assert colours(weights, *inputs, out=tmp_path / "again") == 0
     made = sorted(out.iterdir())
     assert [p.name for p in made] == ["x-2.png", "x.png", "x.png.png"]
     levels = sorted(round(float(np.asarray(Image.open(p).convert("L")).mean())) for p in made)
@@ -231,3 +239,20 @@ def test_a_device_that_is_not_here_is_one_line(weights, tmp_path, capsys, device
     assert colours(weights, tmp_path / "x.png", out=tmp_path / "out", more=more) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("chroma", ["nan", "inf", "-1", "much"])
+def test_a_chroma_that_is_no_factor_is_refused(weights, tmp_path, chroma, capsys):
+    with pytest.raises(SystemExit) as stop:
+        colours(weights, tmp_path / "x.png", out=tmp_path, more=("--chroma=" + chroma,))
+    assert stop.value.code == 2 and "--chroma" in capsys.readouterr().err
+
+
+def test_hidden_colours_do_not_change_visible_ones(weights):
+    noise = RNG.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    noise[..., 3] = np.where(np.arange(64) < 32, 255, 0)
+    other = noise.copy()
+    other[:, 32:, :3] = 255 - other[:, 32:, :3]
+    colorizer = Colorizer.load(weights, "cpu")
+    a, b = (np.asarray(colorizer(Image.fromarray(x))) for x in (noise, other))
+    assert np.array_equal(a, b) and len(np.unique(a[:, :32, 0])) > 50
