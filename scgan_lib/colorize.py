@@ -231,10 +231,7 @@ class Colorizer:
         """(colour picture, saliency picture in mode L), both of the input's size."""
         image = picture if isinstance(picture, Image.Image) else open_picture(picture)
         image = to_rgb_mode(image)
-        pixels = np.array(image)
-        if image.mode == "RGBA":  # what is hidden must not change what is seen
-            pixels[pixels[..., 3] == 0] = (255, 255, 255, 0)
-        gray = luma_u8(pixels[..., :3])
+        gray = luma_u8(np.asarray(image.convert("RGB")))
         rgb, saliency = render(
             self._form, torch.from_numpy(gray)[None, None], self.profile.image_size
         )

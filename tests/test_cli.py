@@ -246,13 +246,3 @@ def test_a_chroma_that_is_no_factor_is_refused(weights, tmp_path, chroma, capsys
     with pytest.raises(SystemExit) as stop:
         colours(weights, tmp_path / "x.png", out=tmp_path, more=("--chroma=" + chroma,))
     assert stop.value.code == 2 and "--chroma" in capsys.readouterr().err
-
-
-def test_hidden_colours_do_not_change_visible_ones(weights):
-    noise = RNG.integers(0, 256, (64, 64, 4), dtype=np.uint8)
-    noise[..., 3] = np.where(np.arange(64) < 32, 255, 0)
-    other = noise.copy()
-    other[:, 32:, :3] = 255 - other[:, 32:, :3]
-    colorizer = Colorizer.load(weights, "cpu")
-    a, b = (np.asarray(colorizer(Image.fromarray(x))) for x in (noise, other))
-    assert np.array_equal(a, b) and len(np.unique(a[:, :32, 0])) > 50
