@@ -29,7 +29,7 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64
 HELD = 10  # of each class, the last training photographs: for choosing hyper-parameters
-SCALES = (100, 200)  # superpixels a picture: at 64 pixels as good as more, and 4 times as fast
+SCALES = (100, 200)  # superpixels a picture of 4,096 pixels; larger photographs take 200 and 400
 
 
 @dataclass(frozen=True)
