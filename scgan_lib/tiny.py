@@ -26,7 +26,6 @@ from scgan_lib.progress import progress
 from scgan_lib.saliency import robust_background
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64
 HELD = 10  # of each class, the last training photographs: for choosing hyper-parameters
 SCALES = (100, 200)  # superpixels a picture of 4,096 pixels; larger photographs take 200 and 400
