@@ -72,7 +72,7 @@ def batch_of(profile: Profile, count: int = 0) -> dict[str, Tensor]:
 
 
 def players_of(profile: Profile, step: str) -> training.Players:
-    return training._players(profile, 2 if step == "stage 2" else 1)
+    return training.players_of(profile, 2 if step == "stage 2" else 1)
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from scgan_lib import config, data, training
+from scgan_lib import config, data, loop
 from scgan_lib.config import Profile
 from scgan_lib.data import TrainingSet
 from scgan_lib.paths import UserError, cache_dir
@@ -73,7 +73,7 @@ def batches(side: str, profile: Profile, steps: int) -> Iterator[dict[str, torch
     """`steps` batches as a training run gets them, on the CPU."""
     if side == "ours":
         items = data.TrainingSet(profile, 1, steps * profile.batch)
-        return iter(training._loader(profile, 0, steps, ALONE, items))
+        return iter(loop.batches(items, 0, steps, profile.batch, ALONE))
     items = DecodedEachTime(profile, steps * profile.batch)
     loader = DataLoader(items, profile.batch, num_workers=profile.workers)
     return iter(loader)

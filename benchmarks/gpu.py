@@ -327,7 +327,7 @@ def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str,
         else:
             values = step()
         # the average looks back over a tenth of what has been seen: early weights are soon gone
-        training._average(players.average, plain, min(profile.ema, 1 - 10 / (clock.steps + 10)))
+        training.move_average(players.average, plain, min(profile.ema, 1 - 10 / (clock.steps + 10)))
         if clock.steps % 200 == 0 and not quiet:
             text = " ".join(f"{k}={float(v):.4f}" for k, v in values.items())
             print(args.task, clock.steps, f"{clock.share():.2f}", text, flush=True)

@@ -40,7 +40,7 @@ import torch
 from safetensors.torch import load_file
 from skimage.color import rgb2lab
 
-from scgan_lib import colorize, config, data, metrics, paper, saliency, training, viz
+from scgan_lib import colorize, config, data, loop, metrics, paper, saliency, training, viz
 from scgan_lib.paths import cache_dir
 
 viz.use_style()
@@ -90,7 +90,7 @@ pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 
 # %%
 print(inspect.getsource(training.stage1_step))
-print(inspect.getsource(training._guided_terms))
+print(inspect.getsource(training.guided_terms))
 
 # %% [markdown]
 # ## Train
@@ -355,7 +355,7 @@ print("checkpoints left at the end:", len(left))
 # renamed. A run also refuses to go on under other settings; it names the ones that differ.
 
 # %%
-print(inspect.getsource(training._checkpoint))
+print(inspect.getsource(loop._checkpoint))
 
 # %% [markdown]
 # ## What differs from the paper and from the released code

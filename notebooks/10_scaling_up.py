@@ -80,7 +80,7 @@ pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test
 # %%
 def on_meta(q):
     """Generator, critics and features of profile `q` as shapes, with optimisers that do nothing."""
-    players = training._players(replace(q, stage1_steps=0), 2)
+    players = training.players_of(replace(q, stage1_steps=0), 2)
     for network in (players.generator, *players.critics.values(), players.features):
         network.to("meta")
     idle = SimpleNamespace(zero_grad=lambda **_: None, step=lambda: None)
@@ -207,7 +207,7 @@ def kept_gb(q, players):
 
     batch = batch_of(q, q.batch)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        training._guided_terms(*generator(batch["gray"]), batch, q)
+        training.guided_terms(*generator(batch["gray"]), batch, q)
     own = {x.untyped_storage()._cdata for x in (*generator.parameters(), *generator.buffers())}
     activations = sum(size for key, size in storages.items() if key not in own)
     return 16 * trainable(generator) / 1e9, activations / q.batch / 1e9

@@ -74,15 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     stage.add_argument(
         "--stage", type=int, choices=(0, 1, 2), default=2, help="0 trains the global encoder alone"
     )
-    way = stage.add_mutually_exclusive_group()
-    for kind, text in (
-        ("labels", "stage 0: classify gray pictures, a folder a class (default)"),
-        ("features", "stage 0: foretell a frozen RGB VGG-16's features, no labels"),
-    ):
-        way.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=text)
-    stage.add_argument(
-        "--folded", action="store_true", help="stage 0: start from an ImageNet VGG-16 (width 64)"
-    )
     score = add("evaluate", evaluate, "Score the test photos: metrics.csv.", profile=True)
     score.add_argument(
         "--method", action="append", default=[], metavar="NAME=FOLDER",
@@ -235,13 +226,11 @@ def train(arguments: argparse.Namespace) -> int:
     """Train the stage (and stage 1 before stage 2); of several processes the first reports."""
     from scgan_lib import stage0, training
 
-    if arguments.stage and (arguments.kind or arguments.folded):
-        raise UserError("--labels, --features and --folded belong to --stage 0")
     if arguments.stage:
         lines = [training.train(_profile(arguments), arguments.stage)]
     else:
-        path = stage0.train(_profile(arguments), arguments.kind or "labels", arguments.folded)
-        lines = [path, stage0.facts(path)]
+        path = stage0.train(_profile(arguments))
+        lines = [path, stage0.metrics(path)]
     if os.environ.get("RANK", "0") == "0":
         print(*lines, sep="\n")
     return 0

@@ -1,32 +1,24 @@
-"""Both stages: checkpoints that a rerun goes on from, a log, pictures over time.
+"""Stages 1 and 2: what one step does, whom it trains, and the gallery over time.
 
-Stage 1 trains the generator with eq. 1 and 2; stage 2 alternates it with the two critics. One
-function runs either; what one step does stands in `stage1_step` and `stage2_step`. Under a launcher
-(`torchrun`) each process takes its share of every batch.
+Stage 1 trains the generator with eq. 1 and 2; stage 2 alternates it with the two critics. The loop
+is `loop.fit`. Under a launcher (`torchrun`) each process takes its share of every batch.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-from accelerate.utils import broadcast, set_seed
-from safetensors import SafetensorError
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset, Subset
 
 from scgan_lib import losses, pretrained
 from scgan_lib.colorize import (
@@ -37,13 +29,20 @@ from scgan_lib.colorize import (
     save_generator,
 )
 from scgan_lib.config import Profile
-from scgan_lib.data import RawItems, TrainingSet, luma_u8, make_batch, photos, test_picture
+from scgan_lib.data import TrainingSet, luma_u8, photos, test_picture
+from scgan_lib.loop import (
+    Batch,
+    Job,
+    check_settings,
+    final_weights,
+    fit,
+    prepare,
+    stage_folder,
+)
 from scgan_lib.networks import Generator, PatchCritic
-from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.progress import progress
+from scgan_lib.paths import atomic_write
 from scgan_lib.vgg import VGGFeatures
 
-Batch = dict[str, Tensor]
 GALLERY_SAMPLES = 12  # gallery photos whose colours are kept over time
 
 
@@ -62,9 +61,9 @@ class Players:
 def stage1_step(players: Players, batch: Batch, profile: Profile, accelerator: Accelerator) -> dict:
     """One L1 update of the generator: λ₁·pixel + λ₂·attention (eq. 1, 2). -> the losses."""
     rgb_hat, saliency_hat = players.generator(batch["gray"])
-    terms = _guided_terms(rgb_hat, saliency_hat, batch, profile)
+    terms = guided_terms(rgb_hat, saliency_hat, batch, profile)
     total = losses.generator_loss(terms, profile.loss)
-    _update(players.generator_optimizer, total, accelerator)
+    update(players.generator_optimizer, total, accelerator)
     return {name: term.detach() for name, term in (terms | {"generator": total}).items()}
 
 
@@ -100,11 +99,11 @@ def stage2_step(
         values[f"{name}_critic"] = loss.detach()
         critics_total = critics_total + loss
     if players.critics:
-        _update(players.critic_optimizer, critics_total, accelerator)
+        update(players.critic_optimizer, critics_total, accelerator)
     if not turn:
         return values
 
-    terms = _guided_terms(rgb_hat, saliency_hat, batch, profile)
+    terms = guided_terms(rgb_hat, saliency_hat, batch, profile)
     if profile.loss.perceptual:
         terms["perceptual"] = losses.perceptual_loss(players.features, rgb_hat, rgb)
     if players.critics:
@@ -115,7 +114,7 @@ def stage2_step(
             scores["color"], scores.get("salient"), profile.gan
         )
     total = losses.generator_loss(terms, profile.loss)
-    _update(players.generator_optimizer, total, accelerator)
+    update(players.generator_optimizer, total, accelerator)
     return values | {name: t.detach() for name, t in (terms | {"generator": total}).items()}
 
 
@@ -129,7 +128,7 @@ def _float32(critic: nn.Module) -> losses.Critic:
     return partial(type(inner).forward, inner)
 
 
-def _guided_terms(rgb_hat: Tensor, saliency_hat: Tensor, batch: Batch, profile: Profile) -> dict:
+def guided_terms(rgb_hat: Tensor, saliency_hat: Tensor, batch: Batch, profile: Profile) -> dict:
     terms = {"pixel": losses.pixel_loss(rgb_hat, batch["rgb"])}
     if profile.saliency_guidance:
         terms["attention"] = losses.attention_loss(
@@ -138,7 +137,7 @@ def _guided_terms(rgb_hat: Tensor, saliency_hat: Tensor, batch: Batch, profile: 
     return terms
 
 
-def _update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None:
+def update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None:
     optimizer.zero_grad(set_to_none=True)
     accelerator.backward(loss)
     optimizer.step()
@@ -175,166 +174,71 @@ def stage_settings(profile: Profile, stage: int) -> dict:
     return json.loads(json.dumps(settings))
 
 
-def stage_folder(profile: Profile, stage: int) -> Path:
-    return profile.runs / f"stage{stage}"
-
-
-def final_weights(profile: Profile, stage: int) -> Path:
-    return stage_folder(profile, stage) / "final.safetensors"
-
-
 def train(profile: Profile, stage: int, until: int | None = None) -> Path:
-    """Train one stage, or go on with it, or do nothing if it is done. -> its final weights.
+    """Train stage 1 or 2, or go on with it, or do nothing if it is done. -> its final weights.
 
-    Writes below `results/<profile>/runs/stage<n>/`: `log.csv`, `samples/step_*.npz`, the newest
-    `checkpoint-*/` while it runs, `final.safetensors` at the end. `until` stops after that step
-    (and leaves a checkpoint). UserError when the folder holds a run with other settings.
+    Writes below `results/<profile>/runs/stage<n>/`: see `fit`; `samples/step_*.npz` hold the
+    gallery's colours over time. Stage 2 trains stage 1 first where that is missing.
     """
     pick_device(profile.device)
     # Which VGG-16 was found is a setting of the run: another one later would be another network.
     profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
-    folder, final = stage_folder(profile, stage), final_weights(profile, stage)
-    steps = profile.stage1_steps if stage == 1 else profile.stage2_steps
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, stage_settings(profile, stage))
-    if final.is_file():
-        return final
-
-    if stage == 2 and profile.stage1_steps:
+    settings = stage_settings(profile, stage)
+    check_settings(stage_folder(profile, stage), settings)
+    if stage == 2 and profile.stage1_steps and not final_weights(profile, 2).is_file():
         train(profile, 1)  # before the seed: stage 2 starts alike whenever stage 1 was trained
-    set_seed(profile.seed * 10 + stage)
-    accelerator = _accelerator(profile, profile.batch)
-    players = _players(profile, stage)
+    return fit(profile, stage, settings, partial(_gan_job, profile, stage), until)
+
+
+def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
+    """Stage 1 or 2: generator, critics, what they are shown, and the gallery over time."""
+    players = players_of(profile, stage)
     if profile.channels_last:
         for network in (players.generator, *players.critics.values(), players.features):
             if network is not None:
                 network.to(memory_format=torch.channels_last)
+    steps = profile.stage1_steps if stage == 1 else profile.stage2_steps
     optimizers = [o for o in (players.generator_optimizer, players.critic_optimizer) if o]
-    schedulers = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda s: _rate(profile, s, steps)) for o in optimizers
-    ]
-    names = list(players.critics)
-    prepared = accelerator.prepare(
-        players.generator, *players.critics.values(), *optimizers, *schedulers
-    )
-    players.generator = prepared[0]
-    players.critics = dict(zip(names, prepared[1 : 1 + len(names)], strict=True))
-    rest = list(prepared[1 + len(names) :])
-    players.generator_optimizer = rest[0]
-    players.critic_optimizer = rest[1] if len(optimizers) > 1 else None
-    schedulers = rest[len(optimizers) :]
+    (players.generator, *critics), optimizers, schedulers = prepare(
+        accelerator, [players.generator, *players.critics.values()], optimizers,
+        lambda step: rate(profile, step, steps),
+    )  # fmt: skip
+    players.critics = dict(zip(players.critics, critics, strict=True))
+    players.generator_optimizer, players.critic_optimizer = (*optimizers, None)[:2]
     if players.features is not None:
         players.features.to(accelerator.device)
     if players.average is not None:
         players.average.to(accelerator.device)
         accelerator.register_for_checkpointing(players.average)
-
-    if accelerator.num_processes > 1:  # alike up to here; from here each draws its own mixing
-        torch.manual_seed(profile.seed * 1000 + stage * 100 + accelerator.process_index)
-    start, seconds = _resume(folder, accelerator)
-    log = _Log(folder / "log.csv", start, accelerator.is_main_process)
-    with accelerator.main_process_first():  # the others find digests and saliency maps made
+    with accelerator.main_process_first():  # the others find the saliency maps made
         items = TrainingSet(profile, stage, steps * profile.batch)
-    loader = _loader(profile, start, steps, accelerator, items)
-    gallery = _gallery(profile)
-    sample_steps = _sample_steps(steps, profile.samples)
-    plain = accelerator.unwrap_model(players.generator)
-    evaluated = players.average or plain
+    plain = accelerator.unwrap_model(players.generator).train()
+    shown, gallery = players.average or plain, _gallery(profile)
     if profile.compile != "no":
         # never the critics: compiled code has no double backward, which the penalty needs
         players.generator = torch.compile(players.generator, backend=profile.compile)
-    if start == 0 and accelerator.is_main_process:
-        _sample(evaluated, gallery, profile, folder, 0)
 
-    begun = saved = time.monotonic()
-    bar = progress(
-        total=steps * profile.batch, initial=start * profile.batch,
-        desc=f"stage {stage}", unit="image", disable=not accelerator.is_main_process,
-    )  # fmt: skip
-    players.generator.train()
-    step = start
-    for step, batch in enumerate(loader, start + 1):
+    def step(batch: Batch, number: int) -> dict[str, Tensor]:
         if stage == 1:
             values = stage1_step(players, batch, profile, accelerator)
         else:
-            values = stage2_step(players, batch, profile, accelerator, step)
-        for scheduler in schedulers:
-            scheduler.step()
+            values = stage2_step(players, batch, profile, accelerator, number)
         if players.average is not None:
-            _average(players.average, plain, profile.ema)
-        bar.update(profile.batch)
-        now = time.monotonic()
-        elapsed = seconds + now - begun
-        stop = step == until
-        report = step % profile.log_every == 0 or step == steps
-        due = _due(now - saved > profile.checkpoint_seconds, report, accelerator)
-        save = (due or stop) and step < steps
-        if report or save:
-            mean = accelerator.reduce(torch.stack([v.float() for v in values.values()]), "mean")
-            row = dict(zip(values, mean.tolist(), strict=True))
-            if not all(map(math.isfinite, row.values())):
-                raise UserError(
-                    f"{folder}: step {step}: a loss is not finite ({row}); lower the learning "
-                    "rate or the adversarial weight; the last checkpoint is untouched"
-                )
-        if report:
-            rate = (step - start) * profile.batch / (now - begun)
-            lr = schedulers[0].get_last_lr()[0]
-            log.add({"step": step, "seconds": elapsed, "images_per_s": rate, "lr": lr} | row)
-            bar.set_postfix(pixel=row.get("pixel", math.nan), refresh=False)
-        if step in sample_steps and accelerator.is_main_process:
-            _sample(evaluated, gallery, profile, folder, step)
-        if save:
-            _checkpoint(folder, accelerator, step, elapsed)
-            saved = now
-        if stop:
-            break
-    bar.close()
-    if step < steps:
-        return folder
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        total = round(seconds + time.monotonic() - begun, 1)
-        save_generator(evaluated, profile, final, stage=stage, steps=step, seconds=total)
-        for old in folder.glob("checkpoint-*"):
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
-    return final
+            move_average(players.average, plain, profile.ema)
+        return values
+
+    def watch(number: int) -> dict[str, float]:
+        path = stage_folder(profile, stage) / "samples" / f"step_{number:06d}.npz"
+        _sample(shown, gallery, profile.image_size, path)
+        return {}
+
+    def save(path: Path, facts: dict) -> None:
+        save_generator(shown, profile, path, **facts)
+
+    return Job(step, items, schedulers, watch, save)
 
 
-def _accelerator(profile: Profile, batch: int) -> Accelerator:
-    """Device, precision and, under a launcher, the process group.
-
-    UserError when `batch` cannot be shared evenly: the mean over processes would be another mean.
-    """
-    accelerators = torch.cuda.is_available() or torch.backends.mps.is_available()
-    accelerator = Accelerator(
-        # under a launcher "auto" without GPUs must be said, or each process would be on its own
-        cpu=profile.device == "cpu" or not accelerators,
-        mixed_precision=profile.precision,
-        step_scheduler_with_optimizer=False,
-        kwargs_handlers=[
-            # unguided, the saliency branch gets no gradient
-            DistributedDataParallelKwargs(find_unused_parameters=not profile.saliency_guidance),
-            InitProcessGroupKwargs(timeout=timedelta(days=2)),  # the first to come makes the maps
-        ],
-    )
-    if batch % accelerator.num_processes:
-        raise UserError(
-            f"a batch of {batch} cannot be shared evenly by {accelerator.num_processes} processes; "
-            "choose a number of processes that divides it"
-        )
-    return accelerator
-
-
-def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
-    """What the first process says, when all `ask`: clocks differ, and all must save together."""
-    if accelerator.num_processes == 1:
-        return flag
-    return ask and bool(broadcast(torch.tensor(int(flag), device=accelerator.device)))
-
-
-def _players(profile: Profile, stage: int) -> Players:
+def players_of(profile: Profile, stage: int) -> Players:
     if stage == 1 or not profile.stage1_steps:
         generator = build_generator(profile)
     else:
@@ -382,7 +286,7 @@ def _optimizer(
     return kind(parameters, lr, betas, weight_decay=decay, fused=True)
 
 
-def _rate(profile: Profile, step: int, steps: int) -> float:
+def rate(profile: Profile, step: int, steps: int) -> float:
     """Factor of the learning rate at `step`: half a cosine to 0, or halved every `halve_every`."""
     if profile.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1)))
@@ -390,7 +294,7 @@ def _rate(profile: Profile, step: int, steps: int) -> float:
 
 
 @torch.no_grad()
-def _average(average: Generator, generator: Generator, decay: float) -> None:
+def move_average(average: Generator, generator: Generator, decay: float) -> None:
     state = generator.state_dict()
     for name, value in average.state_dict().items():
         if ".trunk." in name:
@@ -401,119 +305,7 @@ def _average(average: Generator, generator: Generator, decay: float) -> None:
             value.copy_(state[name])
 
 
-def _loader(
-    profile: Profile, start: int, steps: int, accelerator: Accelerator, items: Dataset
-) -> Iterator[Batch]:
-    """Batches of steps start+1 ... steps; what item i shows depends on i alone.
-
-    Of P processes, number r takes items r, r+P, ... of every batch: the composites, which come
-    first in it, are spread over all. Workers hand over uint8; it becomes numbers on the device.
-    """
-    shares = accelerator.num_processes
-    order: Sequence = range(start * profile.batch, steps * profile.batch)
-    if shares > 1:
-        order = np.array(order).reshape(-1, profile.batch // shares, shares).swapaxes(1, 2).ravel()
-    loader = DataLoader(
-        Subset(RawItems(items), order),
-        batch_size=profile.batch // shares,
-        num_workers=profile.workers,
-        persistent_workers=profile.workers > 0,
-        pin_memory=accelerator.device.type == "cuda",
-        generator=torch.Generator(),  # else every new loader draws from the global random state
-    )
-    return map(make_batch, accelerator.prepare(loader))
-
-
-def _claim(folder: Path, settings: dict) -> None:
-    """Bind the folder to these settings; refuse another run's."""
-    path = folder / "settings.json"
-    if path.is_file():
-        old = json.loads(path.read_text())
-        differing = [k for k in sorted(old | settings) if old.get(k) != settings.get(k)]
-        if differing:
-            changes = ", ".join(f"{k} {old.get(k)} -> {settings.get(k)}" for k in differing)
-            raise UserError(
-                f"{folder}: holds a run with other settings ({changes}); use another seed or "
-                f"SCGAN_OUTPUT, or remove the folder"
-            )
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(settings, indent=1, sort_keys=True))
-
-
-def _checkpoint(folder: Path, accelerator: Accelerator, step: int, seconds: float) -> None:
-    """Everything that the next step depends on, in `checkpoint-<step>/`, whole or not at all."""
-    part = folder / f".checkpoint-{step:07d}.part"
-    try:
-        accelerator.save_state(str(part))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise UserError(
-            f"{folder}: the checkpoint of step {step} cannot be written ({error}); free disk space "
-            "and run again: the run goes on from the checkpoint before"
-        ) from None
-    accelerator.wait_for_everyone()  # each process adds its random state
-    if accelerator.is_main_process:
-        (part / "progress.json").write_text(json.dumps({"step": step, "seconds": seconds}))
-        target = folder / f"checkpoint-{step:07d}"
-        shutil.rmtree(target, ignore_errors=True)
-        part.rename(target)
-        for old in folder.glob("checkpoint-*"):
-            if old != target:
-                shutil.rmtree(old)
-    accelerator.wait_for_everyone()
-
-
-def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
-    if accelerator.is_main_process:
-        for rest in folder.glob(".checkpoint-*.part"):
-            shutil.rmtree(rest)
-    accelerator.wait_for_everyone()
-    newest = max(folder.glob("checkpoint-*"), default=None)
-    if newest is None:
-        return 0, 0.0
-    try:
-        state = json.loads((newest / "progress.json").read_text())
-        accelerator.load_state(str(newest))
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(
-            f"{newest}: damaged checkpoint ({error}); remove it to start over"
-        ) from None
-    return state["step"], state["seconds"]
-
-
-class _Log:
-    """`log.csv`: a row every few steps; after a resume, rows of steps to come are cut off.
-
-    Of several processes one writes: `main`.
-    """
-
-    def __init__(self, path: Path, start: int, main: bool) -> None:
-        self.path, self.rows, self.main = path, [], main
-        if start and path.is_file():
-            with open(path, newline="") as file:
-                self.rows = [r for r in csv.DictReader(file) if int(r["step"]) <= start]
-        self._write()
-
-    def add(self, row: dict) -> None:
-        self.rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        self._write()
-
-    def _write(self) -> None:
-        if not self.main:
-            return
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with atomic_write(self.path) as part, open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-
 # --- pictures over time ---------------------------------------------------------------------------
-
-
-def _sample_steps(steps: int, count: int) -> set[int]:
-    """`count` steps, dense at the start, where most happens, and the last."""
-    return {max(1, round(steps * (i / count) ** 2)) for i in range(1, count + 1)}
 
 
 def _gallery(profile: Profile) -> Tensor:
@@ -523,12 +315,9 @@ def _gallery(profile: Profile) -> Tensor:
     return torch.from_numpy(np.stack(pictures))[:, None]
 
 
-def _sample(
-    generator: Generator, gallery: Tensor, profile: Profile, folder: Path, step: int
-) -> None:
+def _sample(generator: Generator, gallery: Tensor, size: int, path: Path) -> None:
     mode = generator.training
-    generator.eval()
-    rgb, saliency = render(generator, gallery, profile.image_size)
+    rgb, saliency = render(generator.eval(), gallery, size)
     generator.train(mode)
-    with atomic_write(folder / "samples" / f"step_{step:06d}.npz") as part:
+    with atomic_write(path) as part:
         np.savez_compressed(part, rgb=rgb.permute(0, 2, 3, 1).numpy(), saliency=saliency[:, 0])

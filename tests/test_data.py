@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data, stage0, training
+from scgan_lib import config, data, loop, stage0
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, make_item, photos, read_rgb
 from scgan_lib.paths import ROOT, UserError, cache_dir
 from scgan_lib.saliency import saliency_maps
@@ -447,7 +447,7 @@ def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
         num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
     )
     items = TrainingSet(p, 1, 15)
-    batches = [*training._loader(p, 1, 3, alone, items)]
+    batches = [*loop.batches(items, 1, 3, p.batch, alone)]
     assert len(batches) == 2
     for k, batch in enumerate(batches, 1):
         for key, value in batch.items():

@@ -12,7 +12,7 @@ LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
     {"data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
-    {"colorize", "training", "stage0", "evaluation"},
+    {"colorize", "loop", "training", "stage0", "evaluation"},
     {"ablations", "tiny", "export"},
     {"cli"},
 ]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scgan_lib import training
+from scgan_lib import loop, training
 from scgan_lib.data import TrainingSet
 from scgan_lib.paths import ROOT
 
@@ -80,7 +80,7 @@ def test_processes_keep_the_same_weights_with_the_papers_critics(two):
 def test_a_batch_that_cannot_be_shared_is_refused(two):
     for found in two[0]:
         assert "a batch of 5 cannot be shared evenly by 2 processes" in found["refused"]
-        assert found["stage0"] == "labels"
+        assert found["stage0"] == 4
 
 
 def test_each_process_gets_every_second_item_of_a_batch(untied):
@@ -89,7 +89,7 @@ def test_each_process_gets_every_second_item_of_a_batch(untied):
     pair = SimpleNamespace(num_processes=2, device=torch.device("cpu"), prepare=lambda x: x)
     items = TrainingSet(p, 1, 30)
     assert items.in_batch == 2
-    shares = [*training._loader(p, 1, 3, pair, items)]
+    shares = [*loop.batches(items, 1, 3, p.batch, pair)]
     assert len(shares) == 4  # two steps, two processes
     wanted = [range(start, start + 10, 2) for start in (10, 11, 20, 21)]
     for share, indices in zip(shares, wanted, strict=True):

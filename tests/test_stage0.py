@@ -14,7 +14,6 @@ from scgan_lib import cli, colorize, config, stage0, training
 from scgan_lib.colorize import build_generator, load_generator, save_generator
 from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError
-from scgan_lib.vgg import CONV5_3, vgg16_layers
 
 TINY = dict(
     device="cpu", vgg="hed", image_size=32, levels=5, width=4, saliency_width=4, min_scale=0.8,
@@ -75,10 +74,9 @@ LONG = dict(stage0_steps=60, stage0_lr=0.05, stage0_tenth_every=50)
 def test_labels_are_learned_and_chance_is_not_beaten_without_them(small, tmp_path, tree):
     """Held-out pictures are half and half: nine in ten right means right on both sides."""
     p = small(**LONG)
-    final = stage0.train(p, "labels")
-    facts = stage0.facts(final)
-    scores = facts["metrics"]
-    assert (facts["kind"], scores["images"], scores["classes"]) == ("labels", 24, 2)
+    final = stage0.train(p)
+    scores = stage0.metrics(final)
+    assert (scores["images"], scores["classes"]) == (24, 2)
     assert 90 <= scores["top1"] <= 100 and scores["top5"] == 100
     loss = losses(p)
     assert abs(np.mean(loss[:3]) - math.log(2)) < 0.35 and np.mean(loss[-10:]) < 0.35
@@ -89,36 +87,7 @@ def test_labels_are_learned_and_chance_is_not_beaten_without_them(small, tmp_pat
             stripes(tmp_path / "mixed" / split / name, 6, True, seed + i)
             stripes(tmp_path / "mixed" / split / name, 6, False, seed + i + 5)
     blind = small(data=str(tmp_path / "mixed"), seed=1, **LONG)
-    assert 15 <= stage0.facts(stage0.train(blind, "labels"))["metrics"]["top1"] <= 85
-
-
-def test_features_are_foretold_better_than_by_their_mean(small):
-    """The share left unexplained falls, on training pictures and on held-out ones."""
-    p = small(stage0_steps=120, stage0_batch=16, stage0_tenth_every=90, samples=2)
-    facts = stage0.facts(stage0.train(p, "features"))
-    loss, share = losses(p), [float(r["unexplained"]) for r in rows(p) if r["unexplained"]]
-    assert 0.3 < np.mean(loss[:2]) < 1.3 and 0 < np.mean(loss[-10:]) < 0.85 * np.mean(loss[:2])
-    assert facts["kind"] == "features" and len(share) == 2
-    assert share[-1] == pytest.approx(facts["metrics"]["unexplained"], rel=1e-4)
-    assert 0.05 < share[-1] < 0.85
-
-
-def test_the_target_has_mean_0_and_variance_1_in_each_channel(small):
-    from scgan_lib import pretrained
-
-    p = small(image_size=64)
-    items = stage0.GrayPictures(p, stage0.labelled(p, "train"), [], 64)  # one measured batch
-    target = stage0.TrunkTarget(pretrained.vgg16_trunk("hed").state, items, "cpu")
-    rgb = torch.stack([items[i]["rgb"] for i in range(64)])
-    out = target(rgb)
-    assert out.shape == (64, 512, 2, 2) and not out.requires_grad
-    assert not any(p.requires_grad for p in target.parameters())
-    alive = target.norm.running_var > 1e-3
-    assert alive.sum() > 100
-    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(512), rtol=0, atol=1e-3)
-    variance = out.var((0, 2, 3))[alive]
-    torch.testing.assert_close(variance, torch.ones_like(variance), rtol=0, atol=0.02)
-    torch.testing.assert_close(target(rgb[:1]), out[:1], rtol=0, atol=1e-4)  # alone or in company
+    assert 15 <= stage0.metrics(stage0.train(blind))["top1"] <= 85
 
 
 def test_rate_falls_to_a_tenth(small):
@@ -160,12 +129,11 @@ def test_the_shipped_photos_have_their_coarse_kinds_even_when_few():
     assert len(names) > 2 and "photos" not in names
 
 
-def test_one_class_is_refused_and_features_need_none(small, tmp_path):
+def test_one_class_is_refused(small, tmp_path):
     stripes(tmp_path / "one" / "photos", 30, True, 5)
     p = small(data=str(tmp_path / "one"), stage0_steps=1)
-    text = error(stage0.train, p, "labels")
-    assert str(tmp_path / "one") in text and "--features" in text
-    assert "labels" in error(stage0.train, p, "lables")
+    text = error(stage0.train, p)
+    assert str(tmp_path / "one") in text
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -174,7 +142,7 @@ def test_one_class_is_refused_and_features_need_none(small, tmp_path):
 @pytest.mark.parametrize("more", [{}, {"generator_spectral": True}])
 def test_the_file_reaches_a_generator_and_changes_what_it_says(small, tmp_path, more):
     p = small(**more)
-    final = stage0.train(p, "labels")
+    final = stage0.train(p)
     with_file = replace(p, global_weights=str(final))
     generators = []
     for profile in (p, with_file):
@@ -202,8 +170,8 @@ def test_the_file_reaches_a_generator_and_changes_what_it_says(small, tmp_path, 
 
 def test_training_starts_from_the_file(small):
     p = small(stage1_steps=1, loss={"perceptual": 0.0})
-    final = stage0.train(p, "labels")
-    players = training._players(replace(p, global_weights=str(final)), 1)
+    final = stage0.train(p)
+    players = training.players_of(replace(p, global_weights=str(final)), 1)
     for name, value in load_file(final).items():
         assert torch.equal(players.generator.global_encoder.state_dict()[name], value)
     assert not any(k.startswith("stage0_") for n in (1, 2) for k in training.stage_settings(p, n))
@@ -262,79 +230,41 @@ def test_the_authors_file_reaches_a_generator(small, tmp_path):
     assert "conv1_1" in error(build_generator, replace(p, width=5))
 
 
-# --- folded start ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def folded():
-    state = vgg16_layers(1, CONV5_3 + 1).state_dict()
-    return {f"features.{name}": value for name, value in state.items()}
-
-
-@pytest.mark.parametrize("spectral", [False, True])
-def test_folded_start_copies_every_convolution(folded, spectral):
-    encoder = GlobalEncoder(64, "batch", spectral)
-    pool5 = [p.clone() for p in encoder.pool5.parameters()]
-    stage0.start_folded(encoder, folded)
-    key = "conv.parametrizations.weight.original" if spectral else "conv.weight"
-    own = encoder.state_dict()
-    weights = [v for k, v in folded.items() if k.endswith("weight")]
-    blocks = [name for name, _ in encoder.named_children()]
-    assert len(weights) == 13 and blocks[13] == "pool5"
-    for block, value in zip(blocks, weights, strict=False):
-        assert torch.equal(own[f"{block}.{key}"], value)
-    assert all(torch.equal(a, b) for a, b in zip(pool5, encoder.pool5.parameters(), strict=True))
-    if spectral:  # the vectors belong to the new weights: the largest singular value is 1
-        used = encoder.eval().conv2_1.conv.weight.flatten(1)
-        assert torch.linalg.matrix_norm(used, 2).item() == pytest.approx(1, abs=0.05)
-
-
-def test_folded_start_needs_width_64(folded, small):
-    encoder = GlobalEncoder(8)
-    before = [p.clone() for p in encoder.parameters()]
-    text = error(stage0.start_folded, encoder, folded)
-    assert "conv1_1" in text and "width=64" in text
-    assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
-    assert "width=64" in error(stage0.train, small(), "labels", folded=True)
-
-
 # --- a run ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", stage0.KINDS)
-def test_resumed_run_equals_the_unbroken_one(small, tmp_path, monkeypatch, kind):
+def test_resumed_run_equals_the_unbroken_one(small, tmp_path, monkeypatch):
     p = small()
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "unbroken"))
-    final = stage0.train(p, kind)
+    final = stage0.train(p)
     unbroken, straight = load_file(final), rows(p)
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "stopped"))
     folder = training.stage_folder(p, 0)
-    assert stage0.train(p, kind, until=3) == folder
+    assert stage0.train(p, until=3) == folder
     assert [c.name for c in folder.glob("checkpoint-*")] == ["checkpoint-0000003"]
     assert not training.final_weights(p, 0).exists() and len(rows(p)) == 3
-    resumed = stage0.train(p, kind)
+    resumed = stage0.train(p)
     assert resumed == folder / "final.safetensors" and not [*folder.glob("*checkpoint-*")]
     for name, value in load_file(resumed).items():
         torch.testing.assert_close(value, unbroken[name], rtol=0, atol=1e-6)
-    assert stage0.facts(resumed) == stage0.facts(final)
+    assert stage0.metrics(resumed) == stage0.metrics(final)
     for ours, theirs in zip(rows(p), straight, strict=True):
         for key in set(theirs) - {"seconds", "images_per_s"}:
             assert float(ours[key] or 0) == pytest.approx(float(theirs[key] or 0), rel=1e-4)
     rates = [float(row["lr"]) for row in rows(p)]
     np.testing.assert_allclose(rates, [0.01] * 4 + [0.001] * 2)
     stamp = resumed.stat().st_mtime_ns
-    assert stage0.train(p, kind) == resumed and resumed.stat().st_mtime_ns == stamp
+    assert stage0.train(p) == resumed and resumed.stat().st_mtime_ns == stamp
 
 
 def test_other_settings_are_refused_by_name(small):
     p = small()
-    stage0.train(p, "labels", until=1)
+    stage0.train(p, until=1)
     for change in (dict(stage0_lr=0.5), dict(width=5), dict(stage0_batch=4)):
         (key, value), = change.items()  # fmt: skip
-        text = error(stage0.train, replace(p, **change), "labels")
+        text = error(stage0.train, replace(p, **change))
         assert key in text and str(value) in text
-    assert "labels -> features" in error(stage0.train, p, "features")
-    stage0.train(replace(p, stage1_lr=0.5, critic_width=9), "labels")  # not stage 0's business
+    stage0.train(replace(p, stage1_lr=0.5, critic_width=9))  # not stage 0's business
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(small, monkeypatch):
@@ -346,14 +276,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(small, monkeypatch):
         return cross(*args) * (math.nan if len(calls) == 2 else 1)
 
     monkeypatch.setattr(stage0.F, "cross_entropy", second_is_nan)
-    text = error(stage0.train, p, "labels")
+    text = error(stage0.train, p)
     assert "step 2" in text and "not finite" in text
     assert not training.final_weights(p, 0).exists() and len(rows(p)) == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_a_device_that_is_not_there_is_said_so(small):
-    assert "cuda" in error(stage0.train, small(device="cuda"), "labels")
+    assert "cuda" in error(stage0.train, small(device="cuda"))
 
 
 def test_the_command(small, tmp_path, tree, capsys):
@@ -362,9 +292,7 @@ def test_the_command(small, tmp_path, tree, capsys):
         x for k, v in values.items() for x in ("--set", f"{k}={v}") if k != "checkpoint_seconds"
     ]
     call = ["train", "--profile", "smoke", *pairs]
-    assert cli.main([*call, "--stage", "0", "--features"]) == 0
+    assert cli.main([*call, "--stage", "0"]) == 0
     out = capsys.readouterr().out
     assert str(tmp_path / "results/smoke/runs/stage0/final.safetensors") in out
-    assert "features" in out and "unexplained" in out
-    assert cli.main([*call, "--stage", "1", "--labels"]) == 2
-    assert "--stage 0" in capsys.readouterr().err
+    assert "top1" in out

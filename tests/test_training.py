@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
-from scgan_lib import config, losses, training
+from scgan_lib import config, loop, losses, training
 from scgan_lib.colorize import load_generator
 from scgan_lib.data import TrainingSet
 from scgan_lib.paths import ROOT, UserError
@@ -41,7 +41,7 @@ def batch_of(profile) -> dict[str, torch.Tensor]:
 
 def players_and_batch(profile):
     torch.manual_seed(0)
-    return training._players(profile, 2), batch_of(profile)
+    return training.players_of(profile, 2), batch_of(profile)
 
 
 def numbers(module) -> list[torch.Tensor]:
@@ -57,7 +57,7 @@ def same(a, b) -> bool:
 
 def test_stage1_step_changes_the_generator_and_not_its_frozen_trunk(tiny):
     p = tiny()
-    players = training._players(p, 1)
+    players = training.players_of(p, 1)
     assert not players.critics
     trunk = numbers(players.generator.global_encoder.trunk)
     before = numbers(players.generator)
@@ -140,7 +140,7 @@ def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
         training.train(p, 2)
     finally:
         AcceleratorState._reset_state(True)
-    layers = len(training._players(p, 2).critics["color"].blocks)
+    layers = len(training.players_of(p, 2).critics["color"].blocks)
     assert [dtype for within, dtype in seen if within] == 2 * layers * [torch.float32]
     assert torch.bfloat16 in [dtype for within, dtype in seen if not within]
 
@@ -231,13 +231,13 @@ def test_critic_steps_make_the_generator_wait(untied):
 
 def test_salient_critic_switch(untied):
     both, one = (untied(stage1_steps=0, salient_critic=flag) for flag in (True, False))
-    assert [*training._players(both, 2).critics] == ["color", "salient"]
+    assert [*training.players_of(both, 2).critics] == ["color", "salient"]
     players, batch = players_and_batch(one)
     assert [*players.critics] == ["color"]
     values = training.stage2_step(players, batch, one, ONE_PROCESS, 1)
     assert "color_gap" in values and "salient_gap" not in values
     released = untied(stage1_steps=0, fidelity="released")
-    assert [*training._players(released, 2).critics] == ["color"]
+    assert [*training.players_of(released, 2).critics] == ["color"]
 
 
 def test_saliency_guidance_switch(untied):
@@ -248,7 +248,7 @@ def test_saliency_guidance_switch(untied):
 
 
 def _critic_group(profile) -> dict:
-    return training._players(profile, 2).critic_optimizer.param_groups[0]
+    return training.players_of(profile, 2).critic_optimizer.param_groups[0]
 
 
 def test_critic_rate_by_fidelity(untied):
@@ -265,25 +265,25 @@ def test_critic_betas_by_fidelity(untied):
 
 def test_critic_norm_and_spectral_reach_the_critics(untied):
     p = untied(stage1_steps=0, critic_norm="instance", critic_spectral=True, critic_layers=3)
-    critic = training._players(p, 2).critics["salient"]
+    critic = training.players_of(p, 2).critics["salient"]
     assert isinstance(critic.blocks[1].norm, torch.nn.InstanceNorm2d)
     assert "blocks.0.conv.parametrizations.weight.original" in critic.state_dict()
     assert len(critic.blocks) == 6
-    released = training._players(untied(stage1_steps=0, fidelity="released"), 2).critics["color"]
+    released = training.players_of(untied(stage1_steps=0, fidelity="released"), 2).critics["color"]
     assert isinstance(released.blocks[1].norm, torch.nn.BatchNorm2d)
 
 
 def test_optimizer_and_schedule_switches(untied):
     adamw = untied(stage1_steps=0, optimizer="adamw", weight_decay=0.5)
-    group = training._players(adamw, 1).generator_optimizer
+    group = training.players_of(adamw, 1).generator_optimizer
     assert isinstance(group, torch.optim.AdamW) and group.param_groups[0]["weight_decay"] == 0.5
     assert _critic_group(adamw)["weight_decay"] == 0.0
-    adam = training._players(replace(adamw, optimizer="adam"), 1).generator_optimizer
+    adam = training.players_of(replace(adamw, optimizer="adam"), 1).generator_optimizer
     assert type(adam) is torch.optim.Adam
-    cosine = [training._rate(replace(adamw, schedule="cosine"), s, 100) for s in (0, 25, 50, 100)]
+    cosine = [training.rate(replace(adamw, schedule="cosine"), s, 100) for s in (0, 25, 50, 100)]
     np.testing.assert_allclose(cosine, [1, 0.5 + 0.5 * math.sqrt(0.5), 0.5, 0], atol=1e-12)
     halving = replace(adamw, schedule="halve", halve_every=10)
-    assert [training._rate(halving, s, 100) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
+    assert [training.rate(halving, s, 100) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
 
 
 # --- a run ----------------------------------------------------------------------------------------
@@ -540,8 +540,8 @@ def test_data_of_a_resumed_step_is_that_of_an_unbroken_run(untied):
         num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
     )
     items = TrainingSet(p, 1, 20)
-    first = [*training._loader(p, 0, 4, accelerator, items)]
-    later = [*training._loader(p, 2, 4, accelerator, items)]
+    first = [*loop.batches(items, 0, 4, p.batch, accelerator)]
+    later = [*loop.batches(items, 2, 4, p.batch, accelerator)]
     assert len(first) == 4 and len(later) == 2
     for a, b in zip(first[2:], later, strict=True):
         assert all(torch.equal(a[k], b[k]) for k in a)
