@@ -90,9 +90,9 @@ endif
 ABLATED := $(OUT)/build/done/$(PROFILE)-ablations
 $(DONE)/08_ablations: $(if $(ABLATIONS),$(ABLATED),$(wildcard $(OUT)/results/$(PROFILE)/ablations.csv))
 
-ablations: $(ABLATED)  ## seven variants, three seeds: Table 2 (JOBS=2: two at a time)
+ablations: $(ABLATED)  ## seven variants, three seeds: Table 2
 $(ABLATED): | $(VENV)/done
-	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2) --jobs $(or $(JOBS),1)
+	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2)
 	@mkdir -p $(@D) && touch $@
 
 # Drawn from what the chapters have just measured; a fresh clone holds the figures of another run.

@@ -89,7 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     removed.add_argument("--profile", default="mini", choices=[*PROFILES])
     removed.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     removed.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
-    removed.add_argument("--jobs", type=int, default=1, help="so many at a time, a thread each")
     removed.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="override a number of the profile or of the ablations' budget",
@@ -281,7 +280,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     from scgan_lib import ablations, tables, viz
 
     base = ablations.budgeted(arguments.profile, **_overrides(arguments))
-    failed = ablations.run(base, arguments.seeds, arguments.only, arguments.jobs)
+    failed = ablations.run(base, arguments.seeds, arguments.only)
     for label, why in failed.items():
         print(f"failed: {label}: {why}", file=sys.stderr)
     folder = ablations.home(base)
