@@ -26,8 +26,8 @@ from PIL import Image
 
 from scgan_lib import colorize, data, metrics, pretrained, training
 from scgan_lib.config import Profile
-from scgan_lib.data import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
 from scgan_lib.paths import ROOT, UserError, atomic_write
+from scgan_lib.pictures import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
 from scgan_lib.progress import progress
 
 PROTOCOL = (

@@ -20,6 +20,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
+from scgan_lib.pictures import open_picture, read_rgb
 from scgan_lib.progress import progress as progress_bar
 
 Teacher = Callable[..., np.ndarray]  # (rgb_u8 (H,W,3), path=None) -> float32 (H,W) in [0,1]
@@ -182,8 +183,6 @@ def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
 
 
 def _folder_teacher(find: Callable[[str | Path | None], Path]) -> Teacher:
-    from scgan_lib.data import open_picture  # here, since data imports this module
-
     def read(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
         gray = open_picture(find(path)).convert("L")
         return np.asarray(gray.resize(rgb_u8.shape[1::-1], Image.BILINEAR), np.float32) / 255
@@ -269,8 +268,6 @@ def saliency_maps(
 
 
 def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
-    from scgan_lib.data import read_rgb  # here, since data imports this module
-
     saliency = np.nan_to_num(teach(read_rgb(photo), photo)).clip(0, 1)
     with atomic_write(target) as part:
         Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
