@@ -192,11 +192,14 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -
 
     Methods: real, gray, mean_color (the picture's luma with the training photos' mean chroma) and
     one for each generator in `weights` (name -> file; None: stage1 and scgan, where trained).
-    `saliency` holds the last one's predicted maps. Composites of cut-outs lie in
-    `outputs/composites/<method>/`, their exact masks in `outputs/composites/mask/`.
+    The shipped weights of `profile.beside` are one more method there. `saliency` holds the last
+    one's predicted maps. Composites of cut-outs lie in `outputs/composites/<method>/`, their exact
+    masks in `outputs/composites/mask/`.
     -> the methods' folders of photos. UserError names a photo that cannot be read.
     """
-    weights = trained_weights(profile) if weights is None else weights
+    if weights is None:
+        shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
+        weights = (shipped if profile.beside else {}) | trained_weights(profile)
     generators = {
         name: colorize.inference_form(colorize.load_generator(path)[0])
         for name, path in weights.items()
