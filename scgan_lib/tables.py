@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from scgan_lib.evaluation import bootstrap_means, interval
 from scgan_lib.metrics import CCI_RANGE
 from scgan_lib.paths import UserError, atomic_write
+from scgan_lib.statistics import bootstrap_means, interval
 
 ROWS = {
     "gray": "gray copy",

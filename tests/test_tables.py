@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from scgan_lib import tables
-from scgan_lib.evaluation import bootstrap_interval, paired_difference
 from scgan_lib.paths import UserError
+from scgan_lib.statistics import bootstrap_interval, paired_difference
 
 IMAGES = [f"p{i:02d}" for i in range(40)]
 MANIFEST = {
