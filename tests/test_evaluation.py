@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from scgan_lib import config, data, evaluation, metrics
-from scgan_lib.evaluation import bootstrap_interval, paired_difference, score
+from scgan_lib.evaluation import score
 from scgan_lib.paths import ROOT, UserError
+from scgan_lib.statistics import bootstrap_interval, paired_difference
 
 
 class FirstPixel:
