@@ -152,8 +152,8 @@ class Profile:
     def settings(self) -> dict[str, Any]:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
         skip = {
-            "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list", "beside",
-            "cache_pictures", "compile", "channels_last",
+            "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
+            "beside", "cache_pictures", "compile", "channels_last",
         }  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
