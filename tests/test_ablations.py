@@ -175,7 +175,9 @@ def invented(tmp_path, differences, sets=True):
             frames.append(frame.assign(agree=1.0, set="photos"))
             exact = frame[["image", "variant", "seed"]].iloc[:5].assign(set="composites")
             exact["boundary_chroma"] = 10 - 2 * off + wobble[:5]
-            frames.append(exact.assign(psnr=99.0))  # a composite's PSNR is no photo's
+            frames.append(
+                exact.assign(psnr=99.0, ssim=0.5, cci=20.0)
+            )  # a composite's PSNR is no photo's
     pd.concat(frames).to_csv(tmp_path / "ablations.csv", index=False)
     facts = {"profile": "mini", "judge": "J", "vgg": "V", "commit": "abc"}
     (tmp_path / "ablations.json").write_text(json.dumps(facts))
