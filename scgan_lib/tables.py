@@ -308,7 +308,8 @@ def _notes(frame: pd.DataFrame, manifest: dict, seeds: list, meaning: str) -> li
     chosen = f" of the list {get('test_list')}" if get("test_list") else ""
     notes.append(
         f"n = {photos} images{chosen}; profile {get('profile')}; "
-        f"seed {', '.join(map(str, seeds))}; judge {get('judge') or 'none'}; VGG {get('vgg') or 'none'}; commit {get('commit')}."
+        f"seed {', '.join(map(str, seeds))}; judge {get('judge') or 'none'}; "
+        f"VGG {get('vgg') or 'none'}; commit {get('commit')}."
     )
     notes.append(meaning)
     if composites:
