@@ -29,7 +29,7 @@ PICTURES := gallery saliency_areas training_curves evolution distributions best_
   judge_confusion bleeding
 ON       := --profile $(PROFILE) --seed $(SEED)
 
-.PHONY: help env reproduce chapters ablations test lint format lab site bench soak pairs clean
+.PHONY: help env reproduce chapters ablations test lint format lab site bench soak gallery pairs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -126,6 +126,9 @@ format: env
 
 lab: env  ## JupyterLab on the chapters
 	$(BIN)/jupyter lab notebooks
+
+gallery: env  ## the picture at the top of README
+	$(BIN)/python tools/gallery.py
 
 pairs: env
 	$(BIN)/python tools/chapters.py pair --profile mini
