@@ -10,7 +10,7 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
+    {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "training", "stage0", "evaluation"},
     {"ablations", "tiny", "export"},
