@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +28,9 @@ from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, cache_dir
 from scgan_lib.pictures import (
     IMAGE_SUFFIXES,
+    KEPT_BYTES,
     LUMA,
+    Decoded,
     center_crop,
     list_pictures,
     luma_u8,
@@ -38,9 +40,8 @@ from scgan_lib.pictures import (
     to_pm1,
     to_rgb_mode,
     to_u8,
-)  # the chapters read all of these as data.*
+)  # fmt: skip
 
-KEPT_BYTES = 2**28  # decoded pictures that a process keeps
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
@@ -97,12 +98,20 @@ def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[
     round serves labels in a drawn order. 10,000 of 1,000 classes are 10 a class, where every class
     has as many. All photos if there are no more than `count`.
     """
-    draw = lambda text: hashlib.sha256(f"{seed} {text}".encode()).digest()  # noqa: E731
     labels: dict[str, list[Photo]] = {}
-    for photo in sorted(found, key=lambda p: draw(f"{p.label}/{p.path.name}")):
+    for photo in sorted(found, key=lambda p: _number(f"{seed} {p.label}/{p.path.name}")):
         labels.setdefault(photo.label, []).append(photo)
-    ranked = [(i, draw(label), p) for label, group in labels.items() for i, p in enumerate(group)]
+    ranked = [
+        (i, _number(f"{seed} {label}"), photo)
+        for label, group in labels.items()
+        for i, photo in enumerate(group)
+    ]
     return [photo for *_, photo in sorted(ranked, key=lambda r: r[:2])][:count]
+
+
+def _number(text: str) -> int:
+    """A number that follows from `text` alone, the same on every machine."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
 def unlisted(profile: Profile) -> dict[str, str]:
@@ -185,12 +194,9 @@ def _imagenet_tree(root: Path) -> list[Photo]:
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
     found, flat = [], _flat_labels(root)
-    for folder, files in (
-        ("train", list_pictures(root / "train")),
-        ("val", list_pictures(root / "val")),
-    ):
-        for path in files:
-            split = "train" if folder == "train" else ("val" if _tenth(path) else "test")
+    for folder in ("train", "val"):
+        for path in list_pictures(root / folder):
+            held_out = "val" if _number(path.name) % 10 == 0 else "test"
             parts = path.relative_to(root / folder).parts
             label = parts[0] if parts[1:] and parts[0] != "images" else flat.get(path.stem, "")
             if not label:
@@ -198,7 +204,7 @@ def _imagenet_tree(root: Path) -> list[Photo]:
                     f"{path}: no label; put it in a folder named after its class, or give "
                     f"val/val_annotations.txt, val.txt or LOC_val_solution.csv in {root}"
                 )
-            found.append(Photo(path, split, label))
+            found.append(Photo(path, "train" if folder == "train" else held_out, label))
     return found
 
 
@@ -217,16 +223,9 @@ def _flat_labels(root: Path) -> dict[str, str]:
 
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
-    found = []
-    for path in list_pictures(root):
-        digest = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16)
-        split = {0: "val", 1: "test", 2: "test"}.get(digest % 10, "train")
-        found.append(Photo(path, split))
-    return found
-
-
-def _tenth(path: Path) -> bool:
-    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0
+    splits = {0: "val", 1: "test", 2: "test"}
+    tenth = lambda path: _number(path.relative_to(root).as_posix()) % 10  # noqa: E731
+    return [Photo(path, splits.get(tenth(path), "train")) for path in list_pictures(root)]
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:
@@ -251,8 +250,7 @@ class TrainingSet(Dataset):
 
     Random scale, crop and flip; the first ⌊composites·batch⌋ items of every batch are cut-outs of
     the training split laid on public-domain or CC0 photos of the same split, saliency their exact
-    alpha. Photos go round in an order shuffled anew each epoch. Decoded pictures
-    stay in memory (`Pictures`).
+    alpha. Photos go round in an order shuffled anew each epoch.
     """
 
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
@@ -290,11 +288,11 @@ class TrainingSet(Dataset):
         return int(_permutation(self.profile.seed, self.stage, item // n, n)[item % n])
 
 
+@dataclass
 class RawItems(Dataset):
     """A training set's items as uint8: a fifth of the bytes for workers to hand over."""
 
-    def __init__(self, items: TrainingSet) -> None:
-        self.items = items
+    items: TrainingSet
 
     def __len__(self) -> int:
         return len(self.items)
@@ -318,91 +316,44 @@ def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator
     return pixels
 
 
-def kept_side(profile: Profile) -> int:
-    """Short side of the photos that are kept decoded: a quarter more than the smallest crop needs.
+def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Decoded:
+    """Photos in mode RGBX: colour and the teacher's saliency (255 without a teacher).
 
-    With that much, crops of larger photos (ImageNet's are about 375) equal those from the file
-    within about 46 dB at the same sharpness. At least 288, the most that the shipped photographs
-    have: these are kept as they are, and their crops are the same to the last bit.
+    Larger ones are kept with a short side a quarter longer than the smallest crop needs: crops of
+    them (ImageNet's are about 375) equal those from the file within about 46 dB at the same
+    sharpness. At least 288, the most that the shipped photographs have: these are kept as they are,
+    and their crops are the same to the last bit.
     """
-    return max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
-
-
-class Pictures:
-    """`pictures[i]`: picture i as a Pillow image of four channels, decoded when first asked for.
-
-    `make(i)` gives its pixels, uint8 (H,W,4). Each process keeps the latest `kept_bytes` of them.
-    """
-
-    def __init__(
-        self, count: int, make: Callable[[int], np.ndarray], mode: str, kept_bytes: int
-    ) -> None:
-        self.count, self.make, self.mode, self.free = count, make, mode, kept_bytes
-        self.kept: dict[int, Image.Image] = {}
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, i: int) -> Image.Image:
-        if i in self.kept:
-            return self.kept[i]
-        if not 0 <= i < self.count:
-            raise IndexError(i)
-        pixels = self.make(i)
-        image = _image(pixels, self.mode)
-        self.free -= pixels.nbytes
-        self.kept[i] = image
-        while self.free < 0:
-            w, h = self.kept.pop(next(iter(self.kept))).size
-            self.free += 4 * w * h
-        return image
-
-
-def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Pictures:
-    """Photos as (H,W,4): colour and the teacher's saliency (255 without a teacher)."""
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
-    make = partial(_photo_pixels, paths, maps, kept_side(profile))
-    return Pictures(len(paths), make, "RGBX", KEPT_BYTES * profile.cache_pictures)
+    side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
+    make = partial(_photo_and_map, paths, maps, side)
+    return Decoded(len(paths), make, KEPT_BYTES * profile.cache_pictures)
 
 
-def _photo_pixels(
+def _photo_and_map(
     paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int
-) -> np.ndarray:
-    rgb = read_rgb(paths[i])
-    saliency = np.full(rgb.shape[:2], 255, np.uint8)
-    if maps:
-        saliency = np.asarray(open_picture(maps[i]).convert("L"))
-        if saliency.shape != rgb.shape[:2]:
-            raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
-    return within(np.dstack([rgb, saliency]), side)
-
-
-def within(pixels: np.ndarray, short: int) -> np.ndarray:
-    """uint8 (H,W,4) shrunk so that its shorter side is `short`; never enlarged.
-
-    Lanczos: the crop is resized once more, and with bicubic twice a twentieth of the detail went.
-    """
-    h, w = pixels.shape[:2]
-    scale = short / min(h, w)
+) -> Image.Image:
+    rgb = Image.fromarray(read_rgb(paths[i]))
+    saliency = open_picture(maps[i]).convert("L") if maps else Image.new("L", rgb.size, 255)
+    if saliency.size != rgb.size:
+        raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
+    picture = Image.merge("RGBX", (*rgb.split(), saliency))  # RGBA would be weighed by its alpha
+    scale = side / min(picture.size)
     if scale >= 1:
-        return pixels
-    image = _image(pixels, "RGBX")  # RGBA would be weighed by its alpha
-    return np.asarray(image.resize((round(w * scale), round(h * scale)), Image.LANCZOS))
+        return picture
+    # Lanczos: the crop is resized once more, and bicubic twice loses a twentieth of the detail.
+    return picture.resize([round(extent * scale) for extent in picture.size], Image.LANCZOS)
 
 
-def _image(pixels: np.ndarray, mode: str) -> Image.Image:
-    return Image.frombuffer(mode, pixels.shape[1::-1], pixels.tobytes(), "raw", mode, 0, 1)
-
-
-def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Pictures:
+def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Decoded:
     """Cut-outs as RGBA, each pixel as it is in its file: their alpha is the truth."""
-    make = partial(_cutout_pixels, [p.path for p in found])
-    return Pictures(len(found), make, "RGBA", KEPT_BYTES * profile.cache_pictures)
+    make = partial(_cutout, [p.path for p in found])
+    return Decoded(len(found), make, KEPT_BYTES * profile.cache_pictures)
 
 
-def _cutout_pixels(paths: Sequence[Path], i: int) -> np.ndarray:
-    return np.asarray(open_picture(paths[i]).convert("RGBA"))
+def _cutout(paths: Sequence[Path], i: int) -> Image.Image:
+    return open_picture(paths[i]).convert("RGBA")
 
 
 def composite(
@@ -424,13 +375,8 @@ def composite(
     return np.asarray(picture.convert("RGB")), np.asarray(layer.getchannel("A"))
 
 
-def make_item(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> dict[str, Tensor]:
-    """uint8 (H,W,3) and (H,W) -> the tensors that the networks see; gray is BT.601 luma."""
-    return make_batch({"u8": torch.from_numpy(np.dstack([rgb_u8, saliency_u8]))})
-
-
 def make_batch(raw: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`u8` (...,S,S,4) -> gray, rgb and saliency as the networks see them; the rest passes."""
+    """`u8` (...,S,S,4) -> gray (BT.601 luma), rgb in [-1,1], saliency in [0,1]; the rest passes."""
     u8 = raw["u8"].movedim(-1, -3)  # (..., 4, S, S)
     rgb = u8[..., :3, :, :].to(torch.float32, memory_format=torch.contiguous_format)
     rgb = rgb.div_(127.5).sub_(1)  # in place: new memory costs more than the arithmetic

@@ -1,8 +1,9 @@
-"""Pictures in and out: reading any file as RGB, luma, squares, tensors."""
+"""Picture files and pixels: any file in, upright RGB out; and the ranges that networks work in."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,8 @@ from torch import Tensor
 from scgan_lib.paths import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+KEPT_BYTES = 2**28  # decoded pictures that a process keeps, of each kind
 LUMA = np.array([0.299, 0.587, 0.114])
-
-
-def list_pictures(root: Path) -> list[Path]:
-    """Its picture files, in order. Hidden files and folders are no data; links are followed."""
-    found, seen = [], set()
-    for folder, inner, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
-        if real not in seen:
-            found += [Path(folder, x) for x in files if not x.startswith(".")]
-        seen.add(real)
-    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -75,6 +65,47 @@ def read_rgb(path: str | Path) -> np.ndarray:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
     return np.asarray(image)
+
+
+def list_pictures(root: Path) -> list[Path]:
+    """Its picture files, in order. Hidden files and folders are no data; links are followed."""
+    found, seen = [], set()
+    for folder, inner, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
+        if real not in seen:
+            found += [Path(folder, x) for x in files if not x.startswith(".")]
+        seen.add(real)
+    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
+
+
+class Decoded:
+    """`decoded[i]`: `make(i)`, a picture of four channels, made when first asked for.
+
+    Each process keeps the latest of them, together no more than `kept_bytes`.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Image.Image], kept_bytes: int) -> None:
+        self.count, self.make, self.kept_bytes = count, make, kept_bytes
+        self.kept: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> Image.Image:
+        if not 0 <= i < self.count:
+            raise IndexError(i)
+        if i in self.kept:
+            return self.kept[i]
+        picture = self.kept[i] = self.make(i)
+        self.kept_bytes -= 4 * picture.width * picture.height
+        while self.kept_bytes < 0:
+            oldest = self.kept.pop(next(iter(self.kept)))
+            self.kept_bytes += 4 * oldest.width * oldest.height
+        return picture
+
+
+# --- pixels ---------------------------------------------------------------------------------------
 
 
 def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:

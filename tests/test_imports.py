@@ -9,8 +9,8 @@ from scgan_lib.paths import ROOT
 
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
-    {"__init__", "paths", "paper", "config", "progress", "pictures"},
-    {"data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
+    {"__init__", "paths", "paper", "config", "progress"},
+    {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "loop", "training", "stage0", "evaluation"},
     {"ablations", "tiny", "export"},
