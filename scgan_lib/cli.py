@@ -3,112 +3,181 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import itertools
 import math
+import multiprocessing
 import os
 import platform
+import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
+from scgan_lib import __version__
 from scgan_lib.config import PROFILES, Profile, from_environment
-from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.progress import progress
+from scgan_lib.paths import UserError, cache_dir
 
-MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
+SHARED = "override a number of the profile, e.g. --set stage1_steps=100 --set stage1_lr=1e-4"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit status: 0 done, 1 some pictures were skipped, 2 a wrong call."""
+    """Run one command. Exit status: 0 done, 1 some pictures were skipped, 2 a wrong call.
+
+    128 + its number after a signal (Ctrl-C 130, SIGTERM 143), 141 when nobody reads the output.
+    """
     arguments = _parser().parse_args(argv)
+    before = _catch_signals()
     try:
-        return arguments.run(arguments)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"scgan: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        return 128 + signal.SIGPIPE
     except OSError as error:
         print(f"scgan: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("scgan: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        said = stop.args[0] if stop.args else "the same command goes on from the last checkpoint"
+        print(f"scgan: stopped; {said}", file=sys.stderr)
+        return 128 + getattr(stop, "number", signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 2
 
 
+def _catch_signals() -> dict:
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C. -> what was set before."""
+
+    def stop(number: int, frame) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a terminal that closes sends several
+        for child in multiprocessing.active_children():
+            child.terminate()
+        ending = KeyboardInterrupt()
+        ending.number = number
+        raise ending
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}  # only there Python lets one set them
+    found = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
+    before = {s: h for s, h in found.items() if h != signal.SIG_IGN}  # nohup stays nohup
+    for number in before:
+        signal.signal(number, stop)
+    return before
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scgan", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scgan", description=__doc__, epilog="Example: scgan colorize old/ -o coloured/"
+    )
+    parser.add_argument("--version", action="version", version=f"scgan {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable, text: str, profile: bool = False):
-        command = commands.add_parser(name, help=text, description=text)
+    def add(name: str, run: Callable, text: str, example: str, profile: bool = False):
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=f"Example: scgan {name} {example}".rstrip()
+        )
         command.set_defaults(run=run)
         if profile:
-            command.add_argument("--profile", default="mini", choices=[*PROFILES])
-            command.add_argument("--seed", type=int, default=0)
-            command.add_argument(
-                "--set", action="append", default=[], metavar="KEY=VALUE",
-                help="override a number of the profile, e.g. --set stage1_steps=100",
-            )  # fmt: skip
+            option(command, "--profile", "mini", "whose numbers", choices=[*PROFILES])
+            option(command, "--seed", 0, "of every random choice", type=int)
+            several(command, "--set", "KEY=VALUE", SHARED)
         return command
 
-    pictures = add("colorize", colorize, "Colour gray pictures; originals stay untouched.")
-    pictures.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
-    pictures.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    pictures.add_argument("--weights", default="tiny", help="a weight file or a profile's name")
-    pictures.add_argument("--chroma", type=_strength, default=1.0, help="strength of the colours")
-    pictures.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    pictures.add_argument("--overwrite", action="store_true", help="replace existing results")
-    pictures.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
+    def option(command, name: str, default, text: str, **more) -> None:
+        command.add_argument(name, default=default, help=f"{text} (default: %(default)s)", **more)
+
+    def several(command, name: str, metavar: str, text: str) -> None:
+        command.add_argument(name, action="append", default=[], metavar=metavar, help=text)
+
+    def folders(command) -> None:
+        command.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
+        command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+        command.add_argument("--overwrite", action="store_true", help="replace existing results")
+        command.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
+        command.add_argument("--quiet", action="store_true", help="say nothing but errors")
+        command.add_argument(
+            "--dry-run", action="store_true", help="list source -> result, write nothing"
+        )
+
+    pictures = add(
+        "colorize", colorize, "Colour gray pictures; originals stay untouched.",
+        "old/ -o coloured/ --chroma 1.2",
+    )  # fmt: skip
+    folders(pictures)
+    option(pictures, "--weights", "tiny", "a weight file or a profile's name")
+    option(pictures, "--chroma", 1.0, "strength of the colours", type=_strength)
+    option(pictures, "--device", "auto", "auto, cpu, cuda or mps")
     pictures.set_defaults(teacher=None)
 
-    maps = add("saliency", colorize, "Saliency maps of colour pictures, by a teacher.")
-    maps.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
-    maps.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    maps.add_argument("--teacher", default="robust-background")
-    maps.add_argument("--overwrite", action="store_true", help="replace existing results")
-    maps.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
-
-    stage = add("train", train, "Train a stage, or go on with it.", profile=True)
-    stage.add_argument(
-        "--stage", type=int, choices=(0, 1, 2), default=2, help="0 trains the global encoder alone"
+    maps = add(
+        "saliency", colorize, "Saliency maps of colour pictures, by a teacher.", "photos/ -o maps/"
     )
-    score = add("evaluate", evaluate, "Score the test photos: metrics.csv.", profile=True)
-    score.add_argument(
-        "--method", action="append", default=[], metavar="NAME=FOLDER",
-        help="also score somebody's pictures of the test photos, matched by name",
-    )  # fmt: skip
-    score.add_argument(
-        "--list", metavar="FILE",
-        help="the photos to test, one path a line, relative to the data folder",
-    )  # fmt: skip
-    rows = add("table", table, "Table 1 from metrics.csv, as csv, md and tex.", profile=True)
+    folders(maps)
+    option(maps, "--teacher", "robust-background", "who draws the maps")
+
+    stage = add("train", train, "Train a stage, or go on with it.", "--stage 1 --seed 1", True)
+    text = "0 trains the global encoder alone"
+    option(stage, "--stage", 2, text, type=int, choices=(0, 1, 2))
+    text = "Score the test photos: metrics.csv."
+    score = add("evaluate", evaluate, text, "--method theirs=pictures/", True)
+    text = "also score somebody's pictures of the test photos, matched by name"
+    several(score, "--method", "NAME=FOLDER", text)
+    text = "the photos to test, one path a line, relative to the data folder"
+    score.add_argument("--list", metavar="FILE", help=text)
+    rows = add("table", table, "Table 1 from metrics.csv, as csv, md and tex.", "--seeds 1 2", True)
     rows.add_argument("--seeds", type=int, nargs="*", default=[], help="other seeds' runs")
-    removed = add("ablate", ablate, "Train and score the ablations: Table 2.")
-    removed.add_argument("--profile", default="mini", choices=[*PROFILES])
-    removed.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    text = "Train and score the ablations: Table 2."
+    removed = add("ablate", ablate, text, "--profile smoke --seeds 0 1")
+    option(removed, "--profile", "mini", "whose numbers", choices=[*PROFILES])
+    option(removed, "--seeds", [0, 1, 2], "one run each", type=int, nargs="+")
     removed.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
-    removed.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE",
-        help="override a number of the profile or of the ablations' budget",
-    )  # fmt: skip
-    drawn = add("figures", figures, "Draw the figures from results.", profile=True)
-    drawn.add_argument("--only", nargs="*", metavar="NAME")
-    weights = add("convert", convert, "An authors' generator .pth to this project's safetensors.")
+    several(removed, "--set", "KEY=VALUE", f"{SHARED}; or of the ablations' budget")
+    drawn = add("figures", figures, "Draw the figures from results.", "--profile smoke", True)
+    drawn.add_argument("--only", nargs="*", metavar="NAME", help="these figures")
+    text = "An authors' generator .pth to this project's safetensors."
+    weights = add("convert", convert, text, "latest_net_G.pth theirs.safetensors")
     weights.add_argument("source", type=Path, metavar="AUTHOR.pth")
     weights.add_argument("target", type=Path, metavar="OUT.safetensors")
-    weights.add_argument(
-        "--range", choices=("pm1", "01"), default="pm1",
-        help="what the file was trained with: [-1,1] (first public version) or [0,1]",
-    )  # fmt: skip
-    add("info", info, "What was found: weights, devices, profiles.", profile=True)
+    text = "what the file was trained with: [-1,1] (first public version) or [0,1]"
+    option(weights, "--range", "pm1", text, choices=("pm1", "01"))
+    add("info", info, "What was found: weights, devices, profiles.", "--profile tiny", True)
     return parser
 
 
+class _Numbers(yaml.SafeLoader):
+    """YAML that also reads 1e-4 as a number, as everybody else does."""
+
+
+_Numbers.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
 def _overrides(arguments: argparse.Namespace) -> dict:
-    pairs = [text.partition("=") for text in arguments.set]
-    return {key: yaml.safe_load(value) for key, _, value in pairs}
+    """What `--set` says: key -> value. UserError for what is no KEY=VALUE, name or seed."""
+    found = {}
+    for text in arguments.set:
+        key, _, value = text.partition("=")
+        if not (key and value):
+            raise UserError(f"--set {text!r}: write KEY=VALUE")
+        if key in ("seed", "name"):
+            option = "--seed (or --seeds)" if key == "seed" else "--profile"
+            raise UserError(f"--set {text!r}: use {option} for this")
+        try:
+            found[key] = yaml.load(value, _Numbers)
+        except yaml.YAMLError:
+            raise UserError(f"--set {text!r}: the value cannot be read") from None
+    return found
 
 
 def _profile(arguments: argparse.Namespace) -> Profile:
@@ -117,82 +186,10 @@ def _profile(arguments: argparse.Namespace) -> Profile:
 
 
 def colorize(arguments: argparse.Namespace) -> int:
-    """Every readable picture to OUTPUT/<same relative name>.png; the others are listed."""
-    from PIL.PngImagePlugin import PngInfo
+    """Colours, or a teacher's saliency maps, for every readable picture; the others are listed."""
+    from scgan_lib import batch
 
-    from scgan_lib import data, saliency
-    from scgan_lib.colorize import Colorizer
-
-    if arguments.list and arguments.list.exists():
-        raise UserError(f"{arguments.list}: exists already; choose another --list")
-    if arguments.teacher:
-        teach = saliency.teacher(arguments.teacher)
-    else:
-        colorizer = Colorizer.load(arguments.weights, arguments.device)
-        colorizer.chroma = arguments.chroma
-    work = _pictures(arguments.inputs, arguments.output)
-    given = {source.absolute() for source, _ in work} | {_resolved(source) for source, _ in work}
-    mark = PngInfo()
-    mark.add_text("Software", f"{MARK}: colours or saliency predicted by a model")
-    skipped, written = [], []
-    for source, target in progress(work, desc=arguments.command, unit="picture"):
-        try:
-            if {target.absolute(), _resolved(target)} & given:
-                raise UserError(f"{target}: is an input of this run; choose another --output")
-            if target.exists():
-                if not arguments.overwrite:
-                    raise UserError(f"{target}: exists already; --overwrite replaces it")
-                if not _ours(target):
-                    raise UserError(
-                        f"{target}: not a result of scgan, kept; choose another --output"
-                    )
-            if arguments.teacher:
-                image = data.Image.fromarray(
-                    (teach(data.read_rgb(source), path=source) * 255).round().astype("uint8")
-                )
-            else:
-                image = colorizer(source)
-            with atomic_write(target) as part:
-                image.save(part, "PNG", pnginfo=mark)
-            written.append((str(source), str(target)))
-        except UserError as error:
-            skipped.append(str(error))
-        except (OSError, RuntimeError) as error:  # one bad name or link never ends a batch
-            skipped.append(f"{source}: {' '.join(str(error).split())}")
-    print(f"{len(written)} of {len(work)} pictures written to {arguments.output}")
-    if arguments.list:
-        with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
-            csv.writer(file).writerows([("source", "result"), *written])
-    for line in skipped:
-        print(f"skipped: {line}", file=sys.stderr)
-    return 1 if skipped else 0
-
-
-def _pictures(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
-    """(picture, where its result goes); a folder keeps its inner structure."""
-    from scgan_lib.data import IMAGE_SUFFIXES, list_pictures
-
-    work: list[tuple[Path, Path]] = []
-    for path in inputs:
-        if path.is_dir():
-            inside = list_pictures(path)
-            if output.resolve() != path.resolve():
-                inside = [p for p in inside if not _resolved(p).is_relative_to(_resolved(output))]
-            if not inside:
-                raise UserError(f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)})")
-            work += [(p, output / p.relative_to(path).with_suffix(".png")) for p in inside]
-        else:
-            work.append((path, output / f"{path.stem}.png"))
-    taken: set[Path] = set()
-    for i, (source, target) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
-        tries = itertools.chain(
-            [target, target.with_name(f"{source.name}.png")],
-            (target.with_name(f"{source.stem}-{k}.png") for k in itertools.count(2)),
-        )
-        target = next(t for t in tries if t not in taken)
-        taken.add(target)
-        work[i] = (source, target)
-    return work
+    return batch.run(arguments)
 
 
 def _strength(text: str) -> float:
@@ -202,33 +199,17 @@ def _strength(text: str) -> float:
     return value
 
 
-def _resolved(path: Path) -> Path:
-    """The path without links; as it stands where a link leads to itself."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):
-        return path.absolute()
-
-
-def _ours(path: Path) -> bool:
-    """Whether the picture at `path` says that this command made it."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return str(image.info.get("Software", "")).startswith(MARK)
-    except (OSError, ValueError):
-        return False
-
-
 def train(arguments: argparse.Namespace) -> int:
     """Train the stage (and stage 1 before stage 2); of several processes the first reports."""
     from scgan_lib import stage0, training
 
-    if arguments.stage:
-        lines = [training.train(_profile(arguments), arguments.stage)]
+    profile, stage = _profile(arguments), arguments.stage
+    if not getattr(profile, f"stage{stage}_steps"):
+        raise UserError(f"profile {profile.name}: stage{stage}_steps=0, so nothing to train")
+    if stage:
+        lines = [training.train(profile, stage)]
     else:
-        path = stage0.train(_profile(arguments))
+        path = stage0.train(profile)
         lines = [path, stage0.metrics(path)]
     if os.environ.get("RANK", "0") == "0":
         print(*lines, sep="\n")
@@ -242,7 +223,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     extra = {}
     for text in arguments.method:
         name, _, folder = text.partition("=")
-        if not folder:
+        if not (name and folder):
             raise UserError(f"--method {text!r}: write NAME=FOLDER")
         extra[name] = Path(folder)
     profile = _profile(arguments)
@@ -318,7 +299,7 @@ def info(arguments: argparse.Namespace) -> int:
     """Versions, device, weights that were found, the profile's numbers."""
     import torch
 
-    from scgan_lib import __version__, pretrained, training
+    from scgan_lib import pretrained, training
 
     profile = _profile(arguments)
     print(f"scgan_lib {__version__}, Python {platform.python_version()}, torch {torch.__version__}")

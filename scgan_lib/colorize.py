@@ -21,7 +21,7 @@ from scgan_lib import config, pretrained
 from scgan_lib.authors import load_author_encoder
 from scgan_lib.config import Profile
 from scgan_lib.layers import ConvBlock
-from scgan_lib.networks import Generator, GlobalEncoder
+from scgan_lib.networks import Generator, GlobalEncoder, luma
 from scgan_lib.paths import ROOT, UserError, atomic_write
 from scgan_lib.pictures import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
 from scgan_lib.vgg import FoldedVGG
@@ -161,12 +161,16 @@ def inference_form(generator: Generator) -> Generator:
 
 
 @torch.inference_mode()
-def render(generator: Generator, gray_u8: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def render(
+    generator: Generator, gray_u8: Tensor, size: int, strength: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Colorize gray pictures of one size at the working size, and bring the result back up.
 
     gray_u8 (B,1,H,W) uint8 -> rgb (B,3,H,W) uint8 and saliency (B,1,H,W) uint8. The networks see
     the picture with its short side at `size`. With `keep_luminance` only the chroma (rgb_hat −
     gray, whose luma is 0) is up-sampled and the input's own luminance is kept at full resolution.
+    `strength` multiplies the chroma and keeps the luma of colours outside the RGB cube, see
+    `fit_cube`. None: as the networks have it, each channel clipped by itself (what is evaluated).
     """
     device = next(generator.parameters()).device
     gray = to_pm1(gray_u8.to(device))
@@ -179,8 +183,22 @@ def render(generator: Generator, gray_u8: Tensor, size: int) -> tuple[Tensor, Te
         rgb = gray + _resize(rgb_hat - small, (h, w))
     else:
         rgb = _resize(rgb_hat, (h, w))
+    if strength is not None:
+        rgb = fit_cube(gray + strength * (rgb - gray))
     saliency = _resize(saliency_hat, (h, w)).clamp(0, 1)
     return to_u8(rgb).cpu(), (saliency * 255).round().to(torch.uint8).cpu()
+
+
+def fit_cube(rgb: Tensor) -> Tensor:
+    """Draw each colour of (B,3,H,W) outside [-1,1] towards the gray of its luma until it fits.
+
+    With luma y and offset d = rgb − y: y + t d, with the largest t in [0,1] that fits.
+    """
+    y = luma(rgb).clamp(-1, 1)
+    d = rgb - y
+    above = (1 - y) / d.amax(1, keepdim=True).clamp_min(1e-6)
+    below = (1 + y) / (-d.amin(1, keepdim=True)).clamp_min(1e-6)
+    return y + torch.minimum(above, below).clamp(max=1) * d
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -204,7 +222,8 @@ class Colorizer:
 
     Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
     the input's transparency); the input file is never written. `chroma` scales the predicted
-    chroma (1: as predicted, 0: gray).
+    chroma (1: as predicted, 0: gray); where a colour would leave the RGB cube, chroma is given up
+    and not luminance.
     """
 
     def __init__(self, generator: Generator, profile: Profile, chroma: float = 1.0) -> None:
@@ -233,13 +252,9 @@ class Colorizer:
         image = to_rgb_mode(image)
         gray = luma_u8(np.asarray(image.convert("RGB")))
         rgb, saliency = render(
-            self._form, torch.from_numpy(gray)[None, None], self.profile.image_size
+            self._form, torch.from_numpy(gray)[None, None], self.profile.image_size, self.chroma
         )
-        array = rgb[0].permute(1, 2, 0).numpy()
-        if self.chroma != 1.0:
-            mixed = gray[..., None] + self.chroma * (array.astype(float) - gray[..., None])
-            array = mixed.clip(0, 255).round().astype(np.uint8)
-        out = Image.fromarray(array)
+        out = Image.fromarray(rgb[0].permute(1, 2, 0).numpy())
         if image.mode == "RGBA":
             out.putalpha(image.getchannel("A"))
         return out, Image.fromarray(saliency[0, 0].numpy())

@@ -123,6 +123,16 @@ class Profile:
                 f"profile {self.name}: image_size={self.image_size} must be a multiple of 32 and "
                 f"at least {2 ** (self.levels - 1)} for levels={self.levels}"
             )
+        for least, names in (
+            (0, "seed stage1_steps stage2_steps stage1_lr stage2_lr critic_lr samples workers"),
+            (1, "image_size judge_size width saliency_width critic_width batch stage0_batch"),
+            (1, "stage0_steps stage0_tenth_every halve_every critic_steps log_every"),
+        ):
+            for name in names.split():
+                if not least <= getattr(self, name) < float("inf"):
+                    raise UserError(
+                        f"profile {self.name}: {name}={getattr(self, name)} must be {least} or more"
+                    )
 
     @property
     def run_name(self) -> str:

@@ -40,7 +40,8 @@ COLUMNS = (
     "boundary_chroma salient_chroma"
 ).split()
 PHOTOS, COMPOSITES = "photos", "composites"  # the values of the column `set`
-RESERVED = ("real", "gray", "mean_color", "stage1", "scgan")  # methods of our own
+# Folders and methods that an evaluation makes by itself.
+RESERVED = ("", "real", "gray", "mean_color", "stage1", "scgan", "saliency", "mask", COMPOSITES)
 BATCH = 32
 
 
@@ -315,8 +316,8 @@ def evaluate(
     generators, see `write_outputs`. Where no labels are known, the judge's agreement with its
     answer on the real photo is measured. -> (the rows, what was skipped).
     """
-    if reserved := {"", "saliency", "mask", COMPOSITES, *RESERVED} & (extra or {}).keys():
-        raise UserError(f"--method {min(reserved)!r}: this name is taken; choose another")
+    if reserved := {profile.beside, *RESERVED} & (extra or {}).keys():
+        raise UserError(f"--method {min(reserved)!r}: a name of our own; choose another")
     path, known = profile.results / "metrics.csv", trained_weights(profile)
     if weights is None and path.is_file() and not {"stage1", "scgan"} <= known.keys():
         lost = {"stage1", "scgan"} - known.keys()

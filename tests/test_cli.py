@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,8 @@ def test_results_are_not_overwritten_unless_asked(weights, album, tmp_path, caps
     call = ["colorize", str(album / "gray.png"), "-o", str(out), "--weights", str(weights)]
     assert cli.main(call) == 0
     first = (out / "gray.png").stat().st_mtime_ns
-    assert cli.main(call) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert cli.main(call) == 0  # a finished result counts as done
+    assert "1 were there already" in capsys.readouterr().err
     assert (out / "gray.png").stat().st_mtime_ns == first
     assert cli.main([*call, "--overwrite"]) == 0
     assert (out / "gray.png").stat().st_mtime_ns > first
@@ -86,7 +87,12 @@ def test_the_luminance_of_the_input_is_kept(weights):
         (["colorize", ".", "-o", "out", "--weights", "no.safetensors"], "no.safetensors"),
         (["train", "--set", "widht=3"], "did you mean width"),
         (["train", "--set", "width=wide"], "must be of type int"),
+        (["train", "--set", "seed=3"], "use --seed"),
+        (["train", "--seed", "-1"], "seed=-1 must be 0 or more"),
+        (["train", "--set", "batch=0"], "batch=0 must be 1 or more"),
+        (["train", "--set", "stage2_steps=0"], "nothing to train"),
         (["evaluate", "--method", "theirs"], "NAME=FOLDER"),
+        (["evaluate", "--method", "real=x"], "name of our own"),
         (["convert", "none.pth", "out.safetensors"], "none.pth"),
         (["saliency", ".", "-o", "out", "--teacher", "oracle"], "oracle"),
     ],
@@ -177,8 +183,13 @@ def test_no_original_is_ever_written_over(weights, tmp_path, capsys):
         Image.fromarray(noise).save(tmp_path / name)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     more = ("--overwrite",)
-    assert colours(weights, tmp_path / "a.jpg", tmp_path / "a.png", out=tmp_path, more=more) == 1
-    assert "input of this run" in capsys.readouterr().err
+    assert colours(weights, tmp_path, out=tmp_path, more=("--dry-run",)) == 0
+    assert f"{tmp_path / 'a.png'} -> {tmp_path / 'a.png.png'}" in capsys.readouterr().out
+    assert {p.name for p in tmp_path.iterdir()} == before.keys()
+    for _ in range(2):  # results beside the originals; the second time they are no inputs
+        assert colours(weights, tmp_path, out=tmp_path, more=("--quiet",)) == 0
+        assert capsys.readouterr() == ("", "")
+        assert {p.name for p in tmp_path.iterdir()} == {*before, "a.jpg.png", "a.png.png"}
     # and one that is no input, but not ours either
     assert colours(weights, tmp_path / "a.jpg", out=tmp_path, more=more) == 1
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name in before} == before
@@ -246,3 +257,22 @@ def test_a_chroma_that_is_no_factor_is_refused(weights, tmp_path, chroma, capsys
     with pytest.raises(SystemExit) as stop:
         colours(weights, tmp_path / "x.png", out=tmp_path, more=("--chroma=" + chroma,))
     assert stop.value.code == 2 and "--chroma" in capsys.readouterr().err
+
+
+def test_numbers_help_version_and_signals(weights, tmp_path, monkeypatch, capsys):
+    words = ["train", "--set", "stage1_lr=1e-4", "--set", "loss={pixel: 2e-1}"]
+    profile = cli._profile(cli._parser().parse_args(words))
+    assert (profile.stage1_lr, profile.loss.pixel) == (1e-4, 0.2)
+    for words in (["--version"], ["colorize", "--help"], ["train", "--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+    text = capsys.readouterr().out
+    assert "scgan 0.1.0\n" in text and text.count("Example: scgan") == 2
+    assert "(default: tiny)" in text and "(default: 2)" in text
+    Image.new("L", (40, 50), 99).save(tmp_path / "x.png")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        send = lambda *a, n=number: signal.raise_signal(n)  # noqa: E731
+        monkeypatch.setattr(Image.Image, "save", send)
+        assert colours(weights, tmp_path / "x.png", out=tmp_path / "out") == 128 + number
+        assert "scgan: stopped; 0 of 1 pictures written" in capsys.readouterr().err
+        assert [*(tmp_path / "out").iterdir()] == []

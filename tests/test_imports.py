@@ -13,7 +13,7 @@ LAYERS = [
     {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "loop", "training", "stage0", "evaluation"},
-    {"ablations", "tiny", "export"},
+    {"ablations", "batch", "tiny", "export"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
