@@ -29,7 +29,7 @@ PICTURES := gallery saliency_areas training_curves evolution distributions best_
   judge_confusion bleeding
 ON       := --profile $(PROFILE) --seed $(SEED)
 
-.PHONY: help env reproduce chapters ablations test lint format lab site bench soak pairs clean
+.PHONY: help env reproduce chapters ablations test lint format lab site bench soak gallery pairs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -90,9 +90,9 @@ endif
 ABLATED := $(OUT)/build/done/$(PROFILE)-ablations
 $(DONE)/08_ablations: $(if $(ABLATIONS),$(ABLATED),$(wildcard $(OUT)/results/$(PROFILE)/ablations.csv))
 
-ablations: $(ABLATED)  ## seven variants, three seeds: Table 2 (JOBS=2: two at a time)
+ablations: $(ABLATED)  ## seven variants, three seeds: Table 2
 $(ABLATED): | $(VENV)/done
-	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2) --jobs $(or $(JOBS),1)
+	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2)
 	@mkdir -p $(@D) && touch $@
 
 # Drawn from what the chapters have just measured; a fresh clone holds the figures of another run.
@@ -126,6 +126,9 @@ format: env
 
 lab: env  ## JupyterLab on the chapters
 	$(BIN)/jupyter lab notebooks
+
+gallery: env  ## the picture at the top of README
+	$(BIN)/python tools/gallery.py
 
 pairs: env
 	$(BIN)/python tools/chapters.py pair --profile mini

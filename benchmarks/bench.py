@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one, wherever it runs from
+sys.path.insert(0, str(Path(__file__).parent))  # the a file beside this one, wherever it runs from
 import reference
 
 from scgan_lib import colorize, config, training, viz
@@ -43,7 +43,7 @@ TOLERANCE = 1e-4
 PATIENCE = 60.0  # seconds of pairs on one line, after which three of them are enough
 STEPS = ("inference", "stage 1", "stage 2")
 LINES = [f"{size} {step}" for size in ("full", "mini") for step in STEPS]
-MODULES = {"evaluation": "bench_metrics", "loader": "bench_loader"}  # files beside this one
+MODULES = {"loader": "bench_loader"}  # a file beside this one
 EXTRA = (*MODULES, "small cpu", "growth")
 
 

@@ -31,7 +31,7 @@ from scgan_lib import config, data, loop
 from scgan_lib.config import Profile
 from scgan_lib.data import TrainingSet
 from scgan_lib.paths import UserError, cache_dir
-from scgan_lib.saliency import map_paths
+from scgan_lib.saliency import saliency_maps
 
 LARGE = config.load("mini", image_size=256, batch=64)
 MINI = config.load("mini")
@@ -44,7 +44,7 @@ class DecodedEachTime(Dataset):
     def __init__(self, profile: Profile, length: int) -> None:
         self.items = TrainingSet(profile, 1, length)
         photos = self.items.photos
-        self.maps = map_paths([p.path for p in photos], profile.teacher, cache_dir())
+        self.maps = saliency_maps([p.path for p in photos], profile.teacher, cache_dir())
         self.cutouts = data.photos(profile, "train", "cutout")
 
     def __len__(self) -> int:
@@ -66,7 +66,8 @@ class DecodedEachTime(Dataset):
         if composed:
             path = self.cutouts[rng.integers(len(self.cutouts))].path
             pair = data.composite(pair[0], data.open_picture(path).convert("RGBA"), rng)
-        return data.make_item(*pair)
+        u8 = torch.from_numpy(np.dstack(pair))
+        return data.make_batch({"u8": u8})
 
 
 def batches(side: str, profile: Profile, steps: int) -> Iterator[dict[str, torch.Tensor]]:

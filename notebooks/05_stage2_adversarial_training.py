@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scgan_lib import colorize, config, data, evaluation, metrics, paper, training, viz
+from scgan_lib import colorize, config, data, metrics, paper, statistics, training, viz
 
 viz.use_style()
 p = config.from_environment(profile, seed)
@@ -292,7 +292,7 @@ print(f"SCGAN's CCI is {nearer} the real photos' than stage 1's is")
 def won(other):
     """SCGAN's PSNR minus that of other pictures of the same photos, and what follows from it."""
     theirs = pd.Series(metrics.psnr(real, other).numpy()).replace(np.inf, np.nan)
-    difference, low, high = evaluation.paired_difference(score.loc["SCGAN"].PSNR, theirs)
+    difference, low, high = statistics.paired_difference(score.loc["SCGAN"].PSNR, theirs)
     told = "more" if low > 0 else "less" if high < 0 else f"{n} photos do not tell"
     return f"{difference:+.2f} dB [{low:+.2f}, {high:+.2f}]: {told}"
 

@@ -38,7 +38,7 @@ from scipy.stats import binomtest
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
 
-from scgan_lib import config, evaluation, metrics, paper, tables, training, viz
+from scgan_lib import config, evaluation, metrics, paper, statistics, tables, training, viz
 from scgan_lib.paths import UserError
 
 viz.use_style()
@@ -451,7 +451,7 @@ chroma = exact.groupby("method", sort=False)[both].mean()
 for m in both if names else ():
     errors = exact.pivot(index="image", columns="method", values=m)
     for method in ("mean_color", "stage1", "scgan"):
-        mean, *ends = evaluation.paired_difference(errors[method], errors["gray"])
+        mean, *ends = statistics.paired_difference(errors[method], errors["gray"])
         says = "harm" if ends[0] > 0 else "help" if ends[1] < 0 else "not told apart"
         title = f"{viz.MEASURES[m]}, {viz.LABELS[method]} minus gray"
         print(f"{title:52} {mean:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]: {says}")
@@ -487,7 +487,7 @@ paired = difference[drawn].mean(axis=1)
 other = rng.integers(0, n, (10_000, n))
 unpaired = wide["scgan"].to_numpy()[drawn].mean(1) - wide["gray"].to_numpy()[other].mean(1)
 ends = np.percentile(paired, [2.5, 97.5])
-mean, *theirs = evaluation.paired_difference(wide["scgan"], wide["gray"])
+mean, *theirs = statistics.paired_difference(wide["scgan"], wide["gray"])
 np.testing.assert_allclose(ends, theirs, atol=0.05)
 print(f"SCGAN minus gray: {mean:+.2f} dB, 95 % interval {ends[0]:+.2f} .. {ends[1]:+.2f}")
 

@@ -36,7 +36,7 @@ import pandas as pd
 from IPython.display import Image, Markdown, display
 from scipy.stats import t as student
 
-from scgan_lib import ablations, config, evaluation, paper, tables, viz
+from scgan_lib import ablations, config, paper, statistics, tables, viz
 
 viz.use_style()
 base = ablations.budgeted(profile)
@@ -205,7 +205,7 @@ if there:
     other = next(n for n in photos["variant"].unique() if n not in ("gray", "real", "full"))
     cube = photos.set_index(["variant", "seed", "image"])["psnr"]
     by_seed = (cube[other] - cube["full"]).unstack()  # (seeds, photos)
-    mean, low, high = evaluation.bootstrap_interval(by_seed.mean())
+    mean, low, high = statistics.bootstrap_interval(by_seed.mean())
     row = table.numbers.loc[other]
     ours = row[["psnr_difference", "psnr_difference_low", "psnr_difference_high"]]
     np.testing.assert_allclose([mean, low, high], ours.astype(float), atol=0.02)

@@ -46,7 +46,7 @@ from PIL import ExifTags, Image, ImageFilter, ImageOps
 from scipy.ndimage import gaussian_filter
 from skimage.data import camera
 
-from scgan_lib import colorize, config, data, evaluation, metrics, paper, viz
+from scgan_lib import colorize, config, data, metrics, paper, statistics, viz
 from scgan_lib.paths import ROOT
 from scgan_lib.progress import MARK
 from scgan_lib.widgets import Compare, Explore
@@ -375,12 +375,12 @@ def cci_of(colours):
 
 def less(a, b):
     """Mean of a − b over photos and its 95 % interval, as text."""
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*evaluation.bootstrap_interval(a - b))
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*statistics.bootstrap_interval(a - b))
 
 
 def sign(a, b):
     """1 or −1 where the interval of a − b leaves 0 out, else 0: not told apart."""
-    _, low, high = evaluation.bootstrap_interval(a - b)
+    _, low, high = statistics.bootstrap_interval(a - b)
     return int(low > 0) - int(high < 0)
 
 

@@ -6,25 +6,16 @@ once for all variants that share its settings. What is done stays done: a rerun 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from safetensors import safe_open
 
 from scgan_lib import config, evaluation, pretrained, training
@@ -102,118 +93,33 @@ def stage1_owner(base: Profile, name: str) -> str:
 # --- training and evaluation ----------------------------------------------------------------------
 
 
-def run(
-    base: Profile, seeds: Sequence[int], only: Sequence[str] = (), jobs: int = 1
-) -> dict[str, str]:
+def run(base: Profile, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, str]:
     """Train and score the variants; write `ablations.csv` and `ablations.json` into `home(base)`.
 
     `base` from `budgeted`; `only`: train these variants and no others (`full` is always among
-    them, the rest is compared with it). `jobs` > 1: so many processes at a time, one thread each.
-    The files hold the given seeds and every variant that is trained under these settings.
-    -> what failed: "variant, seed s, stage n" -> reason; UserError if nothing could be scored.
+    them, the rest is compared with it). The files hold the given seeds and every variant that is
+    trained under these settings. -> what failed: "variant, seed s" -> reason; the others go on.
+    UserError if nothing could be scored.
     """
-    seeds, names = list(dict.fromkeys(seeds)), [*dict.fromkeys(["full", *only])]
-    if not only:
-        names = list(VARIANTS)
-    profiles = {(n, s): variant(base, n, s) for n in names for s in seeds}
-    owners = {(o, s) for n, s in profiles if (o := stage1_owner(base, n))}
-    first = {
-        _label(n, s, 1): (_train, variant(base, n, s), 1)
-        for s in seeds
-        for n in VARIANTS
-        if (n, s) in owners
-    }
-    second = {
-        _label(n, s, 2): (_train, profiles[n, s], 2, stage1_owner(base, n))
-        for s in seeds
-        for n in names
-    }
-    last = {_evaluation(s): (_evaluate, base, s) for s in seeds}
-    failed: dict[str, str] = {}
-    for tasks in (first, second, last):
-        failed |= _perform(tasks, jobs)
-    _collect(base, seeds, failed)
-    return failed
-
-
-def _train(profile: Profile, stage: int, owner: str = "") -> None:
-    if owner not in ("", profile.variant):
-        _take_over_stage1(profile, owner)
-    training.train(profile, stage)
-
-
-def _take_over_stage1(profile: Profile, owner: str) -> None:
-    """Copy the owner's stage 1, whole or not at all; `train` then finds it done."""
-    source = training.stage_folder(replace(profile, variant=owner), 1)
-    target, final = training.stage_folder(profile, 1), training.final_weights(profile, 1)
-    if final.is_file():
-        return
-    if not (source / final.name).is_file():
-        raise UserError(f"{source}: its stage 1 is not trained, and this variant starts from it")
-    part = target.with_name(f".{target.name}.part")
-    for rest in (part, target):
-        shutil.rmtree(rest, ignore_errors=True)
-    shutil.copytree(source, part)
-    part.rename(target)
-
-
-def _trained(profile: Profile) -> Path | None:
-    """The final weights of stage 2, if they are there and were trained under these settings."""
-    final = training.final_weights(profile, 2)
-    if not final.is_file():
-        return None
-    wanted = training.stage_settings(replace(profile, vgg=_vgg(profile.vgg)), 2)
-    found = json.loads((final.parent / "settings.json").read_text())
-    return final if found == wanted else None
-
-
-@cache
-def _vgg(name: str) -> str:
-    return pretrained.vgg16_trunk(name).source
-
-
-def _compared(base: Profile, seed: int) -> Profile:
-    """Where one seed's pictures of all variants lie: `ablations/all-seed<seed>/`."""
-    return replace(base, variant="all", seed=seed)
-
-
-def _evaluate(base: Profile, seed: int) -> None:
-    """Score all trained variants of one seed together, unless these very weights are scored."""
-    found = {n: _trained(variant(base, n, seed)) for n in VARIANTS}
-    weights = {n: path for n, path in found.items() if path}
-    if not weights:
-        raise UserError(
-            f"{_compared(base, seed).results.parent}: no variant of this seed is trained"
-        )
-    profile = _compared(base, seed)
-    stamp = {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in weights.items()}
-    stamp["settings"] = profile.digest()
-    path = profile.results / "evaluated.json"
-    if path.is_file() and json.loads(path.read_text()) == stamp:
-        return
-    path.unlink(missing_ok=True)
-    evaluation.evaluate(profile, weights=weights)
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(stamp, indent=1))
-
-
-def _collect(base: Profile, seeds: Iterable[int], failed: dict[str, str]) -> None:
-    """One table of all seeds, and what it depends on."""
-    frames, manifest, seconds = [], {}, {}
+    seeds, names = list(dict.fromkeys(seeds)), list(dict.fromkeys(["full", *(only or VARIANTS)]))
+    failed, frames, manifest = {}, [], {}
     for seed in seeds:
-        folder = _compared(base, seed).results
-        if _evaluation(seed) in failed or not (folder / "evaluated.json").is_file():
-            continue  # an older evaluation is one of other settings
-        frame = pd.read_csv(folder / "metrics.csv", dtype={"image": str, "method": str})
-        frame = frame[frame["method"].isin([*VARIANTS, "gray", "real"])]
-        frames.append(frame.rename(columns={"method": "variant"}).assign(seed=seed))
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        seconds |= _seconds(base, seed)
+        for name in names:
+            print(f"{name}, seed {seed}", file=sys.stderr)
+            try:
+                _train(base, name, seed)
+            except Exception as error:  # whatever it is, the other variants are still wanted
+                text = " ".join(str(error).split())
+                failed[f"{name}, seed {seed}"] = text or type(error).__name__
+        if folder := _evaluate(base, seed):
+            frame = pd.read_csv(folder / "metrics.csv", dtype={"image": str, "method": str})
+            frame = frame[frame["method"].isin([*VARIANTS, "gray", "real"])]
+            frames.append(frame.rename(columns={"method": "variant"}).assign(seed=seed))
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     if not frames:
         raise UserError(f"{home(base)}: no ablation could be scored: {[*failed.values()][:1]}")
     table = pd.concat(frames)
-    path = home(base) / "ablations.csv"
-    front = ["image", "variant", "seed"]
+    path, front = home(base) / "ablations.csv", ["image", "variant", "seed"]
     with atomic_write(path) as part:
         table = table[[*front, *table.columns.difference(front, sort=False)]]
         table.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")
@@ -225,96 +131,63 @@ def _collect(base: Profile, seeds: Iterable[int], failed: dict[str, str]) -> Non
         budget={k: getattr(base, k) for k in ("stage1_steps", "stage2_steps", "batch")},
         variants={n: {k: v[1] for k, v in changed(base, n).items()} for n in VARIANTS},
         stage1_of={n: stage1_owner(base, n) for n in VARIANTS},
-        seconds=seconds, failed=failed,
+        seconds=_seconds(base, seeds), failed=failed,
     )  # fmt: skip
-
-
-def _seconds(base: Profile, seed: int) -> dict[str, float]:
-    """Label of a stage -> seconds of its training; a stage 1 that was taken over counts once."""
-    seconds = {}
-    for name in VARIANTS:
-        for stage in (1, 2):
-            path = training.final_weights(variant(base, name, seed), stage)
-            if path.is_file() and (stage == 2 or stage1_owner(base, name) == name):
-                with safe_open(path, "pt") as file:
-                    seconds[_label(name, seed, stage)] = float(file.metadata()["seconds"])
-    return seconds
-
-
-def _label(name: str, seed: int, stage: int) -> str:
-    return f"{name}, seed {seed}, stage {stage}"
-
-
-def _evaluation(seed: int) -> str:
-    return f"seed {seed}, evaluation"
-
-
-# --- several at a time ----------------------------------------------------------------------------
-
-Task = tuple[Callable, ...]  # a function of this module and its arguments
-
-
-def _perform(tasks: dict[str, Task], jobs: int) -> dict[str, str]:
-    """Do all tasks; a failure does not stop the others. -> label -> reason of those that failed."""
-    quick = {label: t for label, t in tasks.items() if jobs == 1 or _done(t)}
-    failed = {label: why for label, task in quick.items() if (why := _attempt(label, task))}
-    rest = {label: t for label, t in tasks.items() if label not in quick}
-    if not rest:
-        return failed
-    with ProcessPoolExecutor(min(jobs, len(rest)), get_context("spawn"), _one_thread) as pool:
-        futures = {pool.submit(_attempt, label, task, True): label for label, task in rest.items()}
-        try:
-            for future in as_completed(futures):
-                try:
-                    why = future.result()
-                except BrokenExecutor as error:  # killed from outside, e.g. for memory
-                    why = f"its process ended ({error}); try --jobs 1"
-                if why:
-                    failed[futures[future]] = why
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
     return failed
 
 
-def _done(task: Task) -> bool:
-    """Trained already: `train` only has to compare the settings."""
-    return task[0] is _train and training.final_weights(*task[1:3]).is_file()
+def _train(base: Profile, name: str, seed: int) -> None:
+    """Both stages of a variant; a stage 1 that another owns is copied, whole or not at all."""
+    owner, profile = stage1_owner(base, name), variant(base, name, seed)
+    target = training.stage_folder(profile, 1)
+    if owner not in ("", name) and not training.final_weights(profile, 1).is_file():
+        source = training.train(variant(base, owner, seed), 1).parent
+        part = target.with_name(f".{target.name}.part")
+        for rest in (part, target):
+            shutil.rmtree(rest, ignore_errors=True)
+        shutil.copytree(source, part)
+        part.rename(target)
+    training.train(profile, 2)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once and quietly; the parent reports
-    os.environ["SCGAN_HEADLESS"] = "1"
+def _trained(profile: Profile) -> Path | None:
+    """The final weights of stage 2, if they are there and were trained under these settings."""
+    final = training.final_weights(profile, 2)
+    if not final.is_file():
+        return None
+    profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
+    found = json.loads((final.parent / "settings.json").read_text())
+    return final if found == training.stage_settings(profile, 2) else None
 
 
-def _attempt(label: str, task: Task, apart: bool = False) -> str:
-    """Do one task and say so; -> the reason if it failed, else "". `apart`: in its own process."""
-    function, *arguments = task
-    done, start = _done(task), time.monotonic()
-    if not done:
-        print(f"{label}: starts", flush=True)
-    try:
-        with contextlib.redirect_stderr(_Labelled(label)) if apart else contextlib.nullcontext():
-            function(*arguments)
-    except Exception as error:  # whatever it is, the other variants are still wanted
-        why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        why = " ".join(why.split())
-        print(f"{label}: failed: {why}", flush=True)
-        return why
-    spent = "done before" if done else f"done in {time.monotonic() - start:.0f} s"
-    print(f"{label}: {spent}", flush=True)
-    return ""
+def _evaluate(base: Profile, seed: int) -> Path | None:
+    """Score all trained variants of a seed together, unless these very weights are scored.
+
+    -> `ablations/all-seed<seed>/` with their pictures and metrics; None where none is trained.
+    """
+    found = {n: _trained(variant(base, n, seed)) for n in VARIANTS}
+    weights = {n: path for n, path in found.items() if path}
+    if not weights:
+        return None
+    profile = replace(base, variant="all", seed=seed)
+    stamp = {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in weights.items()}
+    stamp["settings"] = profile.digest()
+    path = profile.results / "evaluated.json"
+    if not path.is_file() or json.loads(path.read_text()) != stamp:
+        path.unlink(missing_ok=True)
+        evaluation.evaluate(profile, weights=weights)
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(stamp, indent=1))
+    return profile.results
 
 
-class _Labelled(io.TextIOBase):
-    """Standard error of a process among several: each line says whose it is."""
-
-    def __init__(self, label: str) -> None:
-        self.label, self.stream = label, sys.stderr
-
-    def write(self, text: str) -> int:
-        if text.strip():
-            self.stream.write(f"{self.label}: {text.strip()}\n")
-            self.stream.flush()
-        return len(text)
+def _seconds(base: Profile, seeds: Sequence[int]) -> dict[str, float]:
+    """Training time by "variant, seed s, stage n"; a stage 1 that was copied counts once."""
+    seconds = {}
+    for name, seed, stage in ((n, s, i) for s in seeds for n in VARIANTS for i in (1, 2)):
+        path = training.final_weights(variant(base, name, seed), stage)
+        if path.is_file() and (stage == 2 or stage1_owner(base, name) == name):
+            with safe_open(path, "pt") as file:
+                label = f"{name}, seed {seed}, stage {stage}"
+                seconds[label] = float(file.metadata()["seconds"])
+    return seconds

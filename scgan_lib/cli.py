@@ -21,8 +21,6 @@ from scgan_lib import __version__
 from scgan_lib.config import PROFILES, Profile, from_environment
 from scgan_lib.paths import UserError, cache_dir
 
-# Names of folders that an evaluation makes by itself.
-RESERVED = "real gray mean_color stage1 scgan saliency mask composites".split()
 SHARED = "override a number of the profile, e.g. --set stage1_steps=100 --set stage1_lr=1e-4"
 
 
@@ -141,7 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     option(removed, "--profile", "mini", "whose numbers", choices=[*PROFILES])
     option(removed, "--seeds", [0, 1, 2], "one run each", type=int, nargs="+")
     removed.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
-    option(removed, "--jobs", 1, "so many at a time, a thread each", type=int)
     several(removed, "--set", "KEY=VALUE", f"{SHARED}; or of the ablations' budget")
     drawn = add("figures", figures, "Draw the figures from results.", "--profile smoke", True)
     drawn.add_argument("--only", nargs="*", metavar="NAME", help="these figures")
@@ -228,8 +225,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
         name, _, folder = text.partition("=")
         if not (name and folder):
             raise UserError(f"--method {text!r}: write NAME=FOLDER")
-        if name in RESERVED:
-            raise UserError(f"--method {text!r}: {name} is a name of our own; choose another")
         extra[name] = Path(folder)
     profile = _profile(arguments)
     if arguments.list:
@@ -266,7 +261,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     from scgan_lib import ablations, tables, viz
 
     base = ablations.budgeted(arguments.profile, **_overrides(arguments))
-    failed = ablations.run(base, arguments.seeds, arguments.only, arguments.jobs)
+    failed = ablations.run(base, arguments.seeds, arguments.only)
     for label, why in failed.items():
         print(f"failed: {label}: {why}", file=sys.stderr)
     folder = ablations.home(base)

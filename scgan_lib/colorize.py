@@ -20,10 +20,10 @@ from torch.nn.utils import parametrize
 from scgan_lib import config, pretrained
 from scgan_lib.authors import load_author_encoder
 from scgan_lib.config import Profile
-from scgan_lib.data import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
 from scgan_lib.layers import ConvBlock
 from scgan_lib.networks import Generator, GlobalEncoder, luma
 from scgan_lib.paths import ROOT, UserError, atomic_write
+from scgan_lib.pictures import luma_u8, open_picture, to_pm1, to_rgb_mode, to_u8
 from scgan_lib.vgg import FoldedVGG
 
 

@@ -53,6 +53,7 @@ class Profile:
     train_images: int = 0  # at most so many training photos; 0: all
     train_every: int = 1  # of the training photos, every so many-th; stage 0 takes all
     test_images: int = 0  # at most so many test photos, gallery first, else even over classes
+    beside: str = ""  # a profile whose shipped weights are scored too
     test_list: str = ""  # a file that names the test photos, one relative path a line
 
     # networks
@@ -162,7 +163,7 @@ class Profile:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
         skip = {
             "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
-            "cache_pictures", "compile", "channels_last",
+            "beside", "cache_pictures", "compile", "channels_last",
         }  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
 
@@ -223,7 +224,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         samples=2,
         log_every=1,
     ),
-    "mini": _MINI,
+    "mini": _MINI | dict(beside="tiny"),
     # Tiny ImageNet, 200 labelled classes at 64 pixels: the weights that travel. Stage 1 as it was
     # trained by benchmarks/gpu.py; the rate followed half a cosine after a short warm-up.
     "tiny": dict(

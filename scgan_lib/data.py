@@ -11,8 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -27,11 +26,23 @@ from torch.utils.data import Dataset
 from scgan_lib import saliency as saliency_maps
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, cache_dir
+from scgan_lib.pictures import (
+    IMAGE_SUFFIXES,
+    KEPT_BYTES,
+    LUMA,
+    Decoded,
+    center_crop,
+    list_pictures,
+    luma_u8,
+    open_picture,
+    read_rgb,
+    to_chw,
+    to_pm1,
+    to_rgb_mode,
+    to_u8,
+)  # fmt: skip
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-KEPT_BYTES = 2**28  # decoded pictures that a process keeps
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
-LUMA = np.array([0.299, 0.587, 0.114])
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
@@ -50,88 +61,6 @@ class Photo:
     @property
     def stem(self) -> str:
         return self.path.stem
-
-
-# --- reading pictures -----------------------------------------------------------------------------
-
-
-def open_picture(path: str | Path) -> Image.Image:
-    """The decoded picture, upright, in mode RGB (or RGBA where it has transparency).
-
-    Gray, palette, CMYK and 16-bit pictures are converted. UserError if it is missing, no picture,
-    or cut short.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            tags = dict(getattr(image, "tag_v2", {}))
-            return to_rgb_mode(ImageOps.exif_transpose(image), tags)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise UserError(
-            f"{path}: not a readable picture ({error}); replace or remove the file"
-        ) from None
-
-
-def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:
-    """Any Pillow picture in mode RGB, or RGBA where it has transparency.
-
-    `tags`: those of a TIFF; they tell the range of 12-, 16- and 32-bit gray and which end is white.
-    """
-    if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
-        tags = tags or {}
-        wide = np.asarray(image, dtype=np.float64)
-        guess = 65535.0 if image.mode.startswith("I;16") or wide.max() > 255 else 255.0
-        if image.mode == "F" and wide.max() <= 1:
-            guess = 1.0
-        bits = np.ravel(tags.get(258, 0))[0]
-        top = 4095.0 if bits == 12 else guess
-        for tag in (281, 341):  # MaxSampleValue, SMaxSampleValue
-            top = float(np.ravel(tags.get(tag, top))[0]) or top
-        share = 1 - wide / top if tags.get(262) == 0 else wide / top  # 0: MinIsWhite
-        image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    return image.convert("RGBA" if has_alpha else "RGB")
-
-
-def read_rgb(path: str | Path) -> np.ndarray:
-    """The picture at `path` as uint8 (H,W,3); transparency is laid on white. See `open_picture`."""
-    image = open_picture(path)
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    return np.asarray(image)
-
-
-def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
-    """BT.601 luma of uint8 (H,W,3), rounded to uint8 (H,W)."""
-    return np.rint(rgb_u8 @ LUMA).astype(np.uint8)
-
-
-def center_crop(rgb_u8: np.ndarray, size: int) -> np.ndarray:
-    """The largest centred square, resized to (size,size,3) with Pillow's bicubic filter."""
-    h, w = rgb_u8.shape[:2]
-    side = min(h, w)
-    left, top = (w - side) // 2, (h - side) // 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(rgb_u8).resize((size, size), Image.BICUBIC, box=box))
-
-
-def to_pm1(u8: np.ndarray | Tensor) -> Tensor:
-    """uint8 in any shape -> float32 in [-1, 1]: v / 127.5 − 1."""
-    return torch.as_tensor(u8).float() / 127.5 - 1
-
-
-def to_u8(pm1: Tensor) -> Tensor:
-    """[-1, 1] -> uint8, clamped and rounded."""
-    return ((pm1 + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-
-
-def to_chw(hwc: np.ndarray) -> Tensor:
-    """(H,W) or (H,W,C) array -> (C,H,W) tensor."""
-    array = hwc[..., None] if hwc.ndim == 2 else hwc
-    return torch.from_numpy(array.transpose(2, 0, 1).copy())
 
 
 # --- lists of photographs -------------------------------------------------------------------------
@@ -169,12 +98,20 @@ def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[
     round serves labels in a drawn order. 10,000 of 1,000 classes are 10 a class, where every class
     has as many. All photos if there are no more than `count`.
     """
-    draw = lambda text: hashlib.sha256(f"{seed} {text}".encode()).digest()  # noqa: E731
     labels: dict[str, list[Photo]] = {}
-    for photo in sorted(found, key=lambda p: draw(f"{p.label}/{p.path.name}")):
+    for photo in sorted(found, key=lambda p: _number(f"{seed} {p.label}/{p.path.name}")):
         labels.setdefault(photo.label, []).append(photo)
-    ranked = [(i, draw(label), p) for label, group in labels.items() for i, p in enumerate(group)]
+    ranked = [
+        (i, _number(f"{seed} {label}"), photo)
+        for label, group in labels.items()
+        for i, photo in enumerate(group)
+    ]
     return [photo for *_, photo in sorted(ranked, key=lambda r: r[:2])][:count]
+
+
+def _number(text: str) -> int:
+    """A number that follows from `text` alone, the same on every machine."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
 def unlisted(profile: Profile) -> dict[str, str]:
@@ -257,12 +194,9 @@ def _imagenet_tree(root: Path) -> list[Photo]:
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
     found, flat = [], _flat_labels(root)
-    for folder, files in (
-        ("train", list_pictures(root / "train")),
-        ("val", list_pictures(root / "val")),
-    ):
-        for path in files:
-            split = "train" if folder == "train" else ("val" if _tenth(path) else "test")
+    for folder in ("train", "val"):
+        for path in list_pictures(root / folder):
+            held_out = "val" if _number(path.name) % 10 == 0 else "test"
             parts = path.relative_to(root / folder).parts
             label = parts[0] if parts[1:] and parts[0] != "images" else flat.get(path.stem, "")
             if not label:
@@ -270,7 +204,7 @@ def _imagenet_tree(root: Path) -> list[Photo]:
                     f"{path}: no label; put it in a folder named after its class, or give "
                     f"val/val_annotations.txt, val.txt or LOC_val_solution.csv in {root}"
                 )
-            found.append(Photo(path, split, label))
+            found.append(Photo(path, "train" if folder == "train" else held_out, label))
     return found
 
 
@@ -289,28 +223,9 @@ def _flat_labels(root: Path) -> dict[str, str]:
 
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
-    found = []
-    for path in list_pictures(root):
-        digest = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16)
-        split = {0: "val", 1: "test", 2: "test"}.get(digest % 10, "train")
-        found.append(Photo(path, split))
-    return found
-
-
-def list_pictures(root: Path) -> list[Path]:
-    """Its picture files, in order. Hidden files and folders are no data; links are followed."""
-    found, seen = [], set()
-    for folder, inner, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
-        if real not in seen:
-            found += [Path(folder, x) for x in files if not x.startswith(".")]
-        seen.add(real)
-    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _tenth(path: Path) -> bool:
-    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0
+    splits = {0: "val", 1: "test", 2: "test"}
+    tenth = lambda path: _number(path.relative_to(root).as_posix()) % 10  # noqa: E731
+    return [Photo(path, splits.get(tenth(path), "train")) for path in list_pictures(root)]
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:
@@ -335,8 +250,7 @@ class TrainingSet(Dataset):
 
     Random scale, crop and flip; the first ⌊composites·batch⌋ items of every batch are cut-outs of
     the training split laid on public-domain or CC0 photos of the same split, saliency their exact
-    alpha. Photos go round in an order shuffled anew each epoch. Decoded pictures
-    stay in memory (`Pictures`).
+    alpha. Photos go round in an order shuffled anew each epoch.
     """
 
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
@@ -374,11 +288,11 @@ class TrainingSet(Dataset):
         return int(_permutation(self.profile.seed, self.stage, item // n, n)[item % n])
 
 
+@dataclass
 class RawItems(Dataset):
     """A training set's items as uint8: a fifth of the bytes for workers to hand over."""
 
-    def __init__(self, items: TrainingSet) -> None:
-        self.items = items
+    items: TrainingSet
 
     def __len__(self) -> int:
         return len(self.items)
@@ -402,91 +316,44 @@ def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator
     return pixels
 
 
-def kept_side(profile: Profile) -> int:
-    """Short side of the photos that are kept decoded: a quarter more than the smallest crop needs.
+def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Decoded:
+    """Photos in mode RGBX: colour and the teacher's saliency (255 without a teacher).
 
-    With that much, crops of larger photos (ImageNet's are about 375) equal those from the file
-    within about 46 dB at the same sharpness. At least 288, the most that the shipped photographs
-    have: these are kept as they are, and their crops are the same to the last bit.
+    Larger ones are kept with a short side a quarter longer than the smallest crop needs: crops of
+    them (ImageNet's are about 375) equal those from the file within about 46 dB at the same
+    sharpness. At least 288, the most that the shipped photographs have: these are kept as they are,
+    and their crops are the same to the last bit.
     """
-    return max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
-
-
-class Pictures:
-    """`pictures[i]`: picture i as a Pillow image of four channels, decoded when first asked for.
-
-    `make(i)` gives its pixels, uint8 (H,W,4). Each process keeps the latest `kept_bytes` of them.
-    """
-
-    def __init__(
-        self, count: int, make: Callable[[int], np.ndarray], mode: str, kept_bytes: int
-    ) -> None:
-        self.count, self.make, self.mode, self.free = count, make, mode, kept_bytes
-        self.kept: dict[int, Image.Image] = {}
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, i: int) -> Image.Image:
-        if i in self.kept:
-            return self.kept[i]
-        if not 0 <= i < self.count:
-            raise IndexError(i)
-        pixels = self.make(i)
-        image = _image(pixels, self.mode)
-        self.free -= pixels.nbytes
-        self.kept[i] = image
-        while self.free < 0:
-            w, h = self.kept.pop(next(iter(self.kept))).size
-            self.free += 4 * w * h
-        return image
-
-
-def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Pictures:
-    """Photos as (H,W,4): colour and the teacher's saliency (255 without a teacher)."""
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
-    make = partial(_photo_pixels, paths, maps, kept_side(profile))
-    return Pictures(len(paths), make, "RGBX", KEPT_BYTES * profile.cache_pictures)
+    side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
+    make = partial(_photo_and_map, paths, maps, side)
+    return Decoded(len(paths), make, KEPT_BYTES * profile.cache_pictures)
 
 
-def _photo_pixels(
+def _photo_and_map(
     paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int
-) -> np.ndarray:
-    rgb = read_rgb(paths[i])
-    saliency = np.full(rgb.shape[:2], 255, np.uint8)
-    if maps:
-        saliency = np.asarray(open_picture(maps[i]).convert("L"))
-        if saliency.shape != rgb.shape[:2]:
-            raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
-    return within(np.dstack([rgb, saliency]), side)
-
-
-def within(pixels: np.ndarray, short: int) -> np.ndarray:
-    """uint8 (H,W,4) shrunk so that its shorter side is `short`; never enlarged.
-
-    Lanczos: the crop is resized once more, and with bicubic twice a twentieth of the detail went.
-    """
-    h, w = pixels.shape[:2]
-    scale = short / min(h, w)
+) -> Image.Image:
+    rgb = Image.fromarray(read_rgb(paths[i]))
+    saliency = open_picture(maps[i]).convert("L") if maps else Image.new("L", rgb.size, 255)
+    if saliency.size != rgb.size:
+        raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
+    picture = Image.merge("RGBX", (*rgb.split(), saliency))  # RGBA would be weighed by its alpha
+    scale = side / min(picture.size)
     if scale >= 1:
-        return pixels
-    image = _image(pixels, "RGBX")  # RGBA would be weighed by its alpha
-    return np.asarray(image.resize((round(w * scale), round(h * scale)), Image.LANCZOS))
+        return picture
+    # Lanczos: the crop is resized once more, and bicubic twice loses a twentieth of the detail.
+    return picture.resize([round(extent * scale) for extent in picture.size], Image.LANCZOS)
 
 
-def _image(pixels: np.ndarray, mode: str) -> Image.Image:
-    return Image.frombuffer(mode, pixels.shape[1::-1], pixels.tobytes(), "raw", mode, 0, 1)
-
-
-def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Pictures:
+def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Decoded:
     """Cut-outs as RGBA, each pixel as it is in its file: their alpha is the truth."""
-    make = partial(_cutout_pixels, [p.path for p in found])
-    return Pictures(len(found), make, "RGBA", KEPT_BYTES * profile.cache_pictures)
+    make = partial(_cutout, [p.path for p in found])
+    return Decoded(len(found), make, KEPT_BYTES * profile.cache_pictures)
 
 
-def _cutout_pixels(paths: Sequence[Path], i: int) -> np.ndarray:
-    return np.asarray(open_picture(paths[i]).convert("RGBA"))
+def _cutout(paths: Sequence[Path], i: int) -> Image.Image:
+    return open_picture(paths[i]).convert("RGBA")
 
 
 def composite(
@@ -508,16 +375,8 @@ def composite(
     return np.asarray(picture.convert("RGB")), np.asarray(layer.getchannel("A"))
 
 
-def make_item(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> dict[str, Tensor]:
-    """uint8 (H,W,3) and (H,W) -> the tensors that the networks see; gray is BT.601 luma."""
-    rgb = to_pm1(to_chw(rgb_u8))
-    weights = torch.tensor(LUMA, dtype=torch.float32).view(3, 1, 1)
-    gray = (rgb * weights).sum(0, keepdim=True)
-    return {"gray": gray, "rgb": rgb, "saliency": to_chw(saliency_u8).float() / 255}
-
-
 def make_batch(raw: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`u8` (...,S,S,4) -> gray, rgb and saliency as `make_item` makes them; the rest passes."""
+    """`u8` (...,S,S,4) -> gray (BT.601 luma), rgb in [-1,1], saliency in [0,1]; the rest passes."""
     u8 = raw["u8"].movedim(-1, -3)  # (..., 4, S, S)
     rgb = u8[..., :3, :, :].to(torch.float32, memory_format=torch.contiguous_format)
     rgb = rgb.div_(127.5).sub_(1)  # in place: new memory costs more than the arithmetic

@@ -1,4 +1,4 @@
-"""Scores of folders of pictures, the paired bootstrap, and the provenance of both.
+"""Scores of folders of pictures, and their provenance.
 
 Every method is a folder of 8-bit pictures, matched to the real ones by name without suffix; the
 result is one row for each image and method (`metrics.csv`), from which all tables can be made.
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -25,8 +26,8 @@ from PIL import Image
 
 from scgan_lib import colorize, data, metrics, pretrained, training
 from scgan_lib.config import Profile
-from scgan_lib.data import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
 from scgan_lib.paths import ROOT, UserError, atomic_write
+from scgan_lib.pictures import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
 from scgan_lib.progress import progress
 
 PROTOCOL = (
@@ -36,9 +37,10 @@ PROTOCOL = (
 )
 COLUMNS = (
     "image method set psnr ssim nrmse cci cni saturation top1 top5 agree judge_class "
-    "boundary_chroma salient_chroma lpips"
+    "boundary_chroma salient_chroma"
 ).split()
 PHOTOS, COMPOSITES = "photos", "composites"  # the values of the column `set`
+RESERVED = ("real", "gray", "mean_color", "stage1", "scgan")  # methods of our own
 BATCH = 32
 
 
@@ -56,7 +58,6 @@ def score(
     judge: Callable[[torch.Tensor], torch.Tensor] | None = None,
     labels: Mapping[str, int] | None = None,
     masks: Path | None = None,
-    lpips: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[pd.DataFrame, list[Skipped]]:
     """Score folders of pictures against the folder `real`: a row for each image and method.
@@ -64,9 +65,8 @@ def score(
     The rows `real` and `gray` (BT.601 luma of the real photo) are added where `methods` has none.
     top1, top5: 0 or 1, for stems in `labels` (ImageNet class index); agree: same first answer of
     `judge` as on the real photo; boundary_chroma, salient_chroma: where `masks` has a picture of
-    that stem (>= 128 is object); lpips: with `lpips`. What was not
-    measured is nan; identical pictures have psnr inf. set: "composites" with `masks`, else
-    "photos".
+    that stem (>= 128 is object). What was not measured is nan; identical pictures have psnr inf.
+    set: "composites" with `masks`, else "photos".
     Pictures that are missing, surplus, unreadable or of another size than the real one are
     returned as `Skipped`, the rest is scored. UserError if a folder is missing or none is left.
     """
@@ -97,13 +97,11 @@ def score(
             else:
                 images = _load(name, files, reals, skipped, reals)
             logits = _judge(judge, images)
-            distance = _paired(lpips, reals, images)
             if name == "real":
                 answers = {s: int(x.argmax()) for s, x in logits.items()}
             for stem, image in images.items():
                 row = {"image": stem, "method": name, "set": COMPOSITES if masks else PHOTOS}
                 row |= _numbers(reals[stem], image, objects.get(stem))
-                row["lpips"] = distance.get(stem, np.nan)
                 if stem in logits:
                     row |= _verdict(logits[stem], answers[stem], (labels or {}).get(stem))
                 rows.append(row)
@@ -163,30 +161,13 @@ def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> di
     return out
 
 
-def _batches(images: dict[str, np.ndarray]) -> Iterable[tuple[list[str], torch.Tensor]]:
-    """Stems and their pictures (B,3,H,W), those of one size together."""
-    for _, group in groupby(
-        sorted(images, key=lambda s: images[s].shape), lambda s: images[s].shape
-    ):
-        stems = list(group)
-        yield stems, torch.stack([to_chw(images[s]) for s in stems])
-
-
 def _judge(judge, images: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Logits (1000,) by stem."""
-    logits = {}
-    for stems, batch in _batches(images) if judge else ():
-        logits |= dict(zip(stems, judge(batch), strict=True))
+    """Logits (1000,) by stem; pictures of one size are judged together."""
+    logits, by_size = {}, sorted(images, key=lambda s: images[s].shape)
+    for _, group in groupby(by_size if judge else (), lambda s: images[s].shape):
+        stems = list(group)
+        logits |= zip(stems, judge(torch.stack([to_chw(images[s]) for s in stems])), strict=True)
     return logits
-
-
-def _paired(lpips, reals, images: dict[str, np.ndarray]) -> dict[str, float]:
-    """Distances to the real pictures by stem."""
-    distances = {}
-    for stems, batch in _batches(images) if lpips else ():
-        real = torch.stack([to_chw(reals[s]) for s in stems])
-        distances |= dict(zip(stems, lpips(real, batch).tolist(), strict=True))
-    return distances
 
 
 def _verdict(logits: torch.Tensor, answer: int, label: int | None) -> dict[str, int]:
@@ -211,19 +192,21 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -
 
     Methods: real, gray, mean_color (the picture's luma with the training photos' mean chroma) and
     one for each generator in `weights` (name -> file; None: stage1 and scgan, where trained).
-    `saliency` holds the last one's predicted maps. Composites of cut-outs lie in
-    `outputs/composites/<method>/`, their exact masks in `outputs/composites/mask/`.
+    The shipped weights of `profile.beside` are one more method there. `saliency` holds the last
+    one's predicted maps. Composites of cut-outs lie in `outputs/composites/<method>/`, their exact
+    masks in `outputs/composites/mask/`.
     -> the methods' folders of photos. UserError names a photo that cannot be read.
     """
-    root = profile.results / "outputs"
-    shutil.rmtree(root, ignore_errors=True)
-    weights = trained_weights(profile) if weights is None else weights
+    if weights is None:
+        shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
+        weights = (shipped if profile.beside else {}) | trained_weights(profile)
     generators = {
         name: colorize.inference_form(colorize.load_generator(path)[0])
         for name, path in weights.items()
     }
-    chroma = mean_chroma(profile)
+    chroma, root = mean_chroma(profile), profile.results / "outputs"
     photos, names = data.photos(profile, "test"), output_names(profile)
+    shutil.rmtree(root, ignore_errors=True)  # only now, when the weights and photos are known
     for photo in progress(photos, desc="colorize", unit="photo"):
         real = data.test_picture(photo, profile.judge_size)
         pictures = _colorized(real, generators, chroma, profile.image_size)
@@ -262,7 +245,6 @@ def score_outputs(
     folders: Mapping[str, Path],
     judge: Callable[[torch.Tensor], torch.Tensor] | None = None,
     labels: Mapping[str, int] | None = None,
-    lpips: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[pd.DataFrame, list[Skipped]]:
     """Score what `write_outputs` wrote, and others' folders: the photos, then the composites.
 
@@ -273,16 +255,15 @@ def score_outputs(
     methods = dict(folders)
     real = Path(methods.pop("real"))
     table, skipped = score(
-        real, methods, judge, labels, lpips=lpips,
-        progress=lambda x: progress(x, desc="score", unit="batch"),
-    )  # fmt: skip
+        real, methods, judge, labels, progress=partial(progress, desc="score", unit="batch")
+    )
     home = real.parent / COMPOSITES
     if not (home / "real").is_dir():
         return table, skipped
     own = {m: Path(f) / COMPOSITES for m, f in methods.items()}
     own |= {m: home / Path(f).name for m, f in methods.items() if Path(f).parent == real.parent}
     own = {method: folder for method, folder in own.items() if folder.is_dir()}
-    more, wrong = score(home / "real", own, masks=home / "mask", lpips=lpips)
+    more, wrong = score(home / "real", own, masks=home / "mask")
     wrong = [s._replace(image=f"{COMPOSITES}/{s.image}") for s in wrong]
     return pd.concat([table, more], ignore_index=True), sorted({*skipped, *wrong})
 
@@ -334,14 +315,25 @@ def evaluate(
     generators, see `write_outputs`. Where no labels are known, the judge's agreement with its
     answer on the real photo is measured. -> (the rows, what was skipped).
     """
+    if reserved := {"", "saliency", "mask", COMPOSITES, *RESERVED} & (extra or {}).keys():
+        raise UserError(f"--method {min(reserved)!r}: this name is taken; choose another")
+    path, known = profile.results / "metrics.csv", trained_weights(profile)
+    if weights is None and path.is_file() and not {"stage1", "scgan"} <= known.keys():
+        lost = {"stage1", "scgan"} - known.keys()
+        if lost & set(pd.read_csv(path, usecols=["method"])["method"]):
+            raise UserError(
+                f"{path}: has rows of {', '.join(sorted(lost))}, whose weights are not trained "
+                f"here and would be lost; run `make reproduce PROFILE={profile.name}`, or set "
+                "SCGAN_OUTPUT to another folder"
+            )
     unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
     folders = write_outputs(profile, weights)
     folders |= {name: Path(folder) for name, folder in (extra or {}).items()}
     judge = pretrained.load_judge()
     table, skipped = score_outputs(folders, judge, test_labels(profile))
     skipped += unlisted
-    write_metrics(table, profile.results / "metrics.csv")
-    own = trained_weights(profile) if weights is None else {}
+    write_metrics(table, path)
+    own = known if weights is None else {}
     write_manifest(
         profile.results / "manifest.json", profile,
         judge=judge.name, vgg=pretrained.vgg16_trunk(profile.vgg).name, skipped=skipped,
@@ -358,59 +350,6 @@ def _ship(path: Path, profile: Profile) -> dict[str, float]:
     target = profile.results / colorize.SHIPPED
     colorize.save_generator(generator, settings, target, half=True, **facts)
     return {k: float(facts[k]) for k in ("steps", "seconds")}
-
-
-# --- the paired bootstrap -------------------------------------------------------------------------
-
-
-def bootstrap_means(values, n: int = 10_000, seed: int = 0) -> np.ndarray:
-    """Means (n, columns) of n resamples, with replacement, of the rows of (images, columns).
-
-    All columns see the same resampled images: differences of two columns are therefore paired.
-    nan is left out of a mean. Efron and Tibshirani, 1993.
-    """
-    values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
-    known = ~np.isnan(values)
-    rng, rows, means = np.random.default_rng(seed), len(values), []
-    for size in _chunks(n, max(1, 2_000_000 // max(rows, 1))):
-        drawn = rng.integers(0, rows, (size, rows)) + rows * np.arange(size)[:, None]
-        count = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(float)
-        with np.errstate(invalid="ignore"):
-            means.append((count @ np.where(known, values, 0)) / (count @ known))
-    return np.concatenate(means)
-
-
-def _chunks(total: int, size: int) -> Iterable[int]:
-    return (min(size, total - start) for start in range(0, total, size))
-
-
-def interval(means: np.ndarray) -> np.ndarray:
-    """Ends (2, columns) of the 95 % percentile interval of resampled means (n, columns)."""
-    known = ~np.isnan(means)
-    return np.array(
-        [
-            np.percentile(m[k], [2.5, 97.5]) if k.any() else [np.nan] * 2
-            for m, k in zip(means.T, known.T, strict=True)
-        ]
-    ).T
-
-
-def bootstrap_interval(values, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
-    """(mean, low, high): the mean over images and its 95 % bootstrap interval; nan left out."""
-    values = np.asarray(values, dtype=np.float64)
-    if np.isnan(values).all():
-        return (np.nan,) * 3
-    low, high = interval(bootstrap_means(values, n, seed))[:, 0]
-    return float(np.nanmean(values)), float(low), float(high)
-
-
-def paired_difference(a, b, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
-    """(mean, low, high) of a - b over the images that both have: see `bootstrap_interval`.
-
-    `a` and `b` hold one number an image, in the same order. An interval that excludes 0 is the
-    project's meaning of "these images tell the two methods apart".
-    """
-    return bootstrap_interval(np.asarray(a, float) - np.asarray(b, float), n, seed)
 
 
 # --- provenance -----------------------------------------------------------------------------------

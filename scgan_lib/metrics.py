@@ -1,22 +1,20 @@
 """Image metrics: one number an image, from 8-bit RGB pictures.
 
 Every metric takes uint8 images as (H, W, 3) arrays, and returns a float, or as (B, 3, H, W)
-tensors, and returns a (B,) float64 tensor on the CPU. Both run the same code, in parts that fit
-in the cache, which is what makes it fast. The real image comes first.
+tensors, and returns a (B,) float64 tensor on the CPU. The real image comes first.
 """
 
 from __future__ import annotations
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from scipy.ndimage import maximum_filter, minimum_filter
 from skimage.color import rgb2lab
+from skimage.metrics import structural_similarity
 
 CCI_RANGE = (16.0, 20.0)  # where Hasler and Suesstrunk's observers liked pictures best
-PART = 2**16  # pixels worked on at a time: fewer cost calls, more leave the cache
 BAND = 3  # pixels on each side of the object's edge that `boundary_chroma_error` looks at
 # Hue band in degrees -> (a, b) of its naturalness exp(-((mean saturation - a) / b)^2 / 2).
 CNI_BANDS = {(25, 70): (0.76, 0.52), (95, 135): (0.81, 0.53), (185, 260): (0.43, 0.22)}
@@ -35,20 +33,8 @@ def _metric(function):
             return float(function(*_checked(planes), **options))
         if any(x.ndim not in (3, 4) or len(x) != len(images[0]) for x in images):
             raise ValueError("metrics want batches of one length: (B, 3, H, W) tensors")
-        batches = list(zip(*(x.detach().cpu().numpy() for x in images), strict=True))
-        count = min(torch.get_num_threads(), len(batches) // 8)  # NumPy lets threads run
-        values: list = [None] * len(batches)
-
-        def some(start):
-            for i in range(start, len(batches), count):
-                values[i] = float(function(*_checked(batches[i]), **options))
-
-        if count < 2:
-            count = 1
-            some(0)
-        else:
-            with ThreadPoolExecutor(count) as threads:
-                list(threads.map(some, range(count)))
+        batches = zip(*(x.detach().cpu().numpy() for x in images), strict=True)
+        values = [float(function(*_checked(batch), **options)) for batch in batches]
         return torch.tensor(values, dtype=torch.float64)
 
     return metric
@@ -63,24 +49,12 @@ def _checked(planes) -> list[np.ndarray]:
             raise ValueError(f"metrics want uint8 images (0..255), not {x.dtype}: round them first")
         if x.shape[-2:] != first.shape[-2:]:
             raise ValueError(f"sizes differ: {first.shape[-2:]} and {x.shape[-2:]} (H, W)")
-    return [np.ascontiguousarray(x) for x in planes]
+    return list(planes)
 
 
-def _power(x: np.ndarray, largest: int = 255) -> float:
-    """Exact sum of squares of whole numbers up to `largest`.
-
-    float32 holds whole numbers to 2^24, so rows are kept short enough that their sums stay below;
-    float64 adds them up. Not x @ x: threads of BLAS wait for each other longer than they work.
-    """
-    x = x.ravel().astype(np.float32)
-    return _dot(x, x, 2**24 // largest**2)
-
-
-def _dot(x: np.ndarray, y: np.ndarray, row: int = 256) -> float:
-    """Sum of products of float32 vectors, `row` at a time in float32 and those in float64."""
-    whole = x.size - x.size % row
-    rows = np.einsum("ij,ij->i", x[:whole].reshape(-1, row), y[:whole].reshape(-1, row))
-    return float(rows.sum(dtype=np.float64) + x[whole:].astype(float) @ y[whole:].astype(float))
+def _squares(x: np.ndarray) -> int:
+    """Exact sum of squares of whole numbers."""
+    return int(np.square(x, dtype=np.int64).sum())
 
 
 @_metric
@@ -89,7 +63,7 @@ def psnr(real, fake):
 
     Identical images give inf. Equal to scikit-image's with data_range=255.
     """
-    error = _power(np.subtract(real, fake, dtype=np.int16))
+    error = _squares(np.subtract(real, fake, dtype=np.int16))
     return 10 * np.log10(255.0**2 * real.size / error) if error else np.inf
 
 
@@ -99,55 +73,20 @@ def nrmse(real, fake):
 
     The "euclidean" normalisation of scikit-image. A black real image gives nan: no norm.
     """
-    norm = _power(real)
-    return np.sqrt(_power(np.subtract(real, fake, dtype=np.int16)) / norm) if norm else np.nan
+    norm = _squares(real)
+    return np.sqrt(_squares(np.subtract(real, fake, dtype=np.int16)) / norm) if norm else np.nan
 
 
 @_metric
 def ssim(real, fake):
     """Structural similarity, -1..1: data range 255, 7x7 uniform window, sample covariance.
 
-    K1 = .01, K2 = .03; mean over R, G, B and all windows inside the image: scikit-image's with
-    data_range=255, channel_axis=-1. Wang et al., IEEE TIP 2004. Written with p = x + y, m = x - y:
-    (P - M + 2 C1)(Vp - Vm + 2 C2) / ((P + M + 2 C1)(Vp + Vm + 2 C2)), where P, M are squared means
-    and Vp, Vm variances, so that all sums are whole numbers that fit in int32.
+    K1 = .01, K2 = .03; mean over R, G, B and all windows inside the image, as scikit-image's.
+    Wang et al., IEEE TIP 2004. ValueError below 7x7 pixels.
     """
     if min(real.shape[-2:]) < 7:
         raise ValueError(f"SSIM needs 7x7 pixels or more, not {real.shape[-2:]}")
-    h, w = real.shape[1:]
-    rows = max(1, PART // w)  # of windows at a time; they reach six rows further
-    strips = [(c, slice(top, top + rows + 6)) for c in range(3) for top in range(0, h - 6, rows)]
-    return sum(_ssim_sum(real[s], fake[s]) for s in strips) / (3 * (h - 6) * (w - 6))
-
-
-def _ssim_sum(x, y):
-    """Sum of the SSIM of all 7x7 windows inside two (H, W) strips."""
-    (h, w), x, y = x.shape, x.astype(np.int16).ravel(), y.astype(np.int16).ravel()
-    c1, c2 = np.float32([2 * (49 * 0.01 * 255) ** 2, 2 * 49 * 48 * (0.03 * 255) ** 2])
-
-    def moments(s):  # n^2 times the squared mean, n (n - 1) times the variance
-        mean = _box7(s, w).astype(np.int32)
-        power = np.square(s, dtype=np.int32)
-        mean *= mean
-        return mean, _box7(power, w) * np.int32(49) - mean
-
-    (p, vp), (m, vm) = moments(x + y), moments(x - y)
-    top = ((p - m).astype(np.float32) + c1) * ((vp - vm).astype(np.float32) + c2)
-    top /= ((p + m).astype(np.float32) + c1) * ((vp + vm).astype(np.float32) + c2)
-    top.resize((h - 6) * w, refcheck=False)  # pads the last row, which _box7 cut short
-    return top.reshape(h - 6, w)[:, : w - 6].sum(dtype=np.float64)
-
-
-def _box7(x, width):
-    """Sums of all 7x7 windows of a flattened image, by 4 + 4 additions; row ends are rubbish."""
-    for step in (width, 1):
-        size = len(x) - 6 * step
-        two = x[:-step] + x[step:]
-        seven = two[:size] + two[2 * step : 2 * step + size]
-        seven += two[4 * step : 4 * step + size]
-        seven += x[6 * step :]
-        x = seven
-    return x
+    return structural_similarity(real, fake, data_range=255, channel_axis=0)
 
 
 @_metric
@@ -157,13 +96,10 @@ def cci(image):
     rg = R - G, yb = (R + G)/2 - B, CCI = sqrt(var rg + var yb) + .3 sqrt(mean(rg)^2 + mean(yb)^2);
     signed (no absolute value), population variance, 0..255 values.
     """
-    r, g, b = image
-    rg = np.subtract(r, g, dtype=np.int16)
-    yb = np.add(r, g, dtype=np.int16) - 2 * b.astype(np.int16)  # doubled, to stay whole
-    n = rg.size
-    means = np.array([rg.sum() / n, yb.sum() / n / 2])
-    variance = _power(rg) / n + _power(yb, 510) / n / 4 - means @ means
-    return np.sqrt(max(variance, 0)) + 0.3 * np.sqrt(means @ means)
+    r, g, b = image.astype(np.float64)
+    rg, yb = r - g, (r + g) / 2 - b
+    mean = np.hypot(rg.mean(), yb.mean())
+    return np.sqrt(rg.var() + yb.var()) + 0.3 * mean
 
 
 def cci_ratio(values) -> float:
@@ -190,48 +126,14 @@ def cni(image):
     185..260 degrees (ends included). A band of mean saturation m scores exp(-((m - a)/b)^2 / 2),
     see CNI_BANDS; the scores are averaged by pixel count. No such pixel: 0. Huang et al., 2006.
     """
-    pixels = image.reshape(3, -1)
-    parts = np.array_split(pixels, -(-pixels.shape[1] // PART), axis=1)
-    count, total = np.sum([_cni_parts(part) for part in parts], axis=0).T
+    count, total = np.array(_cni_bands(image.reshape(3, -1))).T
     a, width = np.array(list(CNI_BANDS.values())).T
     score = np.exp(-0.5 * ((total / np.maximum(count, 1) - a) / width) ** 2)
     return (count * score).sum() / max(count.sum(), 1)
 
 
-def _cni_parts(pixels):
-    """Number of pixels and sum of their HSL saturations in each hue band, from (3, N) uint8.
-
-    In whole numbers, with hue / 5 and saturation as fractions h / chroma and chroma / wide; only
-    pixels that lie exactly on a limit are left to `_cni_bands`, where rounding decides.
-    """
-    high, low = pixels.max(0), pixels.min(0)
-    red = high == pixels[0]
-    green = (high == pixels[1]) & ~red
-    blue = ~(red | green)
-    r, g, b = pixels.astype(np.int16)
-    light = np.add(high, low, dtype=np.int16)  # of 510
-    chroma = (high - low).astype(np.int16)  # of 255
-    wide = 255 - np.abs(light - 255)
-    h = np.int16(12) * (red * (g - b) + green * (b - r) + blue * (r - g))
-    h += chroma * (np.int16(24) * green + np.int16(48) * blue)
-    h += chroma * (np.int16(72) * (h < 0))  # red comes as -12..12
-    tenth = 10 * chroma - wide
-    strict = (tenth > 0) & (light > 102) & (light < 408)
-    loose = (tenth >= 0) & (light >= 102) & (light <= 408) & (chroma > 0)
-    saturation = chroma.astype(np.float32)
-    saturation /= np.maximum(wide, 1)
-    found, edge = [], np.zeros_like(loose)
-    for start, end in CNI_BANDS:
-        depth = np.minimum(h - np.int16(start // 5) * chroma, np.int16(end // 5) * chroma - h)
-        inside = strict & (depth > 0)
-        edge |= (loose & (depth >= 0)) ^ inside
-        found.append([np.count_nonzero(inside), _dot(saturation, inside.astype(np.float32))])
-    rest = np.flatnonzero(edge)
-    return np.add(found, _cni_bands(pixels.take(rest, axis=1))) if len(rest) else found
-
-
 def _cni_bands(pixels):
-    """The same as `_cni_parts`, in float64 as the authors' script computes it."""
+    """Number of pixels and sum of their HSL saturations in each hue band, from (3, N) uint8."""
     r, g, b = pixels / 255.0
     high, low = np.maximum(np.maximum(r, g), b), np.minimum(np.minimum(r, g), b)
     chroma, light = high - low, (high + low) / 2

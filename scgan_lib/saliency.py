@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.progress import progress as progress_bar
+from scgan_lib.pictures import open_picture, read_rgb
+from scgan_lib.progress import progress
 
 Teacher = Callable[..., np.ndarray]  # (rgb_u8 (H,W,3), path=None) -> float32 (H,W) in [0,1]
 
@@ -182,13 +183,12 @@ def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
 
 
 def _folder_teacher(find: Callable[[str | Path | None], Path]) -> Teacher:
-    from scgan_lib.data import open_picture  # here, since data imports this module
+    return lambda rgb_u8, path=None: _resized(open_picture(find(path)), rgb_u8, Image.BILINEAR)
 
-    def read(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
-        gray = open_picture(find(path)).convert("L")
-        return np.asarray(gray.resize(rgb_u8.shape[1::-1], Image.BILINEAR), np.float32) / 255
 
-    return read
+def _resized(mask: Image.Image, rgb_u8: np.ndarray, method: int = Image.BICUBIC) -> np.ndarray:
+    """A map of any size and mode -> float32 (H,W) in [0,1], the size of the photo."""
+    return np.asarray(mask.convert("L").resize(rgb_u8.shape[1::-1], method), np.float32) / 255
 
 
 def _rembg_teacher(name: str) -> Teacher:
@@ -211,26 +211,37 @@ def _rembg_teacher(name: str) -> Teacher:
             f"once, or the file in {os.environ.get('U2NET_HOME', '~/.u2net')}; or use {DEFAULT}"
         ) from error
 
-    def predict(rgb_u8: np.ndarray, path: str | Path | None = None) -> np.ndarray:
-        mask = session.predict(Image.fromarray(rgb_u8))[0].convert("L")
-        return np.asarray(mask.resize(rgb_u8.shape[1::-1]), np.float32) / 255
-
-    return predict
+    return lambda rgb_u8, path=None: _resized(session.predict(Image.fromarray(rgb_u8))[0], rgb_u8)
 
 
 # --- the cache ------------------------------------------------------------------------------------
 
 
-def map_paths(files: Sequence[str | Path], teacher_name: str, cache_root: str | Path) -> list[Path]:
-    """Where `saliency_maps` keeps the maps of `files`, in order, be they there or not.
+def saliency_maps(
+    files: Sequence[str | Path], teacher_name: str, cache_root: str | Path
+) -> list[Path]:
+    """Paths of the maps of `files`, in order; a map missing or older than its photo is made.
 
+    A map is an 8-bit gray PNG of the photo's size, at
     <cache_root>/saliency/<teacher>-<version>/<folder's name>-<hash of its path>/<name>.png
+    (below a folder named after that of the ready maps, if the teacher is one). Errors: those of
+    `teacher`, and UserError for an unreadable photo.
     """
     kind, ready = _parse(teacher_name)
     folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
     if ready:
         folder = folder / _folder_name(Path(ready))
-    return [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]
+    targets = [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]
+    find = _ready_maps(ready) if ready else None
+    pairs = dict(zip(targets, files, strict=True))
+    missing = {t: f for t, f in pairs.items() if not _is_current(t, f, find and find(f))}
+    if missing:
+        teach = teacher(teacher_name)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            done = pool.map(lambda item: _save_map(teach, *item), missing.items())
+            for _ in progress(done, total=len(missing), desc="saliency", unit="photo"):
+                pass  # the loop raises what a worker raised
+    return targets
 
 
 def _folder_name(folder: Path) -> str:
@@ -238,39 +249,7 @@ def _folder_name(folder: Path) -> str:
     return f"{os.path.basename(path)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
 
 
-def saliency_maps(
-    files: Sequence[str | Path],
-    teacher_name: str,
-    cache_root: str | Path,
-    progress: Callable[..., Iterable] | None = None,
-    workers: int = os.cpu_count() or 1,
-) -> list[Path]:
-    """Paths of the maps of `files`, in order; a map missing or older than its photo is made.
-
-    A map is an 8-bit gray PNG of the photo's size, at `map_paths`. `progress(done,
-    total=n)` wraps the loop. Errors: those of `teacher`, and UserError for an unreadable photo.
-    """
-    targets = map_paths(files, teacher_name, cache_root)
-    ready = _parse(teacher_name)[1]
-    find = _ready_maps(ready) if ready else None
-    pairs = dict(zip(targets, files, strict=True))
-    missing = {t: f for t, f in pairs.items() if not _is_current(t, f, find and find(f))}
-    if missing:
-        teach = teacher(teacher_name)
-        with ThreadPoolExecutor(workers) as pool:
-            done = pool.map(lambda item: _save_map(teach, *item), missing.items())
-            if progress is None:
-                done = progress_bar(done, total=len(missing), desc="saliency", unit="photo")
-            else:
-                done = progress(done, total=len(missing))
-            for _ in done:  # the loop raises what a worker raised
-                pass
-    return targets
-
-
 def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
-    from scgan_lib.data import read_rgb  # here, since data imports this module
-
     saliency = np.nan_to_num(teach(read_rgb(photo), photo)).clip(0, 1)
     with atomic_write(target) as part:
         Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
@@ -278,10 +257,9 @@ def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
 
 def _is_current(target: Path, *sources: str | Path | None) -> bool:
     """Whether `target` is there and no older than what it was made from."""
-    try:
-        made = target.stat().st_mtime_ns
-    except OSError:
+    if not target.exists():
         return False
+    made = target.stat().st_mtime_ns
     try:
         return all(os.stat(path).st_mtime_ns <= made for path in sources if path)
     except OSError as error:

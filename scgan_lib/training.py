@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -107,9 +105,11 @@ def stage2_step(
     if profile.loss.perceptual:
         terms["perceptual"] = losses.perceptual_loss(players.features, rgb_hat, rgb)
     if players.critics:
-        with _frozen(players.critics):  # nothing of a critic to exchange between processes here
-            critics = {name: getattr(c, "module", c) for name, c in players.critics.items()}
-            scores = {name: c(gray, views[name][1]) for name, c in critics.items()}
+        # the loss passes through the critics without gradients for them, nor anything to exchange
+        critics = {name: getattr(c, "module", c) for name, c in players.critics.items()}
+        scores = {n: c.requires_grad_(False)(gray, views[n][1]) for n, c in critics.items()}
+        for critic in critics.values():
+            critic.requires_grad_(True)
         terms["adversarial"] = losses.adversarial_loss(
             scores["color"], scores.get("salient"), profile.gan
         )
@@ -141,19 +141,6 @@ def update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None
     optimizer.zero_grad(set_to_none=True)
     accelerator.backward(loss)
     optimizer.step()
-
-
-@contextmanager
-def _frozen(critics: dict[str, nn.Module]) -> Iterator[None]:
-    """The generator's loss passes through the critics without making gradients for them."""
-    parameters = [p for critic in critics.values() for p in critic.parameters()]
-    for p in parameters:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in parameters:
-            p.requires_grad_(True)
 
 
 # --- a run ----------------------------------------------------------------------------------------
@@ -239,6 +226,7 @@ def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
 
 
 def players_of(profile: Profile, stage: int) -> Players:
+    """Networks and optimisers at the start of a stage; stage 2 begins with stage 1's weights."""
     if stage == 1 or not profile.stage1_steps:
         generator = build_generator(profile)
     else:

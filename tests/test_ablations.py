@@ -1,10 +1,9 @@
-"""Ablations: what a variant changes, one stage 1 for many, resume, failures, Table 2's words."""
+"""Ablations: what a variant changes, one stage 1 for many, resume, failures, Table 2."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 
 import numpy as np
 import pandas as pd
@@ -120,19 +119,13 @@ def test_a_shared_stage_1_is_the_same_file_and_no_stage1_has_none(folder):
     assert a.read_bytes() != b.read_bytes()
 
 
-def test_a_rerun_does_nothing_and_goes_on_where_something_is_missing(again, capsys):
+def test_a_rerun_does_nothing_and_goes_on_where_something_is_missing(again):
     before, table = weights(again), (again / "ablations.csv").read_bytes()
     assert call() == 0
-    said = capsys.readouterr().out.splitlines()
-    assert not [x for x in said if "stage" in x and x.endswith(": starts")]
     assert weights(again) == before and (again / "ablations.csv").read_bytes() == table
     gone = "no-stage1-seed1/runs/stage2/final.safetensors"
     (again / "ablations" / gone).unlink()
     assert call() == 0
-    said = capsys.readouterr().out.splitlines()
-    assert [x for x in said if "stage" in x and x.endswith(": starts")] == [
-        "no-stage1, seed 1, stage 2: starts"
-    ]
     after = weights(again)
     assert {k for k in after if after[k] != before[k]} == {gone}
     assert (again / "ablations.csv").read_bytes() == table  # same seed, same weights
@@ -158,18 +151,10 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, "train", train)
     assert call() == 1
     errors = [x for x in capsys.readouterr().err.splitlines() if x.startswith("failed:")]
-    assert errors == [f"failed: no-stage1, seed {s}, stage 2: a loss is not finite" for s in (0, 1)]
+    assert errors == [f"failed: no-stage1, seed {s}: a loss is not finite" for s in (0, 1)]
     rows = pd.read_csv(tmp_path / "results/smoke/ablations.csv")
     assert set(rows["variant"]) == {"full", "no-salient-critic", "gray", "real"}
-    assert "Not trained, so no row:" in (tmp_path / "results/smoke/table2.md").read_text()
-
-
-def test_several_at_a_time_run_apart_and_name_what_failed(capfd):
-    tasks = {"a": (os.getpid,), "b": (math.sqrt, -1), "c": (math.sqrt, 1)}
-    failed = ablations._perform(tasks, jobs=2)
-    assert failed.keys() == {"b"} and failed["b"].startswith("ValueError")
-    said = capfd.readouterr().out
-    assert "a: starts" in said and "c: done in" in said and "b: failed" in said
+    assert "no stage 1" not in (tmp_path / "results/smoke/table2.md").read_text()
 
 
 # --- Table 2 on invented numbers ------------------------------------------------------------------
@@ -190,7 +175,9 @@ def invented(tmp_path, differences, sets=True):
             frames.append(frame.assign(agree=1.0, set="photos"))
             exact = frame[["image", "variant", "seed"]].iloc[:5].assign(set="composites")
             exact["boundary_chroma"] = 10 - 2 * off + wobble[:5]
-            frames.append(exact.assign(psnr=99.0))  # a composite's PSNR is no photo's
+            frames.append(
+                exact.assign(psnr=99.0, ssim=0.5, cci=20.0)
+            )  # a composite's PSNR is no photo's
     pd.concat(frames).to_csv(tmp_path / "ablations.csv", index=False)
     facts = {"profile": "mini", "judge": "J", "vgg": "V", "commit": "abc"}
     (tmp_path / "ablations.json").write_text(json.dumps(facts))
@@ -206,42 +193,24 @@ def test_a_difference_that_all_seeds_share_is_told(tmp_path):
     # t interval over seeds: standard deviation 0.1, t(0.975, 2) = 4.3027
     half = 4.3027 * 0.1 / math.sqrt(3)
     assert row["psnr_seeds_high"] - row["psnr_seeds_low"] == pytest.approx(2 * half, rel=1e-4)
-    assert row["psnr_beyond_seeds"] == 1 and row["psnr_n"] == 20
+    assert row["psnr_n"] == 20
     assert row["boundary_chroma_n"] == 5 and row["boundary_chroma_told"] == 1
     assert row["boundary_chroma_difference"] == pytest.approx(1.2 + WOBBLE[:5].mean())
-    said = table.notes[0]
-    assert "No global against full: worse in PSNR, boundary chroma error" in said
-    assert "not told apart in SSIM" in said
     assert ("no global", "PSNR (dB) ↑") in table.bold and ("no global", "SSIM ↑") not in table.bold
     assert table.cells.loc["no global", "PSNR (dB) ↑"].endswith("; 3/3)")
-    assert "no global in PSNR" in table.notes[1]
 
 
 def test_a_difference_that_flips_its_sign_is_luck(tmp_path):
     table = invented(tmp_path, {"no-global": [0.9, 0.5, -0.2]})  # mean 0.4, far from 0 over images
     row = table.numbers.loc["no-global"]
     assert row["psnr_difference_low"] > 0.3
-    assert (row["psnr_seeds_agree"], row["psnr_told"], row["psnr_luck"]) == (2, 0, 1)
-    assert "No global against full: luck of the seed in PSNR, boundary" in table.notes[0]
-    assert not table.bold
-    assert table.notes[1].endswith("(95 % t interval over seeds): none.")
-    # five measures are there: psnr, ssim, agreement, cci, its ratio, boundary; 3 seeds: a quarter
-    assert "in 25 % of cases. That is up to 1.5 of these 6 comparisons" in table.notes[1]
-
-
-def test_a_variant_with_fewer_seeds_has_its_own_odds(tmp_path):
-    table = invented(tmp_path, {"no-global": [0.9, 0.5, -0.2], "no-stage1": [0.1, -0.1]})
-    # six comparisons at a quarter and six at a half: 1.5 + 3
-    said = "in 25 % of cases; 2 of no stage 1 in 50 %. That is up to 4.5 of these 12 comparisons"
-    assert said in table.notes[1]
-    assert "Not all seeds were trained: no stage 1." in table.notes
+    assert (row["psnr_seeds_agree"], row["psnr_told"]) == (2, 0) and not table.bold
 
 
 def test_seeds_that_agree_may_still_be_within_their_own_spread(tmp_path):
     table = invented(tmp_path, {"no-global": [0.1, 0.2, 1.5]})
     row = table.numbers.loc["no-global"]
-    assert row["psnr_told"] == 1 and row["psnr_beyond_seeds"] == 0
-    assert "better in PSNR" in table.notes[0] and "over seeds): none" in table.notes[1]
+    assert row["psnr_told"] == 1 and row["psnr_seeds_low"] < 0 < row["psnr_seeds_high"]
 
 
 def test_one_seed_tells_nothing(tmp_path):
@@ -250,8 +219,6 @@ def test_one_seed_tells_nothing(tmp_path):
     rows[rows["seed"] == 0].to_csv(tmp_path / "ablations.csv", index=False)
     table = tables.table2(tmp_path)
     assert table.numbers.loc["no-global", "psnr_told"] == 0 and not table.bold
-    assert "in its only seed different in PSNR" in table.notes[0]
-    assert table.notes[1].startswith("One seed:")
 
 
 def test_table_2_is_byte_identical_when_made_again_and_names_what_is_missing(tmp_path):

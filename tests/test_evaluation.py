@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from scgan_lib import config, data, evaluation, metrics
-from scgan_lib.evaluation import bootstrap_interval, paired_difference, score
+from scgan_lib.evaluation import score
 from scgan_lib.paths import ROOT, UserError
+from scgan_lib.statistics import bootstrap_interval, paired_difference
 
 
 class FirstPixel:
@@ -59,7 +60,7 @@ def test_every_number_is_the_metric_of_its_pair(folders):
     assert np.isinf(table[table.method == "real"]["psnr"]).all()
     assert (table[table.method == "gray"]["cci"] == 0).all()
     unmeasured = ["top1", "top5", "agree", "judge_class", "boundary_chroma", "salient_chroma"]
-    assert table[[*unmeasured, "lpips"]].isna().all(axis=None)
+    assert table[[*unmeasured]].isna().all(axis=None)
     assert (table["set"] == "photos").all()
 
 
@@ -145,23 +146,6 @@ def test_metrics_csv_reads_back_the_same_numbers(folders, tmp_path):
     pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
 
 
-def test_lpips_is_asked_for_each_pair(folders, tmp_path):
-    """A stand-in for the network: the mean absolute difference."""
-    real, mine = folders
-    save(real, d_png=picture(6, size=20))
-    save(mine, d_png=picture(7, size=20))
-    table, _ = score(
-        real, {"mine": mine}, lpips=lambda x, y: (x.float() - y.float()).abs().mean((1, 2, 3))
-    )
-    got = table.set_index(["method", "image"])["lpips"]
-    for stem, (x, y) in {
-        "a": (picture(0), picture(3)),
-        "d": (picture(6, 20), picture(7, 20)),
-    }.items():
-        assert got["mine", stem] == pytest.approx(np.abs(x.astype(float) - y).mean(), rel=1e-6)
-    assert got["mine", "b"] == 0 and (got["real"] == 0).all()
-
-
 # --- a profile's pictures -------------------------------------------------------------------------
 
 
@@ -220,6 +204,22 @@ def test_somebodys_composites_are_scored_where_they_are_given(outputs):
     assert [(s.method, s.image.split("/")[0], s.reason) for s in skipped] == [
         ("mean_color", "composites", "missing")
     ]
+
+
+def test_rows_of_weights_that_are_not_here_are_never_lost(tiny):
+    profile = tiny()
+    path = profile.results / "metrics.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("image,method,psnr\na,scgan,20\n")
+    with pytest.raises(UserError, match=r"metrics\.csv: has rows of scgan"):
+        evaluation.evaluate(profile)
+    assert path.read_text() == "image,method,psnr\na,scgan,20\n"
+
+
+@pytest.mark.parametrize("name", ["real", "scgan", "", "mask", "composites"])
+def test_names_of_our_own_methods_are_refused(tiny, tmp_path, name):
+    with pytest.raises(UserError, match="choose another"):
+        evaluation.evaluate(tiny(), {name: tmp_path})
 
 
 # --- bootstrap ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
+    {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"colorize", "loop", "training", "stage0", "evaluation"},
     {"ablations", "batch", "tiny", "export"},
@@ -20,7 +20,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # These stand beside the order: what each may import of the library, and no more.
 BESIDE = {
     # Tables and figures read files and arrays; the bootstrap and the CCI range are arithmetic.
-    "tables": {"paths", "evaluation", "metrics", "statistics"},
+    "tables": {"paths", "metrics", "statistics"},
     "viz": {"paths"},
     "widgets": {"paths", "viz"},
 }

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import zlib
 from pathlib import Path
 
@@ -15,10 +14,6 @@ from skimage import metrics as reference
 from skimage.color import rgb2lab
 
 from scgan_lib import metrics
-from scgan_lib.paths import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import bench_metrics
 
 OFFICIAL = json.loads((Path(__file__).parent / "data" / "official_metrics.json").read_text())
 PAIRED = ("psnr", "ssim", "nrmse")
@@ -249,39 +244,3 @@ def test_wrong_inputs_are_named():
         metrics.cci(image[..., 0])
     with pytest.raises(ValueError, match="7x7"):
         metrics.ssim(image[:6], image[:6])
-
-
-# --- against the plain way, as benchmarks/bench_metrics.py has it ---------------------------------
-
-
-def test_batches_equal_the_plain_way():
-    """scikit-image, and CNI pixel by pixel in Python; on every core as on one."""
-    real = batch(*(to_u8(waves(f"plain{i % 5}", 64)) for i in range(24)))
-    fake = real.roll(1, 0)
-    before = torch.get_num_threads()
-    results = []
-    for threads in (1, 3):
-        torch.set_num_threads(threads)
-        results.append(bench_metrics.ours(real, fake))
-    torch.set_num_threads(before)
-    np.testing.assert_array_equal(*results)
-    pairs = zip(*(x.permute(0, 2, 3, 1).numpy() for x in (real, fake)), strict=True)
-    expected = [bench_metrics.plain(*pair) for pair in pairs]
-    np.testing.assert_allclose(results[0].T, expected, rtol=0, atol=1e-6)
-
-
-def test_the_benchmark_measures_equal_numbers():
-    row = bench_metrics.case(runs=1, count=3)
-    assert row["difference"] < 1e-6 and row["least"] <= row["ratio"] <= row["largest"]
-    assert row["ratio"] == pytest.approx(row["reference_s"] / row["ours_s"])
-
-
-@given(seeds, st.sampled_from((1, 5, 15, 51)))
-@settings(max_examples=40, deadline=None)
-def test_cni_in_whole_numbers_equals_floats_on_the_limits_too(seed, step):
-    """Coarse colours lie on the limits of hue, saturation and lightness far more often."""
-    levels = np.random.default_rng(seed).integers(0, 255 // step + 1, (3, 5000))
-    pixels = (levels * step).astype(np.uint8)
-    got, expected = np.array(metrics._cni_parts(pixels)), np.array(metrics._cni_bands(pixels))
-    np.testing.assert_array_equal(got[:, 0], expected[:, 0])
-    np.testing.assert_allclose(got[:, 1], expected[:, 1], rtol=1e-6)

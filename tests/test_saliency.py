@@ -129,18 +129,6 @@ def test_a_new_version_leaves_old_maps_alone(photo, tmp_path, counted, monkeypat
     assert new != old and old.exists() and len(counted) == 2
 
 
-def test_progress_sees_only_what_is_computed(photo, tmp_path):
-    seen = []
-
-    def progress(done, total):
-        seen.append(total)
-        return done
-
-    for _ in range(2):
-        saliency_maps([photo], "robust-background", tmp_path, progress)
-    assert seen == [1]
-
-
 def test_an_unreadable_photo_is_named(photo, tmp_path):
     gone, text = photo.with_name("gone.png"), photo.with_name("text.png")
     text.write_text("no picture")
