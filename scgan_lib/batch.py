@@ -12,10 +12,10 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import data, saliency
+from scgan_lib import saliency
 from scgan_lib.colorize import Colorizer
-from scgan_lib.data import IMAGE_SUFFIXES, list_pictures
 from scgan_lib.paths import UserError, atomic_write
+from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, read_rgb
 from scgan_lib.progress import progress
 
 MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
@@ -83,7 +83,7 @@ def maker(arguments: Namespace) -> Callable[[Path], Image.Image]:
     teach = saliency.teacher(arguments.teacher)
 
     def draw(source: Path) -> Image.Image:
-        levels = teach(data.read_rgb(source), path=source) * 255
+        levels = teach(read_rgb(source), path=source) * 255
         return Image.fromarray(levels.round().astype("uint8"))
 
     return draw
