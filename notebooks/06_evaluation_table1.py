@@ -27,6 +27,7 @@ seed = 0
 
 # %%
 import json
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +40,6 @@ from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
 
 from scgan_lib import config, evaluation, metrics, paper, tables, training, viz
-from scgan_lib.paths import UserError
 
 viz.use_style()
 p = config.from_environment(profile, seed)
@@ -302,7 +302,8 @@ print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ou
 # answer* as on the real photo? For the photo itself that is true by definition.
 
 # %%
-judge = json.loads((p.results / "manifest.json").read_text())["judge"]
+manifest = json.loads((p.results / "manifest.json").read_text())
+judge = manifest["judge"]
 asked = {"agree": "agreement", "top1": "top-1"}
 answers = {m: scores.pivot(index="image", columns="method", values=m).dropna() for m in asked}
 answers = {m: table for m, table in answers.items() if len(table)}
@@ -336,17 +337,37 @@ for n in sorted({len(table) for table in answers.values()}):
 # So a difference of three photos proves nothing, however few photos there are.
 
 # %%
-try:
-    confusion = viz.judge_confusion(p.results, count=6)
-except UserError as error:
-    confusion = str(error)
+said = scores.pivot(index="image", columns="method", values="judge_class").dropna()
+same = said.eq(said["real"], axis=0)  # the answer on the real photo is the one asked for
+kinds = {
+    "brought back": same["scgan"] & ~same["gray"],
+    "lost": ~same["scgan"] & same["gray"],
+    "not found": ~same["scgan"] & ~same["gray"],
+}
+cases = [(kind, stem) for kind, mask in kinds.items() for stem in said.index[mask][:2]]
+
+
+def answered(method, stem):
+    """A picture with the judge's answer, to be written below it."""
+    number = int(said.loc[stem, method])
+    name = manifest.get("judge_classes", {}).get(str(number), f"class {number}")
+    return picture(method, stem), textwrap.shorten(name, 22, placeholder="…")
+
+
+if cases:
+    rows = [{viz.LABELS[m]: answered(m, s) for m in ("gray", "scgan", "real")} for _, s in cases]
+    confusion = viz.grid(rows, [kind for kind, _ in cases], blocks=2)
+    viz.save(confusion, p.figures, "judge_confusion")
+else:
+    confusion = "no judge in this run, or none that changes its mind"
 confusion
 
 # %% [markdown]
-# *Where the judge changes its mind, in two blocks. Its answer stands below each picture. "Brought
-# back": another answer on gray than on the real photo (which need not be right), and with the
-# predicted colours the same. "Lost": the same answer on gray, and another one with the colours.
-# "Not found": neither gray nor the colours give the answer that the real photo gives.*
+# *Where the judge changes its mind, two photos of each kind where there are so many. Its answer
+# stands below each picture. "Brought back": another answer on gray than on the real photo (which
+# need not be right), and with the predicted colours the same. "Lost": the same answer on gray, and
+# another one with the colours. "Not found": neither gray nor the colours give the answer that the
+# real photo gives.*
 #
 # ## Bleeding, and colours of the object
 #
@@ -431,10 +452,22 @@ for name in names[:4]:
     )
 
 # %%
-try:
-    bleeding = viz.bleeding(p.results, count=3)
-except UserError as error:
-    bleeding = str(error)
+both = ["boundary_chroma", "salient_chroma"]
+if names:
+    errors = exact.set_index(["method", "image"])[both]
+    order = errors.loc["scgan"].sort_values("boundary_chroma", kind="stable").index
+    rows = []
+    for name in order[[0, len(order) // 2, -1]]:
+        row = {m: of_composite(m, name) for m in ("real", "mask", "stage1", "scgan")}
+        wrong = viz.color_error(row["real"], row["scgan"]) / viz.WHITE
+        for method in ("stage1", "scgan"):
+            edge, inside = errors.loc[(method, name)]
+            row[method] = row[method], f"edge {edge:.1f}\ninside {inside:.1f}"
+        rows.append({viz.LABELS.get(m, m): x for m, x in row.items()} | {"chroma error": wrong})
+    bleeding = viz.grid(rows)
+    viz.save(bleeding, p.figures, "bleeding")
+else:
+    bleeding = "no cut-outs, no composites"
 bleeding
 
 # %% [markdown]
@@ -446,7 +479,6 @@ bleeding
 # the boundary error is not bleeding alone; read it beside the salient error.
 
 # %%
-both = ["boundary_chroma", "salient_chroma"]
 chroma = exact.groupby("method", sort=False)[both].mean()
 for m in both if names else ():
     errors = exact.pivot(index="image", columns="method", values=m)
@@ -567,7 +599,32 @@ for statement, true in counts.items():
 # than gray (for the errors: no worse).
 
 # %%
-viz.distributions(p.results)
+fig, axes = plt.subplots(2, 3, figsize=(viz.PAGE, 4.2))
+for (measure, title), ax in zip(viz.MEASURES.items(), axes.flat, strict=True):
+    if measure in both and not names:
+        ax.remove()
+        continue
+    table = exact if measure in both else scores
+    values = table.pivot(index="image", columns="method", values=measure)
+    values = values.replace(np.inf, np.nan)[table["method"].unique()]
+    if measure in ("psnr", "ssim", *both):
+        values = values.sub(values["gray"], axis=0).drop(columns="real")
+        title += "\nminus gray's" + ", composites" * (measure in both)
+    for method in values.dropna(axis=1, how="all"):
+        own = values[method].dropna()
+        look = {"color": viz.COLORS.get(method), "label": viz.LABELS.get(method, method)}
+        if own.max() - own.min() < 1e-9:
+            ax.axvline(own.iloc[0], linewidth=1.1, **look)
+        else:
+            ax.ecdf(own, linewidth=1.1, **look)
+    ax.set(xlabel=title, ylim=(0, 1))
+    ax.locator_params(axis="x", nbins=5)  # longer numbers must not touch
+    if measure == "cci":
+        ax.axvspan(*metrics.CCI_RANGE, color="#f3e3b3", zorder=0, linewidth=0)
+        lines = ax.get_legend_handles_labels()  # of all methods, the real photo too
+axes[0, 0].set_ylabel("share of photos at or below")
+fig.legend(*lines, loc="outside upper center", ncols=6)
+_ = viz.save(fig, p.figures, "distributions")
 
 # %% [markdown]
 # *One line a method. Gray is a vertical line: it has no colour, and no difference to itself. The
@@ -581,7 +638,41 @@ viz.distributions(p.results)
 # the successes.
 
 # %%
-viz.best_and_worst(p.results)
+own, gray, true = (by[m].replace(np.inf, np.nan) for m in ("scgan", "gray", "real"))
+wrong = {s: viz.color_error(picture("real", s), picture("scgan", s)) for s in own.index}
+mean_wrong = pd.Series({s: error.mean() for s, error in wrong.items()})
+colorful = mean_wrong[true["cci"] > 15]  # no praise for keeping gray gray
+gain, surplus = own["psnr"] - gray["psnr"], own["cci"] - true["cci"]
+ends = {  # in pairs, a success and a failure; the smallest sign * value comes first
+    "best PSNR\n{:.1f} dB": (-1, own["psnr"]),
+    "worst PSNR\n{:.1f} dB": (1, own["psnr"]),
+    "best SSIM\n{:.3f}": (-1, own["ssim"]),
+    "least gain on\ngray {:+.1f} dB": (1, gain),
+    "largest gain on\ngray {:+.1f} dB": (-1, gain),
+    "largest chroma\nerror, {:.1f} Lab": (-1, mean_wrong),
+    "least chroma\nerror, {:.1f} Lab": (1, colorful),
+    "dullest: CCI\n{:+.0f} to real": (1, surplus),
+    "CCI nearest to\nreal, by {:.1f}": (1, surplus.abs()),
+    "most surplus:\nCCI {:+.0f} to real": (-1, surplus),
+}
+shown, rows, labels = set(), [], []
+for text, (sign, values) in ends.items():
+    order = (sign * values.dropna()).sort_values(kind="stable").index
+    left = [s for s in order if s not in shown]
+    if not left:  # a run of a few photos: an empty line keeps both blocks as they are
+        rows.append({})
+        labels.append("")
+        continue
+    stem = left[0]
+    shown.add(stem)
+    row = {viz.LABELS[m]: picture(m, stem) for m in ("gray", "scgan", "real")}
+    rows.append(row | {"chroma error": wrong[stem] / viz.WHITE})
+    place = order.get_loc(stem) + 1
+    value = text.format(values[stem]).replace("-", "−")
+    labels.append(value + f"\n(place {place})" * (place > 1))
+extremes = viz.grid(rows[::2] + rows[1::2], labels[::2] + labels[1::2], blocks=2)
+viz.save(extremes, p.figures, "best_and_worst")
+extremes
 
 # %% [markdown]
 # *The photos at the ends of each measure, in two blocks: successes, failures. No photo is shown
