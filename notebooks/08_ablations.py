@@ -31,6 +31,7 @@ seed = 0
 # %%
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import Image, Markdown, display
@@ -201,7 +202,7 @@ shown.set_uuid("table2")
 
 # %%
 if there:
-    photos, _ = tables.split_sets(rows)
+    photos, composites = tables.split_sets(rows)
     other = next(n for n in photos["variant"].unique() if n not in ("gray", "real", "full"))
     cube = photos.set_index(["variant", "seed", "image"])["psnr"]
     by_seed = (cube[other] - cube["full"]).unstack()  # (seeds, photos)
@@ -221,15 +222,50 @@ if there:
 # distance of the dots: which kind of luck is the larger one here, and for which measure?
 
 # %%
-viz.ablations(home) if there else print("no results yet: make ablations")
+CHROMA = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
+TITLES = {"psnr": "PSNR, dB ↑", "ssim": "SSIM ↑", "agree": "agreement, % ↑", "cci": "CCI"}
+TITLES |= {m: viz.MEASURES[m] + " ↓" for m in CHROMA}
+
+
+def dots_and_bars(ax, measure, names):
+    """One measure's differences to the full method, a line a variant."""
+    part = composites if measure in CHROMA else photos
+    means = part.replace(np.inf, np.nan).groupby(["variant", "seed"])[measure].mean()
+    means = means * (100 if measure == "agree" else 1)
+    ax.axvline(0, color="#8a8a8a", linewidth=0.7)
+    for y, name in enumerate(names):
+        reference = means["full"].mean() if name == "full" else means["full"]
+        dots = means[name] - reference  # seed by seed
+        ax.plot(dots, np.full(len(dots), y), "o", color="#0072b2", markersize=2.8)
+        if name != "full":
+            interval = [f"{measure}_difference_low", f"{measure}_difference_high"]
+            bar = table.numbers.loc[name, interval].astype(float)
+            ax.plot(bar, [y, y], color="#d55e00", linewidth=3.2, alpha=0.45, zorder=0)
+    ax.set(xlabel=TITLES[measure], yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
+    ax.set_yticklabels([n.replace("-", " ").replace("stage1", "stage 1") for n in names])
+    ax.grid(False, axis="y")
+
+
+if there:
+    names = [n for n in table.numbers.index if n not in ("gray", "real")]
+    means = table.numbers.filter(like="_mean").dropna(axis=1, how="all")
+    measured = [m for m in TITLES if f"{m}_mean" in means]
+    deep = -(-len(measured) // 3)
+    size = (viz.PAGE, deep * (0.19 * len(names) + 0.5))
+    fig, axes = plt.subplots(deep, 3, figsize=size, squeeze=False, sharey=True)
+    for measure, ax in zip(measured, axes.flat, strict=False):
+        dots_and_bars(ax, measure, names)
+    for ax in axes.flat[len(measured) :]:
+        ax.remove()
+    viz.save(fig, base.figures, "ablations")
+else:
+    print("no results yet: make ablations")
 
 # %%
 if there:
     full = photos[photos["variant"] == "full"].groupby("seed")["psnr"].mean()
-    told = {
-        m: table.numbers.get(f"{m}_told", pd.Series(dtype=float)).abs().sum() for m in viz.ABLATED
-    }
-    print("differences that are told:", {viz.ABLATED[m]: int(n) for m, n in told.items()})
+    told = {m: table.numbers.get(f"{m}_told", pd.Series(dtype=float)).abs().sum() for m in TITLES}
+    print("differences that are told:", {TITLES[m]: int(n) for m, n in told.items()})
     if len(full) > 1:
         width = row["psnr_difference_high"] - row["psnr_difference_low"]
         print(f"PSNR of full over {len(full)} seeds: standard deviation {full.std():.3f} dB;")
@@ -245,11 +281,22 @@ if there:
 # the variants apart without their names.
 
 # %%
-pictures = config.load(profile).figures / "ablation_pictures.jpg"
-if pictures.is_file():
-    display(Image(filename=str(pictures)))
+trained = min((home / "ablations").glob("all-seed*/outputs"), default=None)
+drawn = base.figures / "ablation_pictures.jpg"
+if there and trained:
+    scored = {folder.name for folder in trained.iterdir()}
+    kept = [n for n in ablations.VARIANTS if n in scored]
+    heads = {n: n.replace("-", "\n", 1).replace("-", " ").replace("ge1", "ge 1") for n in kept}
+    heads = {"gray": "gray"} | heads | {"real": "real"}
+    run = trained.parent
+    stems = viz.stems(run)[:4]
+    pictures = viz.grid([{heads[n]: viz.picture(run, n, s) for n in heads} for s in stems])
+    viz.save(pictures, base.figures, drawn.stem)
+    display(pictures)
+elif drawn.is_file():  # the pictures are not in git, what was drawn of them is
+    display(Image(filename=str(drawn)))
 else:
-    print(f"no {pictures.name} yet: make ablations PROFILE={profile}")
+    print(f"no {drawn.name} yet: make ablations PROFILE={profile}")
 
 # %% [markdown]
 # ## What three seeds can and cannot tell
@@ -263,7 +310,7 @@ else:
 # %%
 if there and len(facts["seeds"]) > 1:
     smallest = {}
-    for measure, title in viz.ABLATED.items():
+    for measure, title in TITLES.items():
         if f"{measure}_seeds_low" in table.numbers:
             ends = table.numbers[[f"{measure}_seeds_low", f"{measure}_seeds_high"]].astype(float)
             smallest[title] = (ends.iloc[:, 1] - ends.iloc[:, 0]).div(2)

@@ -288,8 +288,8 @@ def table(arguments: argparse.Namespace) -> int:
 
 
 def ablate(arguments: argparse.Namespace) -> int:
-    """Train and score the variants, write Table 2 and its pictures; failures are listed."""
-    from scgan_lib import ablations, tables, viz
+    """Train and score the variants, write Table 2; failures are listed."""
+    from scgan_lib import ablations, tables
 
     base = ablations.budgeted(arguments.profile, **_overrides(arguments))
     failed = ablations.run(base, arguments.seeds, arguments.only, arguments.jobs)
@@ -297,7 +297,6 @@ def ablate(arguments: argparse.Namespace) -> int:
         print(f"failed: {label}: {why}", file=sys.stderr)
     folder = ablations.home(base)
     tables.table2(folder)
-    viz.draw_ablations(folder, base.figures)
     print((folder / "table2.md").read_text())
     return 1 if failed else 0
 
