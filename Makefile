@@ -25,8 +25,7 @@ FIGURES  := $(OUT)/figures/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
 LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle scgan_lib/*.yaml)
 CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
-PICTURES := gallery saliency_areas training_curves evolution distributions best_and_worst \
-  judge_confusion bleeding
+PICTURES := gallery training_curves evolution
 ON       := --profile $(PROFILE) --seed $(SEED)
 
 .PHONY: help env reproduce chapters ablations test lint format lab site bench soak pairs clean
@@ -86,7 +85,7 @@ $(DONE)/trained: | $(DONE)/03_losses_and_critics
 $(DONE)/04_stage1_l1_pretraining: | $(DONE)/trained
 endif
 
-# Chapter 08 shows what `make ablations` has left, and is run again when that is new.
+# Chapter 08 shows and draws what `make ablations` has left, and is run again when that is new.
 ABLATED := $(OUT)/build/done/$(PROFILE)-ablations
 $(DONE)/08_ablations: $(if $(ABLATIONS),$(ABLATED),$(wildcard $(OUT)/results/$(PROFILE)/ablations.csv))
 

@@ -73,7 +73,8 @@ def test_everything_is_there(output):
         assert f"results/smoke/{name}" in made
     chapters = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     assert sorted(Path(n).stem for n in made if "/notebooks/" in n) == chapters
-    for name in ("gallery", "saliency_areas", "training_curves", "evolution"):
+    of_chapter_06 = ("judge_confusion", "bleeding", "distributions", "best_and_worst")
+    for name in ("gallery", "training_curves", "evolution", *of_chapter_06):
         assert f"figures/smoke/{name}.jpg" in made and f"figures/smoke/{name}.pdf" in made
     for stage in (1, 2):
         assert f"results/smoke/runs/stage{stage}/final.safetensors" in made
