@@ -116,8 +116,8 @@ viz.grid(rows, blocks=2)
 # Six equations make the training. The journal's text of the paper is behind a paywall, and this
 # course was written without it. What it says of the paper comes from two public sources: a
 # published review of the paper, which also gives the equations their numbers, and the authors'
-# repository (MIT). Where these leave something open, the tables of differences say "not told". The
-# equations are printed here from the library, each with the functions that compute it.
+# repository (MIT). Where these leave something open, the tables of differences say "not stated".
+# The equations are printed here from the library, each with the functions that compute it.
 
 # %%
 parts = []
@@ -208,9 +208,11 @@ except UserError as error:
 # For your own pictures you need no other chapter than 9, and not even that:
 # `scgan colorize old_photos/ -o coloured/` takes any sizes and leaves the originals alone.
 #
-# Data flows one way: photo files → `data` (gray, rgb, saliency) → `training` (checkpoints) →
-# `evaluation` (`metrics.csv`) → `tables` and `viz` → these chapters. The whole library is meant to
-# be read. Its modules, with what each says of itself:
+# Data flows one way. *The paper*: `networks`, `layers`, `losses`, `training`, `metrics`. *What goes
+# in*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`, `authors`. *What comes out*:
+# `evaluation` (`metrics.csv`), `statistics`, `tables`, `viz`, `ablations`. *What people touch*:
+# `colorize`, `batch`, `widgets`, `cli`. *How it runs*: `config`, `loop`, `stage0`, `paths`. The
+# whole library is meant to be read. Its modules, with what each says of itself:
 
 # %%
 modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))

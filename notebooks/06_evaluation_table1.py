@@ -484,7 +484,7 @@ for m in both if names else ():
     errors = exact.pivot(index="image", columns="method", values=m)
     for method in ("mean_color", "stage1", "scgan"):
         mean, *ends = statistics.paired_difference(errors[method], errors["gray"])
-        says = "harm" if ends[0] > 0 else "help" if ends[1] < 0 else "not told apart"
+        says = "harm" if ends[0] > 0 else "help" if ends[1] < 0 else "not distinguishable"
         title = f"{viz.MEASURES[m]}, {viz.LABELS[method]} minus gray"
         print(f"{title:52} {mean:+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]: {says}")
 viz.numbers(chroma, 2, "chroma")

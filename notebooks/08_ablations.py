@@ -302,7 +302,7 @@ else:
 #
 # They can show that a part matters a lot: an effect several times the spread between seeds has one
 # sign in all of them, and its t interval leaves 0 out. They cannot show that a part does *not*
-# matter. "Not told apart" is what one sees of no effect, and of a small one. What is the smallest
+# matter. "Not distinguishable" means no effect, or a small one. What is the smallest
 # effect that this table could have found beyond its seeds' spread? It follows from the spread that
 # it has.
 

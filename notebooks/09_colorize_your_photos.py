@@ -375,7 +375,7 @@ def less(a, b):
 
 
 def sign(a, b):
-    """1 or −1 where the interval of a − b leaves 0 out, else 0: not told apart."""
+    """1 or −1 where the interval of a − b leaves 0 out, else 0: not distinguishable."""
     _, low, high = statistics.bootstrap_interval(a - b)
     return int(low > 0) - int(high < 0)
 
@@ -410,7 +410,7 @@ def verdicts(title, found, words):
 
 
 harmed = [n for n in DAMAGE if n != "undamaged"]
-three = lambda more, less: {1: more, -1: less, 0: "not told apart"}  # noqa: E731
+three = lambda more, less: {1: more, -1: less, 0: "not distinguishable"}  # noqa: E731
 further = three("further from the truth", "nearer to the truth")
 verdicts("colours, against the undamaged input", {n: sign(error[n], E) for n in harmed}, further)
 against = {n: sign(error[n], nothing) for n in DAMAGE}
@@ -422,8 +422,8 @@ verdicts("colourfulness, against the undamaged input", strength_of, three("more"
 # **How to read it.** The first list asks whether the damage costs anything. The second asks what
 # you want to know before you colorize such a picture: are these colours nearer to the truth than
 # none? Begin with *undamaged* in it: where the network's colours are no better than none even on a
-# good input, there is little for a damage to spoil. "Not told apart" is no proof of equality: with
-# so few photos a small loss stays unseen. And if no damage did anything, about one verdict in
+# good input, there is little for a damage to spoil. "Not distinguishable" is no proof of equality:
+# with so few photos a small loss stays unseen. And if no damage did anything, about one verdict in
 # twenty would still name a difference. Most of all distrust an interval that ends at 0.
 #
 # **Check.** Some of the error might come from brightness alone: the same chroma on a darker pixel
@@ -578,8 +578,8 @@ remains = {n: sign(untouched[n], E) for n in CURES if n != "undamaged: stretch"}
 verdicts("after the cure, against the undamaged input", remains, further)
 
 # %% [markdown]
-# Where a cure is "not told apart" from doing nothing, do nothing: that is a finding, too. Whatever
-# the fourth column says of the colours, the choice between original and cleaned copy is yours: the
+# Where a cure is "not distinguishable" from doing nothing, do nothing: that is a finding, too.
+# Whatever the fourth column says of the colours, the choice between original and cleaned copy is yours: the
 # first is the document, the second is easier to look at.
 
 # %%

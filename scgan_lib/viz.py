@@ -230,7 +230,7 @@ CURVES = {  # title -> (stage, columns, logarithmic)
 
 
 def training_curves(results: Path) -> Figure:
-    """Losses of both stages, what the critics tell apart, their penalties, the learning rate."""
+    """Losses of both stages, the gap that the critics see, their penalties, the learning rate."""
     runs = Path(results) / "runs"
     filled = [path for path in sorted(runs.glob("stage[12]/log.csv")) if path.stat().st_size > 5]
     logs = {int(path.parent.name[-1]): pd.read_csv(path) for path in filled}
