@@ -579,8 +579,8 @@ verdicts("after the cure, against the undamaged input", remains, further)
 
 # %% [markdown]
 # Where a cure is "not distinguishable" from doing nothing, do nothing: that is a finding, too.
-# Whatever the fourth column says of the colours, the choice between original and cleaned copy is yours: the
-# first is the document, the second is easier to look at.
+# Whatever the fourth column says of the colours, the choice between original and cleaned copy is
+# yours: the first is the document, the second is easier to look at.
 
 # %%
 change = untouched["faded: stretch"] - error["faded"]
