@@ -340,7 +340,7 @@ network = colorize.inference_form(generator)
 def paint(pictures):
     """Colours (N, H, W, 3) of gray pictures (N, H, W) of one size."""
     stack = torch.from_numpy(np.stack(pictures))[:, None]
-    done = [colorize.render(network, part, net.image_size)[0] for part in stack.split(8)]
+    done = [colorize.render(network, part, net.image_size, 1.0)[0] for part in stack.split(8)]
     return torch.cat(done).permute(0, 2, 3, 1).numpy()
 
 
