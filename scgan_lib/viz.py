@@ -27,7 +27,7 @@ PAGE = 6.75  # inches: a page's width in print
 LABELS = {"gray": "gray", "mean_color": "mean colour", "stage1": "stage 1", "scgan": "SCGAN"}
 LABELS |= {"real": "real", "saliency": "saliency", "salient": "salient area"}
 COLORS = {"gray": "#8a8a8a", "mean_color": "#e69f00", "stage1": "#0072b2", "scgan": "#d55e00"}
-COLORS |= {"real": "#000000"}
+COLORS |= {"tiny": "#009e73", "real": "#000000"}
 MEASURES = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
