@@ -81,7 +81,7 @@ def test_results_are_not_overwritten_unless_asked(weights, album, tmp_path, caps
         (["train", "--set", "batch=0"], "batch=0 must be 1 or more"),
         (["train", "--set", "stage2_steps=0"], "nothing to train"),
         (["evaluate", "--method", "theirs"], "NAME=FOLDER"),
-        (["evaluate", "--method", "real=x"], "this name is taken"),
+        (["evaluate", "--method", "real=x"], "name of our own"),
         (["convert", "none.pth", "out.safetensors"], "none.pth"),
         (["saliency", ".", "-o", "out", "--teacher", "oracle"], "oracle"),
     ],
