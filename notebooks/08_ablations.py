@@ -177,9 +177,9 @@ for n, factor in factors.items():
 
 # %% [markdown]
 # So Table 2 says *told* where the interval over images excludes 0 **and** all seeds have one sign,
-# calls it *luck of the seed* where the images say yes and the seeds disagree, and names apart the
-# few differences that are also larger than the seeds' own spread. Read *told* as "worth another
-# three seeds", and only the last as a finding.
+# and prints these cells in bold. Where the images say yes and the seeds disagree, it is luck of the
+# seed. Read bold as "worth another three seeds". Only a difference that is also larger than the
+# seeds' own spread (`_seeds_low` and `_seeds_high` in `table2.csv`) is a finding.
 #
 # ## Table 2
 #
