@@ -43,7 +43,8 @@ def pick_device(name: str) -> str:
 def build_generator(profile: Profile) -> Generator:
     """The generator that `profile` describes, freshly initialised from torch's random state.
 
-    Where the profile names `global_weights`, its VGG-16-Gray starts from that file.
+    Where the profile names `global_weights`, its VGG-16-Gray starts from that file ("stage0": from
+    what the profile's own stage 0 has trained).
     """
     if profile.global_weights and profile.global_encoder != "vgg16_gray":
         raise UserError(
@@ -63,8 +64,9 @@ def build_generator(profile: Profile) -> Generator:
         keep_luminance=profile.keep_luminance,
         fidelity=profile.fidelity,
     )
-    if profile.global_weights:
-        load_global_weights(generator.global_encoder, profile.global_weights)
+    if given := profile.global_weights:
+        own = profile.runs / "stage0" / "final.safetensors"
+        load_global_weights(generator.global_encoder, own if given == "stage0" else given)
     return generator
 
 

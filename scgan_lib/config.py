@@ -62,7 +62,7 @@ class Profile:
     levels: int = 9
     global_encoder: str = "vgg16_gray"  # | folded_vgg16 | none
     vgg: str = "auto"  # whose VGG-16: torchvision | hed (offline trunk) | auto: the first to be had
-    global_weights: str = ""  # file of the author's gray VGG-16, or of our stage 0
+    global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0 | stage0: our own
     generator_norm: str = "batch"
     generator_spectral: bool = True
     critic_width: int = 64
@@ -83,6 +83,7 @@ class Profile:
 
     # training
     batch: int = 8
+    stage2_batch: int = 0  # 0: as in stage 1
     stage1_steps: int = 0
     stage2_steps: int = 0
     stage1_lr: float = 2e-4
@@ -125,6 +126,7 @@ class Profile:
             )
         for least, names in (
             (0, "seed stage1_steps stage2_steps stage1_lr stage2_lr critic_lr samples workers"),
+            (0, "stage2_batch"),
             (1, "image_size judge_size width saliency_width critic_width batch stage0_batch"),
             (1, "stage0_steps stage0_tenth_every halve_every critic_steps log_every"),
         ):
@@ -240,11 +242,15 @@ PROFILES: dict[str, dict[str, Any]] = {
         critic_layers=2,
         critic_norm="none",
         keep_luminance=True,
+        global_weights="stage0",
         stage0_steps=3309,
         stage0_lr=0.1,
+        stage0_tenth_every=1103,
         batch=256,
         stage1_steps=2447,
         stage1_lr=1e-3,
+        stage2_batch=16,
+        stage2_steps=1368,
         stage2_lr=5e-5,
         critic_lr=5e-4,
         schedule="cosine",
@@ -297,16 +303,17 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
 
 
 def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
-    """`load`, with the Make variables DEVICE, DATA and IMAGENET taken from the environment.
+    """`load`, with the Make variables DEVICE, DATA, IMAGENET and TINY taken from the environment.
 
-    IMAGENET is for the profile of that name, DATA for those that bring no photographs: an exported
-    one does not turn `mini` into something else.
+    IMAGENET and TINY are for the profiles of these names, DATA for those that bring no photographs:
+    an exported one does not turn `mini` into something else.
     """
     own = bool(PROFILES.get(name, {}).get("data"))
     for variable, key, used in (
         ("DEVICE", "device", True),
-        ("DATA", "data", not own),
+        ("DATA", "data", not own and name != "tiny"),
         ("IMAGENET", "data", name == "imagenet"),
+        ("TINY", "data", name == "tiny"),
     ):
         if used and (value := os.environ.get(variable, "")):
             overrides.setdefault(key, value)

@@ -1,7 +1,8 @@
 """Photographs in, (gray, rgb, saliency) out.
 
-Three kinds of data set behind one list of `Photo`: a folder with `credits.csv` (the shipped
-`mini`), an ImageNet tree (`train/`, `val/` with a folder a class) and any directory of pictures.
+Four kinds of data set behind one list of `Photo`: a folder with `credits.csv` (the shipped
+`mini`), Tiny ImageNet (zip or folder), an ImageNet tree (`train/`, `val/` with a folder a class)
+and any directory of pictures.
 What item i of a training run shows depends on (seed, stage, i) alone, so that a run resumed at
 step k sees what an unbroken one would have seen, with any number of workers.
 """
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from scgan_lib import saliency as saliency_maps
+from scgan_lib import tiny
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, cache_dir
 from scgan_lib.pictures import (
@@ -57,6 +59,7 @@ class Photo:
     free: bool = False  # public domain or CC0
     sha256: str = ""
     kind: str = "photo"
+    row: int = -1  # of Tiny ImageNet's array
 
     @property
     def stem(self) -> str:
@@ -125,7 +128,7 @@ def _listed(profile: Profile, found: Sequence[Photo]) -> tuple[list[Photo], dict
     One path a line, relative to the data folder or to its `val/`; # begins a comment. Training
     pictures are refused. UserError without a list, or if nothing of it is left.
     """
-    path, root = Path(profile.test_list).expanduser(), profile.data_path
+    path, root = Path(profile.test_list).expanduser(), data_root(profile)
     try:
         lines = [x.partition("#")[0].strip() for x in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -148,13 +151,11 @@ def _listed(profile: Profile, found: Sequence[Photo]) -> tuple[list[Photo], dict
 
 def _all_photos(profile: Profile, kind: str = "photo") -> list[Photo]:
     """Those of all splits; UserError when the profile has no data folder."""
-    root = profile.data_path
-    if profile.name == "tiny" and not profile.data:
-        raise UserError(
-            "profile tiny: the chapters do not train it; benchmarks/gpu.py does (see README)"
-        )
+    root = data_root(profile)
+    if tiny.is_tiny(root):
+        return list(_tiny(root)) if kind == "photo" else []
     if not profile.data or not root.is_dir():
-        variable = "IMAGENET" if profile.name == "imagenet" else "DATA"
+        variable = {"imagenet": "IMAGENET", "tiny": "TINY"}.get(profile.name, "DATA")
         raise UserError(
             f"profile {profile.name}: no folder {root if profile.data else '(none given)'}; "
             f"say where the pictures are with {variable}=DIR"
@@ -166,6 +167,22 @@ def _all_photos(profile: Profile, kind: str = "photo") -> list[Photo]:
     if (root / "val").is_dir() and (root / "train").is_dir():
         return _imagenet_tree(root)
     return _plain_folder(root)
+
+
+def data_root(profile: Profile) -> Path:
+    """The folder or zip of the photographs; Tiny ImageNet is fetched where none is given."""
+    return tiny.fetch() if profile.name == "tiny" and not profile.data else profile.data_path
+
+
+@lru_cache(maxsize=2)
+def _tiny(root: Path) -> tuple[Photo, ...]:
+    """Tiny ImageNet: the held-back training photographs tune, those of `val/` are the test."""
+    found, split = tiny.open_tiny(root), {"train": "train", "held": "val", "val": "test"}
+    rows = zip(found.names, found.split, found.label, strict=True)
+    return tuple(
+        Photo(root / name, split[part], found.wnids[label], row=i)
+        for i, (name, part, label) in enumerate(rows)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -324,11 +341,27 @@ def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") 
     sharpness. At least 288, the most that the shipped photographs have: these are kept as they are,
     and their crops are the same to the last bit.
     """
+    if found[0].row >= 0 and teacher in ("", saliency_maps.DEFAULT):
+        arrays = tiny.open_tiny(data_root(profile))
+        maps = arrays.saliency_file() if teacher else None
+        make = partial(_row_and_map, arrays.rgb_file, maps, [p.row for p in found])
+        return Decoded(len(found), make, KEPT_BYTES * profile.cache_pictures)
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
     side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
     make = partial(_photo_and_map, paths, maps, side)
     return Decoded(len(paths), make, KEPT_BYTES * profile.cache_pictures)
+
+
+def _row_and_map(rgb: Path, maps: Path | None, rows: Sequence[int], i: int) -> Image.Image:
+    picture = Image.fromarray(_array(rgb)[rows[i]])
+    saliency = np.array(_array(maps)[rows[i]]) if maps else np.full(picture.size[::-1], 255, "u1")
+    return Image.merge("RGBX", (*picture.split(), Image.fromarray(saliency)))
+
+
+@lru_cache(maxsize=4)
+def _array(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")  # by each process anew: a worker is not sent the array
 
 
 def _photo_and_map(

@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from scgan_lib import colorize, data, metrics, pretrained, training
+from scgan_lib import colorize, data, metrics, pretrained, tiny, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import ROOT, UserError, atomic_write
 from scgan_lib.pictures import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
@@ -273,7 +273,7 @@ def output_names(profile: Profile) -> dict[Path, str]:
     """Test photo -> the stem of its results; its folders' names join where stems repeat."""
     found = data.photos(profile, "test")
     repeated = {s for s, n in Counter(p.stem for p in found).items() if n > 1}
-    root = profile.data_path
+    root = data.data_root(profile)
     return {
         p.path: "_".join(p.path.relative_to(root).with_suffix("").parts)
         if p.stem in repeated
@@ -283,8 +283,9 @@ def output_names(profile: Profile) -> dict[Path, str]:
 
 
 def mean_chroma(profile: Profile) -> np.ndarray:
-    """Mean of rgb − luma over the training photos, (3,), in 0..255: the "one colour" baseline."""
-    chosen = data.photos(profile, "train")[:1000]
+    """Mean of rgb − luma over at most 1,000 training photos, (3,), in 0..255: the "one colour"."""
+    found = data.photos(profile, "train")
+    chosen = found[:: max(1, len(found) // 1000)][:1000]
     means = []
     for photo in chosen:
         rgb = data.test_picture(photo, 64).astype(float)
@@ -301,7 +302,7 @@ def test_labels(profile: Profile) -> dict[str, int]:
     wnids = sorted({p.label for p in test if p.label})
     index = {wnid: i for i, wnid in enumerate(wnids)}
     if len(wnids) != 1000:
-        index = pretrained.imagenet_class_index(wnids)[0]
+        index = pretrained.imagenet_class_index(wnids)[0] | pretrained.tiny_classes()
     return {names[p.path]: index[p.label] for p in test if p.label in index}
 
 
@@ -330,19 +331,29 @@ def evaluate(
     unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
     folders = write_outputs(profile, weights)
     folders |= {name: Path(folder) for name, folder in (extra or {}).items()}
-    judge = pretrained.load_judge()
+    judge, judge_name = _judge_for(profile)
     table, skipped = score_outputs(folders, judge, test_labels(profile))
     skipped += unlisted
     write_metrics(table, path)
     own = known if weights is None else {}
     write_manifest(
         profile.results / "manifest.json", profile,
-        judge=judge.name, vgg=pretrained.vgg16_trunk(profile.vgg).name, skipped=skipped,
+        judge=judge_name, vgg=pretrained.vgg16_trunk(profile.vgg).name, skipped=skipped,
         training={f"stage{i}": _ship(path, profile) for i, path in enumerate(own.values(), 1)},
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
         test_list=Path(profile.test_list).name, test_photos=len(list(folders["real"].iterdir())),
     )  # fmt: skip
     return table, skipped
+
+
+def _judge_for(profile: Profile) -> tuple[Callable[[torch.Tensor], torch.Tensor], str]:
+    """The judge and its name; on Tiny ImageNet it chooses among the 200 classes of that set."""
+    judge = pretrained.load_judge()
+    if not tiny.is_tiny(data.data_root(profile)):
+        return judge, judge.name
+    others = torch.ones(1000, dtype=torch.bool)
+    others[[*pretrained.tiny_classes().values()]] = False
+    return lambda u8: judge(u8).masked_fill(others, -torch.inf), f"{judge.name}, 200 classes"
 
 
 def _ship(path: Path, profile: Profile) -> dict[str, float]:

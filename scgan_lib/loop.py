@@ -22,6 +22,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.utils import broadcast, set_seed
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from scgan_lib.colorize import pick_device
@@ -128,6 +129,12 @@ def fit(
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    accelerator.backward(loss)
+    optimizer.step()
 
 
 def prepare(

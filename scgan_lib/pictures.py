@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -25,16 +28,33 @@ def open_picture(path: str | Path) -> Image.Image:
     or cut short.
     """
     try:
-        with Image.open(path) as image:
+        with _stream(path) as file, Image.open(file) as image:
             image.load()
             tags = dict(getattr(image, "tag_v2", {}))
             return to_rgb_mode(ImageOps.exif_transpose(image), tags)
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
             f"{path}: not a readable picture ({error}); replace or remove the file"
         ) from None
+
+
+def zip_of(path: str | Path) -> Path | None:
+    """The zip file that the path leads into, as `photos.zip/train/a.jpg` does; else None."""
+    above = Path(path).parents
+    return next((p for p in above if p.suffix.lower() == ".zip" and p.is_file()), None)
+
+
+def _stream(path: str | Path) -> IO[bytes]:
+    if ".zip" not in str(path).lower() or (archive := zip_of(path)) is None:
+        return open(path, "rb")
+    return _archive(archive, os.getpid()).open(Path(path).relative_to(archive).as_posix())
+
+
+@lru_cache(maxsize=2)
+def _archive(path: Path, process: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)  # of one process: a forked one must not share the file's position
 
 
 def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:

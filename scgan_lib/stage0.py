@@ -32,10 +32,9 @@ from scgan_lib.data import (
     test_picture,
     verify_hashes,
 )
-from scgan_lib.loop import Job, fit, prepare
+from scgan_lib.loop import Job, fit, prepare, update
 from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.training import update
 
 SETTINGS = (
     "name", "seed", "precision", "fidelity", "data", "image_size", "min_scale", "train_images",
@@ -44,7 +43,7 @@ SETTINGS = (
 
 
 def labelled(profile: Profile, *splits: str) -> list[tuple[Photo, str]]:
-    """(photo, class) of `splits`: the coarse kind in credits.csv, else the folder's name.
+    """(photo, class) of `splits`: the coarse kind in credits.csv, else the label or the folder.
 
     `train_images` and `test_images` take pictures evenly from the list, so that no class is lost.
     A split that a small folder lacks is left out; UserError when all are empty.
@@ -64,7 +63,7 @@ def labelled(profile: Profile, *splits: str) -> list[tuple[Photo, str]]:
     if (root / "credits.csv").is_file():
         with open(root / "credits.csv", newline="", encoding="utf-8") as file:
             kinds = {root / row["file"]: row.get("coarse") for row in csv.DictReader(file)}
-    return [(p, kinds.get(p.path) or p.path.parent.name) for p in found]
+    return [(p, kinds.get(p.path) or p.label or p.path.parent.name) for p in found]
 
 
 class GrayPictures(TrainingSet):

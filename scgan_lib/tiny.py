@@ -14,18 +14,20 @@ import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.datasets.utils import download_url
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.progress import progress
 from scgan_lib.saliency import robust_background
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64
 HELD = 10  # of each class, the last training photographs: for choosing hyper-parameters
 SCALES = (100, 200)  # superpixels a picture of 4,096 pixels; larger photographs take 200 and 400
@@ -38,7 +40,7 @@ class Tiny:
     rgb: np.ndarray
     label: np.ndarray
     split: np.ndarray
-    names: list[str]
+    names: list[str]  # inside the zip or folder
     wnids: list[str]
     words: list[str]
     boxes: np.ndarray  # (N,4) int16: left, top, right, bottom of the labelled object; -1 unknown
@@ -48,17 +50,25 @@ class Tiny:
         """Positions of the pictures of these splits, in order."""
         return np.flatnonzero(np.isin(self.split, splits))
 
+    @property
+    def rgb_file(self) -> Path:
+        return self.folder / "rgb.npy"
+
     def saliency(self, workers: int = os.cpu_count() or 1) -> np.ndarray:
         """Maps of all pictures, uint8 (N,64,64), by robust background detection; made once."""
+        return np.load(self.saliency_file(workers), mmap_mode="r")
+
+    def saliency_file(self, workers: int = os.cpu_count() or 1) -> Path:
+        """The `.npy` file of these maps."""
         target = self.folder / "saliency-robust-background-100-200.npy"
         if not target.is_file():
             parts = [p for p in np.array_split(np.arange(len(self.rgb)), 400) if len(p)]
             with atomic_write(target) as part, ProcessPoolExecutor(workers) as pool:
-                job = partial(_maps, self.folder / "rgb.npy")
+                job = partial(_maps, self.rgb_file)
                 made = pool.map(job, parts)
                 bar = progress(made, total=len(parts), desc="saliency", unit="part")
                 np.save(part, np.concatenate(list(bar)))
-        return np.load(target, mmap_mode="r")
+        return target
 
 
 def _maps(path: Path, indices: np.ndarray) -> np.ndarray:
@@ -80,20 +90,21 @@ class _Files:
             except zipfile.BadZipFile as error:
                 raise UserError(f"{source}: not a whole zip file ({error}); get it again") from None
             self.known = set(self.zip.namelist())
-            tops = [n for n in self.known if n.endswith("wnids.txt")]
-            self.top = min(tops, key=len)[: -len("wnids.txt")] if tops else ""
+            found = [n for n in self.known if n.endswith("wnids.txt")]
         elif source.is_dir():
-            inner = source / "tiny-imagenet-200"
-            self.root = inner if (inner / "wnids.txt").is_file() else source
+            places = ("wnids.txt", "tiny-imagenet-200/wnids.txt")
+            found = [n for n in places if (source / n).is_file()]
         else:
             raise UserError(
                 f"{source}: no such file or folder; give the zip or its unpacked folder"
             )
+        self.top = min(found, key=len)[: -len("wnids.txt")] if found else ""
 
     def read(self, name: str) -> bytes:
         """The bytes of `name`; UserError when it is missing or damaged."""
         try:
-            return self.zip.read(self.top + name) if self.zip else (self.root / name).read_bytes()
+            name = self.top + name
+            return self.zip.read(name) if self.zip else (self.source / name).read_bytes()
         except (KeyError, OSError) as error:
             raise UserError(f"{self.source}: {name} is missing ({error})") from None
         except Exception as error:  # CRC and inflate errors have several types
@@ -105,22 +116,46 @@ class _Files:
             start = self.top + folder + "/"
             names = [n[len(start) :] for n in self.known if n.startswith(start)]
         else:
-            there = self.root / folder
+            there = self.source / self.top / folder
             names = [p.name for p in there.iterdir()] if there.is_dir() else []
         return [n for n in names if n.upper().endswith(".JPEG") and not n.startswith(".")]
 
 
+def is_tiny(source: Path) -> bool:
+    """Whether this is a zip file, or a folder in the layout of Tiny ImageNet."""
+    zipped = source.suffix.lower() == ".zip" and source.is_file()
+    return zipped or any((source / d / "wnids.txt").is_file() for d in ("", "tiny-imagenet-200"))
+
+
+def fetch() -> Path:
+    """The public zip in the library's cache, fetched (237 MB) and checked where it is not there."""
+    target = cache_dir() / URL.rpartition("/")[2]
+    if not target.is_file():
+        try:
+            if os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0"):
+                raise OSError("SCGAN_OFFLINE is set")
+            with atomic_write(target) as part:
+                download_url(URL, part.parent, part.name, MD5)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{URL}: not to be had ({error}); fetch it by hand and say where it is with "
+                f"TINY=FILE, or put it at {target}"
+            ) from None
+    return target
+
+
+@lru_cache(maxsize=4)
 def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
     """The data set of a zip or folder, decoded once into `cache` (default: the library's).
 
     The last `HELD` training photographs of each class are `held` back. UserError names what is
     missing or damaged, labels of the validation pictures included.
     """
-    source = Path(source).expanduser().resolve()
+    source = Path(source).expanduser().absolute()
     files = _Files(source)
     stat = source.stat()
     folder = Path(cache or cache_dir()) / f"tiny-{stat.st_size}-{int(stat.st_mtime)}"
-    index_file = folder / "index.json"
+    index_file = folder / "photos.json"
     if not index_file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         index = _index(files)
@@ -132,6 +167,7 @@ def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
             for i, row in enumerate(bar):
                 rgb[i] = row
             rgb.flush()
+        index["names"] = [files.top + name for name in index["names"]]
         with atomic_write(index_file) as part:
             part.write_text(json.dumps(index))
     index = json.loads(index_file.read_text())

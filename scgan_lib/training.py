@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scgan_lib import losses, pretrained
+from scgan_lib import losses, pretrained, stage0
 from scgan_lib.colorize import (
     build_generator,
     load_generator,
@@ -36,6 +36,7 @@ from scgan_lib.loop import (
     fit,
     prepare,
     stage_folder,
+    update,
 )
 from scgan_lib.networks import Generator, PatchCritic
 from scgan_lib.paths import atomic_write
@@ -137,12 +138,6 @@ def guided_terms(rgb_hat: Tensor, saliency_hat: Tensor, batch: Batch, profile: P
     return terms
 
 
-def update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    accelerator.backward(loss)
-    optimizer.step()
-
-
 # --- a run ----------------------------------------------------------------------------------------
 
 STAGE2_ONLY = (
@@ -158,6 +153,8 @@ def stage_settings(profile: Profile, stage: int) -> dict:
     if stage == 1:
         settings["loss"] = {k: settings["loss"][k] for k in ("pixel", "attention")}
         settings = {k: v for k, v in settings.items() if not k.startswith(STAGE2_ONLY)}
+    elif profile.stage2_batch:
+        settings["batch"] = profile.stage2_batch
     return json.loads(json.dumps(settings))
 
 
@@ -165,15 +162,20 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     """Train stage 1 or 2, or go on with it, or do nothing if it is done. -> its final weights.
 
     Writes below `results/<profile>/runs/stage<n>/`: see `fit`; `samples/step_*.npz` hold the
-    gallery's colours over time. Stage 2 trains stage 1 first where that is missing.
+    gallery's colours over time. A stage that this one starts from is trained first.
     """
     pick_device(profile.device)
     # Which VGG-16 was found is a setting of the run: another one later would be another network.
     profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     settings = stage_settings(profile, stage)
     check_settings(stage_folder(profile, stage), settings)
-    if stage == 2 and profile.stage1_steps and not final_weights(profile, 2).is_file():
-        train(profile, 1)  # before the seed: stage 2 starts alike whenever stage 1 was trained
+    # What this stage starts from, before the seed is set: it starts alike whoever trained that.
+    if not final_weights(profile, stage).is_file():
+        if stage == 1 and profile.global_weights == "stage0":
+            stage0.train(profile)
+        if stage == 2 and profile.stage1_steps:
+            train(profile, 1)
+    profile = replace(profile, batch=settings["batch"])
     return fit(profile, stage, settings, partial(_gan_job, profile, stage), until)
 
 
