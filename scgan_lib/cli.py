@@ -7,21 +7,18 @@ import math
 import multiprocessing
 import os
 import platform
-import re
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from scgan_lib import __version__
-from scgan_lib.config import PROFILES, Profile, from_environment
+from scgan_lib.config import PROFILES, Profile, from_environment, read_settings
 from scgan_lib.paths import UserError, cache_dir
-
-SHARED = "override a number of the profile, e.g. --set stage1_steps=100 --set stage1_lr=1e-4"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     before = _catch_signals()
     try:
-        status = arguments.run(arguments)
+        status = arguments.run(arguments) or 0
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -64,120 +61,23 @@ def _catch_signals() -> dict:
         ending.number = number
         raise ending
 
-    if threading.current_thread() is not threading.main_thread():
-        return {}  # only there Python lets one set them
-    found = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
-    before = {s: h for s, h in found.items() if h != signal.SIG_IGN}  # nohup stays nohup
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
     for number in before:
-        signal.signal(number, stop)
+        if before[number] != signal.SIG_IGN:  # nohup stays nohup
+            signal.signal(number, stop)
     return before
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scgan", description=__doc__, epilog="Example: scgan colorize old/ -o coloured/"
-    )
-    parser.add_argument("--version", action="version", version=f"scgan {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, run: Callable, text: str, example: str, profile: bool = False):
-        command = commands.add_parser(
-            name, help=text, description=text, epilog=f"Example: scgan {name} {example}".rstrip()
-        )
-        command.set_defaults(run=run)
-        if profile:
-            option(command, "--profile", "mini", "whose numbers", choices=[*PROFILES])
-            option(command, "--seed", 0, "of every random choice", type=int)
-            several(command, "--set", "KEY=VALUE", SHARED)
-        return command
-
-    def option(command, name: str, default, text: str, **more) -> None:
-        command.add_argument(name, default=default, help=f"{text} (default: %(default)s)", **more)
-
-    def several(command, name: str, metavar: str, text: str) -> None:
-        command.add_argument(name, action="append", default=[], metavar=metavar, help=text)
-
-    def folders(command) -> None:
-        command.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
-        command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-        command.add_argument("--overwrite", action="store_true", help="replace existing results")
-        command.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
-        command.add_argument("--quiet", action="store_true", help="say nothing but errors")
-        command.add_argument(
-            "--dry-run", action="store_true", help="list source -> result, write nothing"
-        )
-
-    pictures = add(
-        "colorize", colorize, "Colour gray pictures; originals stay untouched.",
-        "old/ -o coloured/ --chroma 1.2",
-    )  # fmt: skip
-    folders(pictures)
-    option(pictures, "--weights", "tiny", "a weight file or a profile's name")
-    option(pictures, "--chroma", 1.0, "strength of the colours", type=_strength)
-    option(pictures, "--device", "auto", "auto, cpu, cuda or mps")
-    pictures.set_defaults(teacher=None)
-
-    maps = add(
-        "saliency", colorize, "Saliency maps of colour pictures, by a teacher.", "photos/ -o maps/"
-    )
-    folders(maps)
-    option(maps, "--teacher", "robust-background", "who draws the maps")
-
-    stage = add("train", train, "Train a stage, or go on with it.", "--stage 1 --seed 1", True)
-    text = "0 trains the global encoder alone"
-    option(stage, "--stage", 2, text, type=int, choices=(0, 1, 2))
-    text = "Score the test photos: metrics.csv."
-    score = add("evaluate", evaluate, text, "--method theirs=pictures/", True)
-    text = "also score somebody's pictures of the test photos, matched by name"
-    several(score, "--method", "NAME=FOLDER", text)
-    text = "the photos to test, one path a line, relative to the data folder"
-    score.add_argument("--list", metavar="FILE", help=text)
-    rows = add("table", table, "Table 1 from metrics.csv, as csv, md and tex.", "--seeds 1 2", True)
-    rows.add_argument("--seeds", type=int, nargs="*", default=[], help="other seeds' runs")
-    text = "Train and score the ablations: Table 2."
-    removed = add("ablate", ablate, text, "--profile smoke --seeds 0 1")
-    option(removed, "--profile", "mini", "whose numbers", choices=[*PROFILES])
-    option(removed, "--seeds", [0, 1, 2], "one run each", type=int, nargs="+")
-    removed.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
-    several(removed, "--set", "KEY=VALUE", f"{SHARED}; or of the ablations' budget")
-    drawn = add("figures", figures, "Draw the figures from results.", "--profile smoke", True)
-    drawn.add_argument("--only", nargs="*", metavar="NAME", help="these figures")
-    text = "An authors' generator .pth to this project's safetensors."
-    weights = add("convert", convert, text, "latest_net_G.pth theirs.safetensors")
-    weights.add_argument("source", type=Path, metavar="AUTHOR.pth")
-    weights.add_argument("target", type=Path, metavar="OUT.safetensors")
-    text = "what the file was trained with: [-1,1] (first public version) or [0,1]"
-    option(weights, "--range", "pm1", text, choices=("pm1", "01"))
-    add("info", info, "What was found: weights, devices, profiles.", "--profile tiny", True)
-    return parser
+def _pairs(option: str, form: str, texts: Sequence[str]) -> dict[str, str]:
+    """What `option` says in `texts`: key -> value. UserError for what is no `form` KEY=VALUE."""
+    for text in texts:
+        if not all(text.partition("=")):
+            raise UserError(f"{option} {text!r}: write {form}")
+    return dict(text.split("=", 1) for text in texts)
 
 
-class _Numbers(yaml.SafeLoader):
-    """YAML that also reads 1e-4 as a number, as everybody else does."""
-
-
-_Numbers.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def _overrides(arguments: argparse.Namespace) -> dict:
-    """What `--set` says: key -> value. UserError for what is no KEY=VALUE, name or seed."""
-    found = {}
-    for text in arguments.set:
-        key, _, value = text.partition("=")
-        if not (key and value):
-            raise UserError(f"--set {text!r}: write KEY=VALUE")
-        if key in ("seed", "name"):
-            option = "--seed (or --seeds)" if key == "seed" else "--profile"
-            raise UserError(f"--set {text!r}: use {option} for this")
-        try:
-            found[key] = yaml.load(value, _Numbers)
-        except yaml.YAMLError:
-            raise UserError(f"--set {text!r}: the value cannot be read") from None
-    return found
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    return read_settings(arguments.set, "--set")
 
 
 def _profile(arguments: argparse.Namespace) -> Profile:
@@ -185,51 +85,45 @@ def _profile(arguments: argparse.Namespace) -> Profile:
     return from_environment(arguments.profile, arguments.seed, **overrides)
 
 
+# --- the commands; the first line of each is its help text ----------------------------------------
+
+
 def colorize(arguments: argparse.Namespace) -> int:
-    """Colours, or a teacher's saliency maps, for every readable picture; the others are listed."""
+    """Colour gray pictures; originals stay untouched."""
+    from scgan_lib import batch
+
+    arguments.teacher = None
+    return batch.run(arguments)
+
+
+def saliency(arguments: argparse.Namespace) -> int:
+    """Saliency maps of colour pictures, by a teacher."""
     from scgan_lib import batch
 
     return batch.run(arguments)
 
 
-def _strength(text: str) -> float:
-    """A factor of the chroma: finite and not negative."""
-    if not 0 <= (value := float(text)) < math.inf:
-        raise ValueError(text)
-    return value
-
-
-def train(arguments: argparse.Namespace) -> int:
-    """Train the stage (and stage 1 before stage 2); of several processes the first reports."""
+def train(arguments: argparse.Namespace) -> None:
+    """Train a stage (and stage 1 before stage 2), or go on with it."""
     from scgan_lib import stage0, training
 
     profile, stage = _profile(arguments), arguments.stage
     if not getattr(profile, f"stage{stage}_steps"):
         raise UserError(f"profile {profile.name}: stage{stage}_steps=0, so nothing to train")
-    if stage:
-        lines = [training.train(profile, stage)]
-    else:
-        path = stage0.train(profile)
-        lines = [path, stage0.metrics(path)]
-    if os.environ.get("RANK", "0") == "0":
-        print(*lines, sep="\n")
-    return 0
+    path = training.train(profile, stage) if stage else stage0.train(profile)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first reports
+        print(path)
+        if not stage:
+            print(stage0.metrics(path))
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Colorize and score the test photos; other methods' folders too."""
+    """Score the test photos: metrics.csv."""
     from scgan_lib import evaluation
 
-    extra = {}
-    for text in arguments.method:
-        name, _, folder = text.partition("=")
-        if not (name and folder):
-            raise UserError(f"--method {text!r}: write NAME=FOLDER")
-        extra[name] = Path(folder)
-    profile = _profile(arguments)
-    if arguments.list:
-        profile = replace(profile, test_list=arguments.list)
-    rows, skipped = evaluation.evaluate(profile, extra)
+    others = _pairs("--method", "NAME=FOLDER", arguments.method)
+    profile = replace(_profile(arguments), test_list=arguments.list)
+    rows, skipped = evaluation.evaluate(profile, {n: Path(f) for n, f in others.items()})
     print(f"{len(rows)} rows in {profile.results / 'metrics.csv'}")
     for entry in skipped:
         print(f"skipped: {entry.method}: {entry.image}: {entry.reason}", file=sys.stderr)
@@ -238,26 +132,25 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 1 if skipped else 0
 
 
-def table(arguments: argparse.Namespace) -> int:
-    """Write table1.csv, .md and .tex; print the second."""
+def table(arguments: argparse.Namespace) -> None:
+    """Table 1 from metrics.csv, as csv, md and tex."""
     from scgan_lib import tables
 
     profile = _profile(arguments)
-    others = [seed for seed in dict.fromkeys(arguments.seeds) if seed != profile.seed]
-    folders = {seed: replace(profile, seed=seed).results for seed in others}
-    for seed, folder in folders.items():
+    others = dict.fromkeys(seed for seed in arguments.seeds if seed != profile.seed)
+    folders = [replace(profile, seed=seed).results for seed in others]
+    for seed, folder in zip(others, folders, strict=True):
         if not (folder / "metrics.csv").is_file():
             raise UserError(
                 f"{folder / 'metrics.csv'}: seed {seed} was not run; run it first: "
                 f"make reproduce PROFILE={profile.name} SEED={seed}"
             )
-    tables.table1(profile.results, [*folders.values()])
+    tables.table1(profile.results, folders)
     print((profile.results / "table1.md").read_text())
-    return 0
 
 
 def ablate(arguments: argparse.Namespace) -> int:
-    """Train and score the variants, write Table 2; failures are listed."""
+    """Train and score the ablations: Table 2."""
     from scgan_lib import ablations, tables
 
     base = ablations.budgeted(arguments.profile, **_overrides(arguments))
@@ -270,18 +163,16 @@ def ablate(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def figures(arguments: argparse.Namespace) -> int:
-    """Draw figures/<profile>/ from results/<profile>/."""
+def figures(arguments: argparse.Namespace) -> None:
+    """Draw the figures from results."""
     from scgan_lib import viz
 
     profile = _profile(arguments)
-    for path in viz.draw(profile.results, profile.figures, arguments.only):
-        print(path)
-    return 0
+    print(*viz.draw(profile.results, profile.figures, arguments.only or None), sep="\n")
 
 
-def convert(arguments: argparse.Namespace) -> int:
-    """Read an authors' file safely, write our safetensors."""
+def convert(arguments: argparse.Namespace) -> None:
+    """An authors' generator .pth to this project's safetensors."""
     from scgan_lib.authors import author_profile, load_author_generator
     from scgan_lib.colorize import save_generator
 
@@ -291,11 +182,10 @@ def convert(arguments: argparse.Namespace) -> int:
     generator = load_author_generator(arguments.source, value_range)
     save_generator(generator, author_profile(generator), arguments.target, source="authors")
     print(arguments.target)
-    return 0
 
 
-def info(arguments: argparse.Namespace) -> int:
-    """Versions, device, weights that were found, the profile's numbers."""
+def info(arguments: argparse.Namespace) -> None:
+    """What was found: versions, devices, weights, the profile's numbers."""
     import torch
 
     from scgan_lib import pretrained, training
@@ -311,7 +201,77 @@ def info(arguments: argparse.Namespace) -> int:
         print(f"stage {stage}: {path if path.is_file() else 'not trained yet'}")
     print(f"profile {profile.run_name} ({profile.digest()}):")
     print(yaml.safe_dump(profile.settings(), sort_keys=False, default_flow_style=None).rstrip())
-    return 0
+
+
+def _strength(text: str) -> float:
+    """A factor of the chroma: finite and not negative."""
+    if not 0 <= (value := float(text)) < math.inf:
+        raise ValueError(text)
+    return value
+
+
+MANY: dict[str, Any] = dict(action="append", default=[])  # may be given again
+# What `add_argument` takes; "evaluate --list" is what --list means for that command alone.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "inputs": dict(nargs="+", type=Path, metavar="PICTURE_OR_FOLDER"),
+    "-o/--output": dict(required=True, type=Path, metavar="FOLDER"),
+    "--overwrite": dict(action="store_true", help="replace existing results"),
+    "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
+    "--quiet": dict(action="store_true", help="say nothing but errors"),
+    "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
+    "--weights": dict(default="tiny", help="a weight file or a profile's name"),
+    "--chroma": dict(default=1.0, type=_strength, help="strength of the colours"),
+    "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
+    "--teacher": dict(default="robust-background", help="who draws the maps"),
+    "--profile": dict(default="mini", choices=[*PROFILES], help="whose numbers"),
+    "--seed": dict(default=0, type=int, help="of every random choice"),
+    "--set": MANY | dict(metavar="KEY=VALUE", help="override a number: --set stage1_lr=1e-4"),
+    "--stage": dict(default=2, type=int, choices=(0, 1, 2), help="0: the global encoder alone"),
+    "--method": MANY | dict(metavar="NAME=FOLDER", help="somebody's pictures, matched by name"),
+    "evaluate --list": dict(
+        default="", metavar="FILE",
+        help="the test photos, one path a line, relative to the data folder",
+    ),
+    "--seeds": dict(default=[0, 1, 2], type=int, nargs="+", help="one run each"),
+    "table --seeds": dict(default=[], type=int, nargs="*", help="other seeds' runs"),
+    "--only": dict(default=[], nargs="+", metavar="NAME", help="these and no others"),
+    "source": dict(type=Path, metavar="AUTHOR.pth"),
+    "target": dict(type=Path, metavar="OUT.safetensors"),
+    "--range": dict(
+        default="pm1", choices=("pm1", "01"),
+        help="what the file was trained with: [-1,1] (first public version) or [0,1]",
+    ),
+}  # fmt: skip
+FILES, RUN = "inputs -o/--output --overwrite --list --quiet --dry-run", "--profile --seed --set"
+COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
+    colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
+    saliency: ("photos/ -o maps/", f"{FILES} --teacher"),
+    train: ("--stage 1 --seed 1", f"{RUN} --stage"),
+    evaluate: ("--method theirs=pictures/", f"{RUN} --method --list"),
+    table: ("--seeds 1 2", f"{RUN} --seeds"),
+    ablate: ("--profile smoke --seeds 0 1", "--profile --set --seeds --only"),
+    figures: ("--profile smoke", f"{RUN} --only"),
+    convert: ("latest_net_G.pth theirs.safetensors", "source target --range"),
+    info: ("--profile tiny", RUN),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    example = "Example: scgan colorize old/ -o coloured/"
+    parser = argparse.ArgumentParser(prog="scgan", description=__doc__, epilog=example)
+    parser.add_argument("--version", action="version", version=f"scgan {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for run, (example, options) in COMMANDS.items():
+        name, text = run.__name__, run.__doc__.splitlines()[0]
+        example = f"Example: scgan {name} {example}"
+        command = commands.add_parser(name, help=text, description=text, epilog=example)
+        command.set_defaults(run=run)
+        for option in options.split():
+            how = OPTIONS.get(f"{name} {option}", OPTIONS[option])
+            if how.get("default", "") not in ("", []):
+                how = how | {"help": f"{how['help']} (default: %(default)s)"}
+            command.add_argument(*option.split("/"), **how)
+    return parser
 
 
 if __name__ == "__main__":

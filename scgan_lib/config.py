@@ -1,7 +1,8 @@
 """Profiles: the numbers of a run. Profiles differ in numbers, never in code paths.
 
-`smoke` proves in CI that everything runs; `mini` is the shipped photographs on a laptop; `folder`
-is any directory of pictures; `imagenet` is the paper's setting (first public version of the code).
+`smoke` proves in CI that everything runs; `mini` is the shipped photographs on a laptop; `tiny` is
+Tiny ImageNet on a GPU; `folder` is any directory of pictures; `imagenet` is the paper's setting
+(first public version of the code).
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
 
 from scgan_lib.paths import ROOT, UserError, output_root
+
+# Numbers and where they lie: from, to.
+Count = Annotated[int, 1, math.inf]
+Whole = Annotated[int, 0, math.inf]
+Real = Annotated[float, 0, math.inf]
+Norm = Literal["none", "instance", "layer", "batch"]
 
 
 @dataclass(frozen=True)
@@ -34,107 +46,87 @@ class Profile:
     """Every number of a run. Frozen: make another with `load(name, key=value)`."""
 
     name: str
-    seed: int = 0
+    seed: Whole = 0
     variant: str = ""  # an ablation's name: its results lie apart, below ablations/
-    device: str = "auto"  # auto | cpu | cuda | mps
-    precision: str = "no"  # no | bf16 | fp16: Accelerate's mixed precision
-    compile: str = "no"  # no | inductor | aot_eager: torch.compile's backend, generator only
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["no", "bf16", "fp16"] = "no"  # Accelerate's mixed precision
+    compile: Literal["no", "inductor", "aot_eager"] = "no"  # torch.compile, generator only
     channels_last: bool = False  # memory order while training; on a CPU it takes longer
-    fidelity: str = "paper"  # "released" repeats the released code's choices (paper.DEVIATIONS)
+    fidelity: Literal["paper", "released"] = "paper"  # whose choices (paper.DEVIATIONS)
 
     # data
     data: str = "data/mini"
-    image_size: int = 256  # side of a training crop: what the networks see
-    judge_size: int = 256  # side of the pictures that are scored
-    min_scale: float = 1.0  # smallest random crop, as a share of the photo's short side
-    composites: float = 0.0  # share of a batch made of cut-outs on photographs (exact saliency)
+    image_size: Count = 256  # side of a training crop: what the networks see
+    judge_size: Count = 256  # side of the pictures that are scored
+    min_scale: Real = 1.0  # smallest random crop, as a share of the photo's short side
+    # share of a batch made of cut-outs on photographs (exact saliency); more hurt photos' colours
+    composites: Annotated[float, 0, 0.2] = 0.0
     teacher: str = "robust-background"  # saliency of the photographs
     saliency_guidance: bool = True  # off: an ablation
-    train_images: int = 0  # at most so many training photos; 0: all
-    train_every: int = 1  # of the training photos, every so many-th; stage 0 takes all
-    test_images: int = 0  # at most so many test photos, gallery first, else even over classes
+    train_images: Whole = 0  # at most so many training photos; 0: all
+    train_every: Count = 1  # every n-th of the training photos; stage 0 takes all
+    test_images: Whole = 0  # at most so many test photos, gallery first, else even over classes
     beside: str = ""  # a profile whose shipped weights are scored too
     test_list: str = ""  # a file that names the test photos, one relative path a line
 
     # networks
-    width: int = 64
-    saliency_width: int = 128
-    levels: int = 9
-    global_encoder: str = "vgg16_gray"  # | folded_vgg16 | none
-    vgg: str = "auto"  # whose VGG-16: torchvision | hed (offline trunk) | auto: the first to be had
-    global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0 | stage0: our own
-    generator_norm: str = "batch"
+    width: Count = 64
+    saliency_width: Count = 128
+    levels: Count = 9
+    global_encoder: Literal["vgg16_gray", "folded_vgg16", "none"] = "vgg16_gray"
+    vgg: Literal["auto", "torchvision", "hed"] = "auto"  # whose VGG-16; hed: the offline trunk
+    global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0; stage0: our own
+    generator_norm: Norm = "batch"
     generator_spectral: bool = True
-    critic_width: int = 64
-    critic_layers: int = 3  # stride-2 convolutions of the critics: 3 see 69x69 pixels
-    critic_norm: str = "layer"  # none | instance | layer | batch (fidelity="released": batch)
+    critic_width: Count = 64
+    critic_layers: Count = 3  # stride-2 convolutions of the critics: 3 see 69x69 pixels
+    critic_norm: Norm = "layer"
     critic_spectral: bool = False
     salient_critic: bool = True
-    penalty_patches: str = "mean"  # | sum: what of the patch scores the gradient penalty bounds
+    penalty_patches: Literal["mean", "sum"] = "mean"  # what the gradient penalty bounds
     keep_luminance: bool = False  # the result keeps the input's luma; the networks give chroma
 
     # stage 0: VGG-16-Gray. 150 epochs of ImageNet's 1,281,167 pictures, a tenth every 30 (paper)
-    stage0_steps: int = 750_750
-    stage0_batch: int = 256
-    stage0_lr: float = 0.01
-    stage0_momentum: float = 0.9
-    stage0_weight_decay: float = 5e-4
-    stage0_tenth_every: int = 150_150  # steps after which the rate falls to a tenth
+    stage0_steps: Count = 750_750
+    stage0_batch: Count = 256
+    stage0_lr: Real = 0.01
+    stage0_momentum: Real = 0.9
+    stage0_weight_decay: Real = 5e-4
+    stage0_tenth_every: Count = 150_150  # steps after which the rate falls to a tenth
 
     # training
-    batch: int = 8
-    stage2_batch: int = 0  # 0: as in stage 1
-    stage1_steps: int = 0
-    stage2_steps: int = 0
-    stage1_lr: float = 2e-4
-    stage2_lr: float = 1e-4
-    critic_lr: float = 1e-4
-    schedule: str = "halve"  # every `halve_every` steps | cosine: to zero at the end of the stage
-    halve_every: int = 160_000
-    optimizer: str = "adam"  # | adamw
+    batch: Count = 8
+    stage2_batch: Whole = 0  # 0: as in stage 1
+    stage1_steps: Whole = 0
+    stage2_steps: Whole = 0
+    stage1_lr: Real = 2e-4
+    stage2_lr: Real = 1e-4
+    critic_lr: Real = 1e-4
+    schedule: Literal["halve", "cosine"] = "halve"  # cosine: to zero at the end of the stage
+    halve_every: Count = 160_000
+    optimizer: Literal["adam", "adamw"] = "adam"
     betas: tuple[float, float] = (0.5, 0.999)
-    weight_decay: float = 0.0
-    critic_steps: int = 1  # critic updates for each generator update
-    gan: str = "wgan-gp"  # | lsgan | hinge (teaching alternatives)
-    ema: float = 0.0  # decay of the averaged generator that is evaluated; 0: none
+    weight_decay: Real = 0.0
+    critic_steps: Count = 1  # critic updates for each generator update
+    gan: Literal["wgan-gp", "lsgan", "hinge"] = "wgan-gp"  # the others: for teaching
+    ema: Real = 0.0  # decay of the averaged generator that is evaluated; 0: none
     loss: LossWeights = field(default_factory=LossWeights)
-    checkpoint_seconds: float = 60.0
-    samples: int = 12  # snapshots of the gallery kept over each stage
-    log_every: int = 10
-    workers: int = 0
+    checkpoint_seconds: Real = 60.0
+    samples: Whole = 12  # snapshots of the gallery kept over each stage
+    log_every: Count = 10
+    workers: Whole = 0
     cache_pictures: bool = True  # decode once, to disk; off: each time anew (the same pixels)
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise UserError(
-                    f"profile {self.name}: {name}={getattr(self, name)!r} is not one of {allowed}"
-                )
-        if not 0 <= self.composites <= 0.2:
-            raise UserError(
-                f"profile {self.name}: composites={self.composites} must lie in 0..0.2: more of "
-                "them in a batch hurt the colours of real photographs"
-            )
-        if self.train_every < 1:
-            raise UserError(
-                f"profile {self.name}: train_every={self.train_every} must be 1 (all) or more"
-            )
-        if self.image_size % 32 or self.image_size < 2 ** (self.levels - 1):
+        for key, kind in KINDS.items():
+            if wrong := _mistake(getattr(self, key), kind):
+                raise UserError(f"profile {self.name}: {key}={getattr(self, key)!r} {wrong}")
+        least = 2 ** (self.levels - 1)
+        if self.image_size % 32 or self.image_size < least:
             raise UserError(
                 f"profile {self.name}: image_size={self.image_size} must be a multiple of 32 and "
-                f"at least {2 ** (self.levels - 1)} for levels={self.levels}"
+                f"at least {least} for levels={self.levels}"
             )
-        for least, names in (
-            (0, "seed stage1_steps stage2_steps stage1_lr stage2_lr critic_lr samples workers"),
-            (0, "stage2_batch"),
-            (1, "image_size judge_size width saliency_width critic_width batch stage0_batch"),
-            (1, "stage0_steps stage0_tenth_every halve_every critic_steps log_every"),
-        ):
-            for name in names.split():
-                if not least <= getattr(self, name) < float("inf"):
-                    raise UserError(
-                        f"profile {self.name}: {name}={getattr(self, name)} must be {least} or more"
-                    )
 
     @property
     def run_name(self) -> str:
@@ -143,10 +135,8 @@ class Profile:
 
     @property
     def results(self) -> Path:
-        if self.variant:
-            apart = f"{self.variant}-seed{self.seed}"
-            return output_root() / "results" / self.name / "ablations" / apart
-        return output_root() / "results" / self.run_name
+        apart = f"{self.name}/ablations/{self.variant}-seed{self.seed}"
+        return output_root() / "results" / (apart if self.variant else self.run_name)
 
     @property
     def figures(self) -> Path:
@@ -158,16 +148,15 @@ class Profile:
 
     @property
     def data_path(self) -> Path:
-        path = Path(self.data).expanduser()
-        return path if path.is_absolute() else ROOT / path
+        return ROOT / Path(self.data).expanduser()  # an absolute path stays what it is
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
-        skip = {
+        no_result = {
             "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
             "beside", "cache_pictures", "compile", "channels_last",
         }  # fmt: skip
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in no_result}
 
     def digest(self) -> str:
         """Twelve hex digits that name these settings."""
@@ -175,32 +164,46 @@ class Profile:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "device": ("auto", "cpu", "cuda", "mps"),
-    "precision": ("no", "bf16", "fp16"),
-    "compile": ("no", "inductor", "aot_eager"),
-    "fidelity": ("paper", "released"),
-    "global_encoder": ("vgg16_gray", "folded_vgg16", "none"),
-    "vgg": ("auto", "torchvision", "hed"),
-    "generator_norm": ("none", "instance", "layer", "batch"),
-    "critic_norm": ("none", "instance", "layer", "batch"),
-    "penalty_patches": ("mean", "sum"),
-    "schedule": ("halve", "cosine"),
-    "optimizer": ("adam", "adamw"),
-    "gan": ("wgan-gp", "lsgan", "hinge"),
-}
+KINDS = get_type_hints(Profile, include_extras=True)  # setting -> its annotation
 
-_MINI: dict[str, Any] = dict(
-    data="data/mini", image_size=64, min_scale=0.5, composites=0.125,
-    width=24, saliency_width=24, levels=7, global_encoder="folded_vgg16",
-    generator_spectral=False, critic_width=24, critic_layers=2, critic_norm="none",
-    keep_luminance=True, batch=16, stage1_steps=640, stage2_steps=100,
-    stage1_lr=1.5e-3, stage2_lr=2e-4, critic_lr=1e-3, schedule="cosine", optimizer="adamw",
-    betas=(0.9, 0.999), weight_decay=0.01,
+# What the small trainings have in common.
+_SMALL: dict[str, Any] = dict(
+    image_size=64, levels=7, generator_spectral=False, critic_layers=2, critic_norm="none",
+    keep_luminance=True, schedule="cosine", optimizer="adamw", betas=(0.9, 0.999),
+)  # fmt: skip
+_MINI: dict[str, Any] = _SMALL | dict(
+    min_scale=0.5, composites=0.125, width=24, saliency_width=24, critic_width=24,
+    global_encoder="folded_vgg16", batch=16, stage1_steps=640, stage2_steps=100,
+    stage1_lr=1.5e-3, stage2_lr=2e-4, critic_lr=1e-3, weight_decay=0.01,
     # Found on validation photos: the released 0.05 outruns the critics in so short a stage.
     loss=LossWeights(adversarial=0.01),
     stage0_steps=400, stage0_batch=32, stage0_tenth_every=160, log_every=2,
 )  # fmt: skip
+PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": _MINI | dict(
+        width=8, saliency_width=8, critic_width=8, train_images=24, test_images=8, batch=8,
+        stage1_steps=30, stage2_steps=10, samples=2, log_every=1,
+        stage0_steps=20, stage0_batch=8, stage0_tenth_every=8,
+    ),
+    "mini": _MINI | dict(beside="tiny"),
+    # Tiny ImageNet, 200 labelled classes at 64 pixels: the weights that travel. Stage 1 as it was
+    # trained by benchmarks/gpu.py; the rate followed half a cosine after a short warm-up.
+    "tiny": _SMALL | dict(
+        data="", judge_size=64, min_scale=0.6, width=32, saliency_width=32, critic_width=32,
+        global_weights="stage0", stage0_steps=3309, stage0_lr=0.1, stage0_tenth_every=1103,
+        batch=256, stage1_steps=2447, stage1_lr=1e-3, stage2_batch=16, stage2_steps=1368,
+        stage2_lr=5e-5, critic_lr=5e-4, weight_decay=0.02, ema=0.998,
+        loss=LossWeights(adversarial=0.005),
+    ),
+    # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
+    "folder": _MINI | dict(data="", composites=0.0),
+    # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8;
+    # ten test photos of each class, as the paper.
+    "imagenet": dict(
+        data="", train_every=10, stage1_steps=160_000, stage2_steps=480_000, workers=8,
+        samples=40, test_images=10_000,
+    ),
+}  # fmt: skip
 
 # What `fidelity="released"` changes besides what the modules look up themselves: the settings with
 # which the released code differs from the paper (paper.DEVIATIONS). Explicit overrides win.
@@ -208,71 +211,6 @@ RELEASED: dict[str, Any] = dict(
     generator_norm="batch", generator_spectral=True,
     critic_norm="batch", critic_spectral=True, salient_critic=False,
 )  # fmt: skip
-
-PROFILES: dict[str, dict[str, Any]] = {
-    "smoke": _MINI
-    | dict(
-        width=8,
-        saliency_width=8,
-        critic_width=8,
-        train_images=24,
-        test_images=8,
-        stage1_steps=30,
-        stage2_steps=10,
-        stage0_steps=20,
-        stage0_batch=8,
-        stage0_tenth_every=8,
-        batch=8,
-        samples=2,
-        log_every=1,
-    ),
-    "mini": _MINI | dict(beside="tiny"),
-    # Tiny ImageNet, 200 labelled classes at 64 pixels: the weights that travel. Stage 1 as it was
-    # trained by benchmarks/gpu.py; the rate followed half a cosine after a short warm-up.
-    "tiny": dict(
-        data="",
-        image_size=64,
-        judge_size=64,
-        min_scale=0.6,
-        width=32,
-        saliency_width=32,
-        levels=7,
-        generator_spectral=False,
-        critic_width=32,
-        critic_layers=2,
-        critic_norm="none",
-        keep_luminance=True,
-        global_weights="stage0",
-        stage0_steps=3309,
-        stage0_lr=0.1,
-        stage0_tenth_every=1103,
-        batch=256,
-        stage1_steps=2447,
-        stage1_lr=1e-3,
-        stage2_batch=16,
-        stage2_steps=1368,
-        stage2_lr=5e-5,
-        critic_lr=5e-4,
-        schedule="cosine",
-        optimizer="adamw",
-        betas=(0.9, 0.999),
-        weight_decay=0.02,
-        ema=0.998,
-        loss=LossWeights(adversarial=0.005),
-    ),
-    # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
-    "folder": _MINI | dict(data="", composites=0.0),
-    # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8.
-    "imagenet": dict(
-        data="",
-        train_every=10,
-        stage1_steps=160_000,
-        stage2_steps=480_000,
-        workers=8,
-        samples=40,
-        test_images=10_000,  # ten of each class, as the paper
-    ),
-}
 
 
 def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
@@ -284,48 +222,82 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
         raise UserError(f"unknown profile {name!r}{_near(name, PROFILES)}; there are {[*PROFILES]}")
     released = RELEASED if overrides.get("fidelity") == "released" else {}
     values = {"name": name, "seed": seed} | PROFILES[name] | released | overrides
-    fields = {f.name: f for f in dataclasses.fields(Profile)}
-    for key in values:
-        if key not in fields:
-            raise UserError(f"profile {name}: unknown key {key!r}{_near(key, fields)}")
     if isinstance(values.get("loss"), dict):
-        known = [f.name for f in dataclasses.fields(LossWeights)]
-        for key in values["loss"]:
-            if key not in known:
-                raise UserError(f"profile {name}: unknown loss weight {key!r}{_near(key, known)}")
-        values["loss"] = LossWeights(**values["loss"])
-    for key, value in values.items():
-        want = type(fields[key].default)
-        if want in (int, float, str, bool) and not _fits(value, want):
-            raise UserError(f"profile {name}: {key}={value!r} must be of type {want.__name__}")
-    values["betas"] = tuple(values.get("betas", Profile.betas))
-    return Profile(**values)
+        values["loss"] = _make(LossWeights, values["loss"], f"profile {name}: unknown loss weight")
+    values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+    return _make(Profile, values, f"profile {name}: unknown key")
+
+
+def stored(settings: dict[str, Any]) -> Profile:
+    """The profile whose `settings()` a file holds; what a Profile no longer has is passed over."""
+    known = {k: v for k, v in settings.items() if k in KINDS}
+    return load(known.pop("name"), **known)
 
 
 def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
-    """`load`, with the Make variables DEVICE, DATA, IMAGENET and TINY taken from the environment.
+    """`load`, with what the environment says, as Make's variables do; `overrides` win.
 
-    IMAGENET and TINY are for the profiles of these names, DATA for those that bring no photographs:
-    an exported one does not turn `mini` into something else.
+    DEVICE is for all; IMAGENET and TINY for the profiles of these names, DATA for those that bring
+    no photographs; SCGAN_SET holds settings, "KEY=VALUE KEY=VALUE".
     """
-    own = bool(PROFILES.get(name, {}).get("data"))
-    for variable, key, used in (
-        ("DEVICE", "device", True),
-        ("DATA", "data", not own and name != "tiny"),
-        ("IMAGENET", "data", name == "imagenet"),
-        ("TINY", "data", name == "tiny"),
-    ):
-        if used and (value := os.environ.get(variable, "")):
-            overrides.setdefault(key, value)
-    return load(name, seed=seed, **overrides)
+    given = read_settings(os.environ.get("SCGAN_SET", "").split(), "SET")
+    places = {"imagenet": "IMAGENET", "tiny": "TINY"}
+    if PROFILES.get(name, {}).get("data") == "":
+        given["data"] = os.environ.get(places.get(name, "DATA")) or os.environ.get("DATA")
+    given["device"] = os.environ.get("DEVICE")
+    return load(name, seed, **({k: v for k, v in given.items() if v not in (None, "")} | overrides))
 
 
-def _fits(value: Any, want: type) -> bool:
-    if want is bool or isinstance(value, bool):
-        return isinstance(value, bool) and want is bool
-    return isinstance(value, (int, float) if want is float else want)
+class _Numbers(yaml.SafeLoader):
+    """YAML that also reads 1e-4 as a number, as everybody else does."""
+
+
+_Numbers.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def read_settings(texts: Sequence[str], option: str) -> dict[str, Any]:
+    """KEY=VALUE texts -> settings. UserError, naming `option`, for any other text."""
+    if wrong := [text for text in texts if not all(text.partition("="))]:
+        raise UserError(f"{option} {wrong[0]!r}: write KEY=VALUE")
+    found = dict(text.split("=", 1) for text in texts)
+    if found.keys() & {"seed", "name"}:
+        raise UserError(
+            f"{option}: use --seed (or --seeds) and --profile for the seed and the name"
+        )
+    try:
+        return {key: yaml.load(value, _Numbers) for key, value in found.items()}
+    except yaml.YAMLError:
+        raise UserError(f"{option} {found}: a value cannot be read") from None
+
+
+def _mistake(value: Any, kind: Any) -> str:
+    """What is wrong with a `value` of this kind: "" if nothing."""
+    if get_origin(kind) is Literal:
+        return "" if value in get_args(kind) else f"is not one of {get_args(kind)}"
+    kind, *limits = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    kind = get_origin(kind) or kind
+    allowed = {float: (int, float), tuple: (tuple, list)}.get(kind, kind)
+    if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
+        return f"must be of type {kind.__name__}"
+    if limits and not (limits[0] <= value <= limits[1] and math.isfinite(value)):
+        least, most = limits
+        return f"must be {least} or more" if most == math.inf else f"must lie in {least}..{most}"
+    return ""
+
+
+def _make(kind: type, values: dict[str, Any], unknown: str) -> Any:
+    """`kind(**values)`; UserError that starts with `unknown` for a key it does not have."""
+    known = kind.__dataclass_fields__
+    for key in values:
+        if key not in known:
+            raise UserError(f"{unknown} {key!r}{_near(key, known)}")
+    return kind(**values)
 
 
 def _near(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.4)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.4)
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,20 +1,13 @@
 """Profiles: numbers, checks, names of mistakes."""
 
 import dataclasses
+import json
 
 import pytest
 
 from scgan_lib import config
 from scgan_lib.config import LossWeights, load
 from scgan_lib.paths import ROOT, UserError
-
-
-def message(*args, **kwargs) -> str:
-    with pytest.raises(UserError) as caught:
-        load(*args, **kwargs)
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize("name", [*config.PROFILES])
@@ -40,28 +33,35 @@ def test_imagenet_has_the_numbers_of_the_first_public_version():
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("overrides", "words"),
     [
-        ((("mimi",), {}), ("mimi", "did you mean mini")),
-        ((("mini",), {"stage1_step": 3}), ("stage1_step", "stage1_steps")),
-        ((("mini",), {"loss": {"pixl": 1.0}}), ("pixl", "pixel")),
-        ((("mini",), {"critic_norm": "bach"}), ("critic_norm", "bach", "batch")),
-        ((("mini",), {"composites": 0.25}), ("composites", "0..0.2")),
-        ((("mini",), {"train_every": 0}), ("train_every=0", "1 (all)")),
-        ((("mini",), {"width": "64"}), ("width", "int")),
-        ((("mini",), {"width": True}), ("width", "int")),
-        ((("mini",), {"salient_critic": 1}), ("salient_critic", "bool")),
-        ((("mini",), {"image_size": 100}), ("image_size", "multiple of 32")),
-        ((("mini",), {"image_size": 32, "levels": 9}), ("image_size", "256")),
+        ({"name": "mimi"}, ("mimi", "did you mean mini")),
+        ({"stage1_step": 3}, ("stage1_step", "did you mean stage1_steps")),
+        ({"loss": {"pixl": 1.0}}, ("pixl", "did you mean pixel")),
+        ({"loss": 3}, ("loss=3", "LossWeights")),
+        ({"betas": 0.9}, ("betas=0.9", "tuple")),
+        ({"critic_norm": "bach"}, ("critic_norm", "bach", "batch")),
+        ({"composites": 0.25}, ("composites=0.25", "0..0.2")),
+        ({"train_every": 0}, ("train_every=0", "1 or more")),
+        ({"stage1_lr": float("inf")}, ("stage1_lr", "inf")),
+        ({"stage1_lr": float("nan")}, ("stage1_lr", "nan")),
+        ({"width": "64"}, ("width", "int")),
+        ({"width": True}, ("width", "int")),
+        ({"salient_critic": 1}, ("salient_critic", "bool")),
+        ({"image_size": 100}, ("image_size=100", "multiple of 32")),
+        ({"image_size": 32, "levels": 9}, ("image_size=32", "256")),
     ],
 )
-def test_mistakes_are_named_in_one_line(call, words):
-    text = message(*call[0], **call[1])
-    for word in words:
-        assert word in text
+def test_mistakes_are_named_in_one_line(overrides, words):
+    with pytest.raises(UserError) as caught:
+        load(**overrides)
+    text = str(caught.value)
+    assert "\n" not in text and all(word in text for word in words)
 
 
-def test_an_integer_is_a_number_where_a_float_is_wanted():
+def test_a_changed_copy_is_checked_too_and_an_integer_is_a_number():
+    with pytest.raises(UserError, match="batch=0 must be 1 or more"):
+        dataclasses.replace(load("mini"), batch=0)
     assert load("mini", stage1_lr=1).stage1_lr == 1
 
 
@@ -74,10 +74,13 @@ def test_settings_and_digest_bind_what_changes_a_result():
         assert load("mini", **change).digest() != base.digest()
 
 
-def test_settings_load_again_as_the_same_profile():
+def test_stored_settings_load_again_whatever_they_held_besides():
     base = load("mini", 3, loss={"adversarial": 0.5})
-    settings = base.settings()
-    assert load(settings.pop("name"), settings.pop("seed"), **settings) == base
+    settings = json.loads(json.dumps(base.settings()))
+    assert load(**settings) == config.stored(settings) == base
+    assert config.stored(settings | {"of_old": 1}) == base
+    with pytest.raises(UserError, match="of_old"):
+        load(**settings, of_old=1)
 
 
 def test_released_fidelity_brings_its_settings_and_overrides_win():

@@ -42,6 +42,7 @@ def test_table_of_all_and_of_one_chapter():
     table = paper.deviations_table()
     assert table.index.is_unique and table.index.name == "id" and len(table) >= 11
     assert [*table.columns] == ["topic", "paper", "released", "ours", "switch", "test"]
+    assert not table.isna().any(axis=None)
     chapter = paper.deviations_table("03_losses_and_critics")
     assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}
     page = paper.show_deviations("05", "luminance").to_html()
