@@ -49,7 +49,7 @@ def _checked(planes) -> list[np.ndarray]:
             raise ValueError(f"metrics want uint8 images (0..255), not {x.dtype}: round them first")
         if x.shape[-2:] != first.shape[-2:]:
             raise ValueError(f"sizes differ: {first.shape[-2:]} and {x.shape[-2:]} (H, W)")
-    return list(planes)
+    return [np.ascontiguousarray(x) for x in planes]
 
 
 def _squares(x: np.ndarray) -> int:
