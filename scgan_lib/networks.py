@@ -37,13 +37,8 @@ class GlobalEncoder(nn.Module):
         for stage, (scale, depth) in enumerate([(1, 2), (2, 2), (4, 3), (8, 3), (8, 3)], start=1):
             for i in range(1, depth + 1):
                 stride = 2 if i == depth and stage < 5 else 1  # in place of the max-pool after it
-                block = ConvBlock(
-                    c_in,
-                    scale * width,
-                    stride=stride,
-                    norm="none" if stage == i == 1 else norm,
-                    spectral=spectral,
-                )
+                more = dict(norm="none" if stage == i == 1 else norm, spectral=spectral)
+                block = ConvBlock(c_in, scale * width, stride=stride, **more)
                 self.add_module(f"conv{stage}_{i}", block)
                 c_in = scale * width
         self.add_module("pool5", ConvBlock(c_in, c_in, stride=2, norm=norm, spectral=spectral))
@@ -86,12 +81,10 @@ class SaliencyBranch(nn.Module):
     -> saliency_hat (B,1,H,W) in [0,1].
     """
 
-    def __init__(
-        self, channels: tuple[int, int, int], width: int, norm: str, spectral: bool, fused: bool
-    ) -> None:
+    def __init__(self, channels: list[int], width: int, norm: str, spectral: bool) -> None:
         super().__init__()
-        more = dict(norm=norm, spectral=spectral, fused=fused)
-        eighth, quarter, half = channels
+        more = dict(norm=norm, spectral=spectral)
+        half, quarter, eighth = channels
         self.from_eighth = nn.Sequential(
             ConvBlock(eighth, width, upsample=True, **more),
             ConvBlock(width, width, upsample=True, **more),
@@ -115,7 +108,7 @@ class Generator(nn.Module):
     convolution). `width=64, saliency_width=128, levels=9` is the released network: 58,755,200
     trainable numbers. `encoder`: None builds VGG-16-Gray, a FoldedVGG is wrapped frozen, False
     leaves global features out. `keep_luminance` gives the result the input's luma (it may then
-    leave [-1,1] a little; clamp when you make a picture). `unit_range`: inside, the layers speak
+    leave [-1,1] a little; clamp when you make a picture). `unit_range`: inside, the layers work in
     [0,1], as the authors' later files do. `fidelity="released"`: convolutions keep torch's
     initialisation and spectral norm iterates at inference too.
     """
@@ -132,7 +125,6 @@ class Generator(nn.Module):
         keep_luminance: bool = False,
         unit_range: bool = False,
         fidelity: str = "paper",
-        fused: bool = True,
     ) -> None:
         super().__init__()
         if levels < 5:
@@ -149,20 +141,18 @@ class Generator(nn.Module):
             self.global_encoder = GlobalEncoder(width, norm, spectral)
         extra = self.global_encoder.out_channels if self.global_encoder else 0
 
-        more = dict(spectral=spectral, fused=fused)
+        more = dict(spectral=spectral)
         self.down = nn.ModuleList([ConvBlock(1, width, 7, norm="none", **more)])
         for i in range(1, levels):
             c_in = channels[i - 1] + (extra if i == self.fusion else 0)
             last = "none" if i == levels - 1 else norm
             self.down.append(ConvBlock(c_in, channels[i], stride=2, norm=last, **more))
-        self.up = nn.ModuleList()  # up[k] gives the map of level levels-2-k
+        self.up = nn.ModuleList()  # up[0] gives the map of level levels-2, the last that of 0
         for level in range(levels - 2, -1, -1):
             c_in = channels[level + 1] * (1 if level == levels - 2 else 2)
             self.up.append(ConvBlock(c_in, channels[level], upsample=True, norm=norm, **more))
         self.to_rgb = ConvBlock(2 * width, 3, norm="none", activation=nn.Tanh(), **more)
-        self.saliency = SaliencyBranch(
-            (channels[3], channels[2], channels[1]), saliency_width, norm, **more
-        )
+        self.saliency = SaliencyBranch(channels[1:4], saliency_width, norm, spectral)
         if fidelity == "paper":
             initialise(self)
 
@@ -177,8 +167,7 @@ class Generator(nn.Module):
             x = block(x)
             skips.append(x)
         decoder = {}
-        for k, block in enumerate(self.up):
-            level = self.levels - 2 - k
+        for level, block in zip(reversed(range(self.levels - 1)), self.up, strict=True):
             x = decoder[level] = crop(block(x), skips[level].shape[-2:])
             x = torch.cat([skips[level], x], 1)
         rgb_hat = 2 * self.to_rgb(x) - 1 if self.unit_range else self.to_rgb(x)

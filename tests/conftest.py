@@ -1,11 +1,12 @@
 """What all tests share: a fixed random state and a tiny profile that trains in seconds."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from scgan_lib import config
+from scgan_lib import config, loop
 
 TINY = dict(
     device="cpu", vgg="hed", image_size=32, judge_size=48, levels=5, width=4, saliency_width=4,
@@ -38,6 +39,14 @@ def untied(tiny):
         return tiny(**(dict(global_encoder="none", loss=loss) | overrides))
 
     return load
+
+
+def batches(items, start, steps, size, processes=1) -> list[dict[str, torch.Tensor]]:
+    """The batches of steps start+1 ... steps; those of several processes one after the other."""
+    accelerator = SimpleNamespace(
+        num_processes=processes, device=torch.device("cpu"), prepare=lambda loader: loader
+    )
+    return [*loop.batches(items, start, steps, size, accelerator)]
 
 
 def pytest_collection_modifyitems(items):

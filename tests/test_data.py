@@ -2,51 +2,43 @@
 
 import csv
 import hashlib
-import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import batches
 from PIL import Image
 
-from scgan_lib import config, data, loop, stage0
+from scgan_lib import config, data, stage0
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, photos, read_rgb
-from scgan_lib.paths import ROOT, UserError, cache_dir
-from scgan_lib.saliency import saliency_maps
-
-CREDITS = ROOT / "data" / "mini" / "credits.csv"
-
-
-def rows():
-    with open(CREDITS, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
+from scgan_lib.paths import ROOT, UserError
 
 # --- reading --------------------------------------------------------------------------------------
 
 
-def test_every_mode_becomes_rgb(tmp_path):
-    def saved(name, image):
-        image.save(tmp_path / name)
-        return read_rgb(tmp_path / name)
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+RED = Image.new("RGB", (16, 16), (255, 0, 0))
 
-    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    gray3 = np.repeat(ramp[..., None], 3, 2)
-    np.testing.assert_array_equal(saved("gray.png", Image.fromarray(ramp)), gray3)
-    wide = Image.fromarray(ramp.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(saved("wide.png", wide), gray3)
-    dark = Image.fromarray(ramp.astype(np.uint16))  # 16 bit, nearly black: stays so
-    assert saved("dark.png", dark).max() <= 1
-    np.testing.assert_array_equal(saved("bits.png", Image.fromarray(ramp > 99)),
-                                  np.where(gray3 > 99, 255, 0))  # fmt: skip
-    cmyk = saved("cmyk.tif", Image.new("CMYK", (5, 4), (0, 255, 255, 0)))
-    assert cmyk.shape == (4, 5, 3) and cmyk[0, 0, 0] > 200 and cmyk[0, 0, 1:].max() < 60
-    palette = saved("palette.gif", Image.new("RGB", (5, 4), (255, 0, 0)).convert("P"))
-    np.testing.assert_array_equal(palette, np.broadcast_to([255, 0, 0], (4, 5, 3)))
+
+@pytest.mark.parametrize(
+    ("name", "image", "expected", "tolerance"),
+    [
+        ("gray.png", Image.fromarray(RAMP), RAMP[..., None], 0),
+        ("wide.png", Image.fromarray(RAMP.astype(np.uint16) * 257), RAMP[..., None], 0),
+        ("dark.png", Image.fromarray(RAMP.astype(np.uint16)), 0, 1),  # 16 bit, nearly black
+        ("bits.png", Image.fromarray(RAMP > 99), 255 * (RAMP > 99)[..., None], 0),
+        ("cmyk.tif", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), (255, 0, 0), 60),
+        ("palette.gif", RED.convert("P"), (255, 0, 0), 0),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path, name, image, expected, tolerance):
+    image.save(tmp_path / name)
+    rgb = read_rgb(tmp_path / name)
+    assert rgb.dtype == np.uint8 and rgb.shape == (16, 16, 3)
+    assert np.abs(rgb.astype(int) - expected).max() <= tolerance
 
 
 @pytest.mark.parametrize(
@@ -74,7 +66,6 @@ def test_transparency_is_laid_on_white(tmp_path):
     palette.putpalette([10, 20, 30])
     palette.save(tmp_path / "p.png", transparency=0)
     assert (read_rgb(tmp_path / "p.png") == 255).all()
-    assert data.open_picture(tmp_path / "p.png").mode == "RGBA"
 
 
 def test_rotation_of_the_camera_is_followed(tmp_path):
@@ -84,55 +75,45 @@ def test_rotation_of_the_camera_is_followed(tmp_path):
     assert read_rgb(tmp_path / "turned.jpg").shape == (20, 10, 3)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp", "gif"])
-def test_damaged_pictures_are_named_in_one_line(tmp_path, suffix):
-    path = tmp_path / f"x.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:12], b"", b"<html>no</html>"):
-        path.write_bytes(content)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_damaged_missing_and_enormous_pictures_are_named_in_one_line(tmp_path, suffix, monkeypatch):
+    def refused(path, content=None):
+        if content is not None:
+            path.write_bytes(content)
         with pytest.raises(UserError) as caught:
             read_rgb(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
+    path = tmp_path / f"x.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        refused(path)
+    for content in (whole[: len(whole) // 2], b"", b"<html>no</html>"):
+        refused(path, content)
+    refused(tmp_path)
+    refused(tmp_path / "none.jpg")
 
-def test_missing_file_folder_and_bomb(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="no such file"):
-        read_rgb(tmp_path / "none.jpg")
-    with pytest.raises(UserError):
-        read_rgb(tmp_path)
-    Image.new("L", (100, 100)).save(tmp_path / "large.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UserError, match=r"large\.png"):
-        read_rgb(tmp_path / "large.png")
 
-
-def test_luma_by_hand():
-    rgb = np.array(
-        [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30]]],
-        np.uint8,
-    )
+def test_ranges_and_luma_by_hand():
+    colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30]]
     # 76.245, 149.685, 29.07, 255, 2.99 + 11.74 + 3.42 = 18.15
-    np.testing.assert_array_equal(luma_u8(rgb), [[76, 150, 29, 255, 18]])
-
-
-def test_ranges_by_hand():
-    u8 = np.array([[0, 255, 51]], np.uint8)
-    torch.testing.assert_close(data.to_pm1(u8), torch.tensor([[-1.0, 1.0, -0.6]]))
-    np.testing.assert_array_equal(data.to_u8(data.to_pm1(np.arange(256, dtype=np.uint8))),
-                                  np.arange(256))  # fmt: skip
+    np.testing.assert_array_equal(luma_u8(np.uint8([colours])), [[76, 150, 29, 255, 18]])
+    torch.testing.assert_close(
+        data.to_pm1(np.array([[0, 255, 51]], np.uint8)), torch.tensor([[-1.0, 1.0, -0.6]])
+    )
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(data.to_u8(data.to_pm1(every)), every)
     assert data.to_u8(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
 
 
 def test_item_by_hand():
     item = data.make_batch({"u8": torch.tensor([[[255, 0, 0, 51]]], dtype=torch.uint8)})
-    assert {k: tuple(v.shape) for k, v in item.items()} == {
-        "gray": (1, 1, 1), "rgb": (3, 1, 1), "saliency": (1, 1, 1)
-    }  # fmt: skip
-    torch.testing.assert_close(item["rgb"].flatten(), torch.tensor([1.0, -1.0, -1.0]))
-    assert item["gray"].item() == pytest.approx(0.299 * 2 - 1, abs=1e-6)
-    assert item["saliency"].item() == pytest.approx(0.2, abs=1e-6)
+    torch.testing.assert_close(item["rgb"], torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1))
+    torch.testing.assert_close(item["gray"], torch.tensor([[[0.299 * 2 - 1]]]))
+    torch.testing.assert_close(item["saliency"], torch.tensor([[[0.2]]]))
 
 
 def test_center_crop_takes_the_middle():
@@ -145,19 +126,18 @@ def test_center_crop_takes_the_middle():
 # --- data sets ------------------------------------------------------------------------------------
 
 
-def test_shipped_files_match_their_hashes():
+def test_shipped_files_match_their_hashes_and_no_subject_is_in_two_splits():
+    """Neither a group (photos of one subject) nor the same source picture crosses splits."""
+    with open(ROOT / "data" / "mini" / "credits.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     p = config.load("mini")
     found = [x for s in ("train", "val", "test") for k in ("photo", "cutout")
              for x in photos(p, s, k)]  # fmt: skip
-    assert len(found) == len(rows()) == 262 + 232
+    assert len(found) == len(rows) == 262 + 232
     data.verify_hashes(found)
-
-
-def test_no_subject_and_no_file_is_in_two_splits():
-    """Neither a group (photos of one subject) nor the same source picture crosses splits."""
     for key in ("group", "sha256", "source_sha256", "file"):
         splits = {}
-        for row in rows():
+        for row in rows:
             if row[key]:
                 splits.setdefault((row["kind"], row[key]), set()).add(row["split"])
         assert not {k: v for k, v in splits.items() if len(v) > 1}, key
@@ -174,41 +154,20 @@ def test_splits_are_disjoint_fixed_and_the_gallery_comes_first():
     assert [x.path.name for x in few] == names["test"][:7]
 
 
-def small_set(root):
-    """Two photos with a credits.csv."""
-    (root / "photos").mkdir(parents=True)
-    header = "file,kind,split,imagenet_class,gallery,licence,sha256"
-    lines = [header]
-    for i in range(2):
-        path = root / "photos" / f"{i}.png"
-        Image.new("RGB", (40, 40), (i, 9, 9)).save(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        lines.append(f"photos/{i}.png,photo,train,,0,CC0-1.0,{digest}")
-    (root / "credits.csv").write_text("\n".join(lines) + "\n")
+@pytest.mark.parametrize("kind", ["photo", "cutout"])
+def test_a_changed_or_missing_file_is_named_with_the_cure(tmp_path, tiny, monkeypatch, kind):
+    shipped, victim = photos(tiny(), "train", kind), tmp_path / "victim.png"
+    moved = [*shipped[:2], replace(shipped[2], path=victim)]
 
+    def changed(profile, split, wanted="photo"):
+        return moved if wanted == kind else photos(profile, split, wanted)
 
-def test_a_changed_or_missing_file_is_named_with_the_cure(tmp_path, tiny):
-    small_set(tmp_path / "set")
-    p = tiny(data=str(tmp_path / "set"), composites=0.0)
-    victim = tmp_path / "set" / "photos" / "1.png"
-    Image.new("RGB", (40, 40), "red").save(victim)
-    with pytest.raises(UserError) as caught:
-        TrainingSet(p, 1, 4)
-    text = str(caught.value)
-    assert str(victim) in text and "sha256" in text and "git checkout" in text and "\n" not in text
-    victim.unlink()
-    with pytest.raises(UserError, match=r"1\.png.*missing"):
-        TrainingSet(p, 1, 4)
-
-
-def test_a_changed_cutout_is_named_too(tmp_path, tiny):
-    target = tmp_path / "mini"
-    shutil.copytree(ROOT / "data" / "mini", target)
-    p = tiny(data=str(target))
-    victim = photos(p, "train", "cutout")[3].path
-    victim.write_bytes(victim.read_bytes() + b"x")
-    with pytest.raises(UserError, match=victim.name):
-        TrainingSet(p, 1, 4)
+    monkeypatch.setattr(data, "photos", changed)
+    with pytest.raises(UserError, match=r"victim\.png.*missing"):
+        TrainingSet(tiny(), 1, 4)
+    victim.write_bytes(shipped[2].path.read_bytes() + b"x")
+    with pytest.raises(UserError, match=r"victim\.png.*sha256.*git checkout"):
+        TrainingSet(tiny(), 1, 4)
 
 
 def test_no_folder_says_which_variable(tmp_path):
@@ -233,15 +192,21 @@ def test_a_plain_folder_is_split_by_name_alone(tmp_path):
     assert all(split[s] - again[s] <= {tmp_path / "b" / "0.jpg"} for s in split)
 
 
+def imagenet_tree(root, *counts: int):
+    """An ImageNet tree of empty files: so many training and validation pictures, by class."""
+    for number, count in enumerate(counts, 1):
+        for split in ("train", "val"):
+            wnid = f"n{number:02d}"
+            (root / split / wnid).mkdir(parents=True)
+            for i in range(count):
+                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").touch()
+    return str(root)
+
+
 def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
-    for folder in ("train", "val"):
-        for wnid in ("n01440764", "n02102040"):
-            (tmp_path / folder / wnid).mkdir(parents=True)
-            for i in range(20):
-                (tmp_path / folder / wnid / f"{wnid}_{folder}_{i}.JPEG").touch()
-    p = config.load("imagenet", data=str(tmp_path))
+    p = config.load("imagenet", data=imagenet_tree(tmp_path, 20, 20))
     assert [x.path.name for x in photos(p, "train")] == [  # one in ten, as the first public version
-        f"{wnid}_train_{i}.JPEG" for wnid in ("n01440764", "n02102040") for i in (0, 18)
+        f"{wnid}_train_{i}.JPEG" for wnid in ("n01", "n02") for i in (0, 18)
     ]
     assert len(photos(replace(p, train_every=1), "train")) == 40
     assert len(stage0.labelled(p, "train")) == 40  # stage 0 takes all
@@ -251,15 +216,12 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
 
 
 def test_hidden_files_are_no_data_and_linked_folders_are(tmp_path):
-    for name in ("a.jpg", "._a.jpg", ".b.1.part.png", ".ipynb_checkpoints/c.jpg"):
-        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "set" / name).touch()
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "d.png").touch()
+    for name in ("set/a.jpg", "set/._a.jpg", "set/.b.1.part.png", "set/.other/c.jpg", "more/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     (tmp_path / "set" / "link").symlink_to(tmp_path / "more")
     (tmp_path / "more" / "back").symlink_to(tmp_path / "set")  # ends all the same
-    p = config.load("folder", data=str(tmp_path / "set"))
-    assert [x.name for x in data.list_pictures(p.data_path)] == ["a.jpg", "d.png"]
+    assert [x.name for x in data.list_pictures(tmp_path / "set")] == ["a.jpg", "d.png"]
 
 
 @pytest.mark.parametrize(
@@ -278,10 +240,10 @@ def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
     (tmp_path / file).write_text(line)
     p = config.load("imagenet", data=str(tmp_path))
     if line:
-        assert [x.label for x in data._all_photos(p)] == ["n01", "n02"]
+        assert [x.label for split in ("train", "test") for x in photos(p, split)] == ["n01", "n02"]
     else:
         with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*val_annotations\.txt"):
-            data._all_photos(p)
+            photos(p, "test")
 
 
 # --- training pictures ----------------------------------------------------------------------------
@@ -308,35 +270,55 @@ def test_items_have_the_shapes_and_ranges_that_networks_expect(tiny):
         torch.testing.assert_close(item["gray"], (item["rgb"] * weights).sum(0, keepdim=True))
 
 
-def test_an_epoch_shows_every_photo_once(tiny):
-    items = TrainingSet(tiny(composites=0.0), 1, 36)
-    epochs = [[items._shuffled(12 * e + i) for i in range(12)] for e in range(3)]
-    assert all(sorted(order) == list(range(12)) for order in epochs)
-    assert len({tuple(order) for order in epochs}) == 3
+@pytest.fixture
+def gray_set(tmp_path, monkeypatch):
+    """`gray_set(...)`: settings of a folder of gray pictures, each of which is its own saliency."""
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+
+    def make(size, least_step, noise):
+        rng = np.random.default_rng(0)
+        for i in range(20):
+            values = least_step * i + rng.integers(0, noise, (12, 15))
+            picture = Image.fromarray(values.astype(np.uint8)).resize(size, Image.BICUBIC)
+            for folder in ("set", "maps"):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                picture.save(tmp_path / folder / f"{i}.png")
+        folders = dict(data=str(tmp_path / "set"), teacher=f"folder:{tmp_path / 'maps'}")
+        return folders | dict(composites=0.0)
+
+    return make
+
+
+def test_crops_carry_their_saliency_along_and_an_epoch_shows_every_photo_once(tiny, gray_set):
+    items = TrainingSet(tiny(**gray_set((60, 48), 12, 8), train_images=6), 1, 12)
+    shown = []
+    for i in range(12):
+        item = items[i]
+        torch.testing.assert_close(item["saliency"] * 2 - 1, item["gray"], rtol=0, atol=1e-5)
+        shown.append(int(item["saliency"].mean() * 255) // 12)  # the number of the photo
+    assert len({*shown[:6]}) == 6 and {*shown[:6]} == {*shown[6:]} and shown[:6] != shown[6:]
+
+
+def test_larger_photos_are_kept_smaller_and_crops_stay_alike(tiny, gray_set):
+    p = tiny(**gray_set((600, 480), 0, 256), train_images=1)
+    items, anew = TrainingSet(p, 1, 9), TrainingSet(replace(p, cache_pictures=False), 1, 9)
+    whole = Image.open(photos(p, "train")[0].path)
+    for i in range(9):
+        rng = np.random.default_rng([p.seed, 1, i])
+        plain = data.random_crop(Image.merge("RGBX", [whole] * 4), p, rng).astype(int)
+        error = np.abs(items.raw(i)["u8"].numpy() - plain)
+        assert 0 < error.mean() < 1.3 and error.max() < 8
+        assert torch.equal(anew.raw(i)["u8"], items.raw(i)["u8"])
 
 
 @pytest.mark.parametrize(("share", "batch", "expected"), [(0.0, 5, 0), (0.2, 5, 1), (0.2, 14, 2)])
-def test_composites_switch_and_exact_saliency(share, batch, expected, tiny, monkeypatch):
-    """So many of each batch, never above a fifth, over free photos of the training split."""
-    laid = []
-
-    def spy(background, cutout, rng):
-        picture, saliency = composite(background, cutout, rng)
-        laid.append((picture, saliency))
-        return picture, saliency
-
-    monkeypatch.setattr(data, "composite", spy)
-    items = TrainingSet(tiny(composites=share, batch=batch), 1, 3 * batch)
+def test_the_first_of_each_batch_are_composites(share, batch, expected, tiny):
+    """So many of each batch, never above a fifth, over free photos; the others are as without."""
+    items, plain = (TrainingSet(tiny(composites=c, batch=batch), 1, 28) for c in (share, 0.0))
+    assert items.in_batch == expected <= batch / 5
     assert all(items.photos[i].free for i in items.backgrounds)
-    assert len(items.cutouts) == (len(photos(items.profile, "train", "cutout")) if share else 0)
-    for start in range(0, 3 * batch, batch):
-        laid.clear()
-        batch_items = [items[i] for i in range(start, start + batch)]
-        assert len(laid) == expected <= batch / 5
-        for item, (_, saliency) in zip(batch_items, laid, strict=False):
-            torch.testing.assert_close(
-                item["saliency"][0], torch.from_numpy(saliency.copy()) / 255.0
-            )
+    other = [i for i in range(28) if not torch.equal(items[i]["rgb"], plain[i]["rgb"])]
+    assert other == [i for i in range(28) if i % batch < expected]
 
 
 def test_saliency_of_a_composite_is_its_alpha():
@@ -357,46 +339,20 @@ def test_saliency_of_a_composite_is_its_alpha():
     np.testing.assert_array_equal(picture[saliency == 0], noise[saliency == 0])
 
 
-def test_flip_and_crop_carry_the_saliency_along(tiny):
-    """A photo whose saliency is its own gray value: after scale, crop and flip it still is."""
-    items = TrainingSet(tiny(composites=0.0), 1, 12)
-    gray = [luma_u8(read_rgb(photo.path)) for photo in items.photos]
-    items.pictures = [Image.fromarray(np.dstack([g] * 4), mode="RGBX") for g in gray]
-    for i in range(12):
-        item = items[i]
-        torch.testing.assert_close(item["saliency"] * 2 - 1, item["gray"], rtol=0, atol=1e-5)
-
-
-def decoded_each_time(items, item):
-    """The plain way: open the file, crop the exact box, resize once, map and photo apart."""
-    p = items.profile
-    rng = np.random.default_rng([p.seed, items.stage, item])
-    composed = item % p.batch < items.in_batch
-    index = int(rng.choice(items.backgrounds)) if composed else items._shuffled(item)
-    photo = items.photos[index]
-    (path,) = saliency_maps([photo.path], p.teacher, cache_dir())
-    pair = [Image.fromarray(read_rgb(photo.path)), Image.open(path).convert("L")]
-    side = min(pair[0].size) * rng.uniform(p.min_scale, 1.0)
-    left, top = (rng.uniform(0, extent - side) for extent in pair[0].size)
-    box, size = (left, top, left + side, top + side), (p.image_size,) * 2
-    rgb, map_u8 = (np.asarray(x.resize(size, Image.BICUBIC, box=box)) for x in pair)
-    if rng.random() < 0.5:
-        rgb, map_u8 = rgb[:, ::-1], map_u8[:, ::-1]
-    if composed:
-        cutouts = photos(p, "train", "cutout")
-        cutout = data.open_picture(cutouts[rng.integers(len(cutouts))].path).convert("RGBA")
-        rgb, map_u8 = composite(rgb, cutout, rng)
-    return data.make_batch({"u8": torch.from_numpy(np.dstack([rgb, map_u8]))})
-
-
-@pytest.mark.parametrize("cached", [True, False])
-def test_shipped_photos_from_the_cache_are_the_same_to_the_last_bit(tiny, cached):
-    items = TrainingSet(tiny(cache_pictures=cached), 1, 40)
-    assert items.in_batch == 1
-    for i in (0, 1, 4, 5, 17):
-        plain = decoded_each_time(items, i)
-        for key, value in items[i].items():
-            assert torch.equal(value, plain[key]), (i, key)
+@pytest.mark.parametrize(
+    ("stage", "cached", "known"),
+    [
+        (1, True, "785cae22bf24c9e37065318e158bd0d9"),
+        (1, False, "785cae22bf24c9e37065318e158bd0d9"),
+        (2, True, "e5de2a16e95726385b2caf39307e8be2"),
+    ],
+)
+def test_training_pictures_stay_the_same_to_the_last_bit(stage, cached, known):
+    items = TrainingSet(config.load("smoke", cache_pictures=cached), stage, 64)
+    digest = hashlib.sha256()
+    for i in (0, 1, 7, 16, 40):
+        digest.update(items.raw(i)["u8"].numpy().tobytes())
+    assert digest.hexdigest()[:32] == known
 
 
 def test_a_batch_made_at_once_is_its_items_one_by_one(tiny):
@@ -409,71 +365,17 @@ def test_a_batch_made_at_once_is_its_items_one_by_one(tiny):
         assert all(torch.equal(value[i], items[i][key]) for key, value in batch.items())
 
 
-def large_folder(root, n=20):
-    root.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(n):
-        coarse = Image.fromarray(rng.integers(0, 256, (12, 15, 3), dtype=np.uint8))
-        coarse.resize((600, 480), Image.BICUBIC).save(root / f"{i}.png")
-    return str(root)
-
-
-def test_larger_photos_are_kept_smaller_and_crops_stay_alike(tmp_path, tiny, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    white = tmp_path / "maps"
-    white.mkdir()
-    p = tiny(data=large_folder(tmp_path / "set"), composites=0.0, train_images=3,
-             teacher=f"folder:{white}")  # fmt: skip
-    for photo in photos(p, "train"):
-        Image.new("L", (600, 480), 255).save(white / f"{photo.stem}.png")
-    items = TrainingSet(p, 1, 9)
-    assert [items.pictures[i].size for i in range(3)] == [(360, 288)] * 3
-    for i in range(9):
-        ours, plain = items[i], decoded_each_time(items, i)
-        assert (ours["saliency"] == 1).all()
-        error = (ours["rgb"] - plain["rgb"]).abs()
-        assert 0 < error.mean() < 0.01 and error.max() < 0.06  # of a range of 2
-    plain = TrainingSet(replace(p, cache_pictures=False), 1, 9)
-    assert all(torch.equal(plain[i]["rgb"], items[i]["rgb"]) for i in range(9))
-
-
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_any_number_of_workers_gives_the_same_batches(tiny, workers):
-    p = tiny(workers=workers)
-    alone = SimpleNamespace(
-        num_processes=1, device=torch.device("cpu"), prepare=lambda loader: loader
-    )
-    items = TrainingSet(p, 1, 15)
-    batches = [*loop.batches(items, 1, 3, p.batch, alone)]
-    assert len(batches) == 2
-    for k, batch in enumerate(batches, 1):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_their_items_wherever_a_run_begins_with_any_number_of_workers(tiny, workers):
+    items = TrainingSet(tiny(workers=workers), 1, 15)
+    found = batches(items, 1, 3, 5)
+    assert len(found) == 2
+    for k, batch in enumerate(found, 1):
         for key, value in batch.items():
             assert torch.equal(value, torch.stack([items[5 * k + i][key] for i in range(5)]))
 
 
-def test_teacher_switch_changes_the_saliency(tiny, tmp_path, monkeypatch):
-    classical = TrainingSet(tiny(composites=0.0), 1, 4)[0]
-    for photo in photos(tiny(), "train"):
-        (tmp_path / "maps").mkdir(exist_ok=True)
-        Image.new("L", Image.open(photo.path).size, 255).save(tmp_path / f"maps/{photo.stem}.png")
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    ready = TrainingSet(tiny(composites=0.0, teacher=f"folder:{tmp_path / 'maps'}"), 1, 4)[0]
-    assert torch.equal(ready["rgb"], classical["rgb"])
-    assert (ready["saliency"] == 1).all() and classical["saliency"].mean() < 0.9
-
-
 # --- what is tested -------------------------------------------------------------------------------
-
-
-def imagenet_tree(root, sizes: dict[str, int]):
-    """An ImageNet tree: one training picture, and as many validation pictures as given, a class."""
-    for wnid, count in sizes.items():
-        for split, n in (("train", 1), ("val", count)):
-            (root / split / wnid).mkdir(parents=True)
-            for i in range(n):
-                path = root / split / wnid / f"{wnid}_{split}_{i:03d}.png"
-                Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(path)
-    return root
 
 
 def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed():
@@ -488,39 +390,32 @@ def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed()
 
 
 def test_an_imagenet_test_set_is_balanced_and_no_runs_seed_changes_it(tmp_path):
-    root = imagenet_tree(tmp_path, {"n01": 40, "n02": 40, "n03": 6})
-    chosen = data.photos(config.load("imagenet", data=str(root), test_images=15), "test")
-    counts = Counter(p.label for p in chosen)
-    assert sum(counts.values()) == 15 and sorted(counts.values()) == [5, 5, 5]
+    root = imagenet_tree(tmp_path, 40, 40, 6)
+    chosen = photos(config.load("imagenet", data=root, test_images=15), "test")
+    assert sorted(Counter(p.label for p in chosen).values()) == [5, 5, 5]
     assert chosen == sorted(chosen, key=lambda p: p.path.name)
-    again = data.photos(config.load("imagenet", seed=7, data=str(root), test_images=15), "test")
+    again = photos(config.load("imagenet", seed=7, data=root, test_images=15), "test")
     assert again == chosen
-    assert config.load("imagenet").test_images == 10_000
+    assert data.test_composites(config.load("imagenet", data=root)) == []  # no cut-outs there
 
 
 def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
-    root = imagenet_tree(tmp_path / "tree", {"n01": 12, "n02": 12})
-    lines = ["n02/n02_val_003.png", "val/n01/n01_val_000.png  # by its whole path", "", "# all"]
-    lines += ["n02/n02_val_003.png", "n01/nothing.png", "train/n01/n01_train_000.png"]
-    (tmp_path / "list.txt").write_text("\n".join(lines))
-    p = config.load("imagenet", data=str(root), test_list=str(tmp_path / "list.txt"))
-    chosen = data.photos(p, "test")
-    assert [x.path.name for x in chosen] == ["n02_val_003.png", "n01_val_000.png"]
+    root, file = imagenet_tree(tmp_path / "tree", 12, 12), tmp_path / "list.txt"
+    lines = ["n02/n02_val_3.JPEG", "val/n01/n01_val_0.JPEG  # by its whole path", "", "# all"]
+    lines += ["n02/n02_val_3.JPEG", "n01/nothing.JPEG", "train/n01/n01_train_0.JPEG"]
+    file.write_text("\n".join(lines))
+    p = config.load("imagenet", data=root, test_list=str(file))
+    chosen = photos(p, "test")
+    assert [x.path.name for x in chosen] == ["n02_val_3.JPEG", "n01_val_0.JPEG"]
     assert {x.split for x in chosen} == {"test"} and [x.label for x in chosen] == ["n02", "n01"]
-    assert data.unlisted(p) == {
-        "n01/nothing.png": "no such picture in tree",
-        "train/n01/n01_train_000.png": "a training picture",
-    }
-    every = replace(p, train_every=1)
-    assert len(data.photos(every, "train")) == 2  # the list is of test photos alone
-    assert p.digest() == config.load("imagenet", data=str(root)).digest()  # no setting of training
-    (tmp_path / "list.txt").write_text("nowhere.png\n")
-    with pytest.raises(
-        UserError, match=r"list\.txt: names no test picture \(nowhere\.png: no such"
-    ):
-        data.photos(p, "test")
+    assert [*data.unlisted(p)] == ["n01/nothing.JPEG", "train/n01/n01_train_0.JPEG"]
+    assert len(photos(replace(p, train_every=1), "train")) == 24  # the list is of test photos alone
+    assert p.digest() == config.load("imagenet", data=root).digest()  # no setting of training
+    file.write_text("nowhere.png\n")
+    with pytest.raises(UserError, match=r"list\.txt: names no test picture \(nowhere\.png"):
+        photos(p, "test")
     with pytest.raises(UserError, match=r"absent\.txt: no readable list"):
-        data.photos(config.load("imagenet", data=str(root), test_list="absent.txt"), "test")
+        photos(config.load("imagenet", data=root, test_list="absent.txt"), "test")
 
 
 def test_test_composites_are_the_same_for_every_seed_and_their_mask_is_exact():
@@ -543,20 +438,3 @@ def test_test_composites_are_the_same_for_every_seed_and_their_mask_is_exact():
     few = data.test_composites(config.load("mini", judge_size=64, test_images=4))
     assert [c.name for c in few] == [c.name for c in made[:4]]
     assert all((a.rgb == b.rgb).all() for a, b in zip(few, made, strict=False))
-
-
-def test_no_composites_where_there_are_no_cutouts(tmp_path):
-    root = imagenet_tree(tmp_path, {"n01": 12})
-    assert data.test_composites(config.load("imagenet", data=str(root))) == []
-
-
-@pytest.mark.parametrize(
-    ("stage", "known"),
-    [(1, "785cae22bf24c9e37065318e158bd0d9"), (2, "e5de2a16e95726385b2caf39307e8be2")],
-)
-def test_training_pictures_stay_the_same_to_the_last_bit(stage, known):
-    items = TrainingSet(config.load("smoke"), stage, 64)
-    digest = hashlib.sha256()
-    for i in (0, 1, 7, 16, 40):
-        digest.update(items.raw(i)["u8"].numpy().tobytes())
-    assert digest.hexdigest()[:32] == known
