@@ -502,4 +502,8 @@ paper.show_deviations("01")
 # object may be brighter than the rest without reaching one half; sure maps hardly change.
 # </details>
 #
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/01_data_and_saliency.py](exercises/01_data_and_saliency.py).
+#
 # **Next:** [chapter 2, the generator](02_generator.ipynb).

@@ -568,4 +568,8 @@ paper.show_deviations("02")
 # Only the first even output (and the last odd one) changes: it is a matter of the border alone.
 # </details>
 #
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/02_generator.py](exercises/02_generator.py).
+#
 # **Next:** [chapter 3, losses and critics](03_losses_and_critics.ipynb).

@@ -675,4 +675,8 @@ paper.show_deviations("03")
 # finite.
 # </details>
 #
+# **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/03_losses_and_critics.py](exercises/03_losses_and_critics.py).
+#
 # **Next:** [chapter 4, stage 1](04_stage1_l1_pretraining.ipynb).

@@ -398,4 +398,8 @@ paper.show_deviations("04")
 # checkpoint are cut off and written again, so no step stands there twice.
 # </details>
 #
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/04_stage1_l1_pretraining.py](exercises/04_stage1_l1_pretraining.py).
+#
 # **Next:** [chapter 5, stage 2](05_stage2_adversarial_training.ipynb).
