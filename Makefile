@@ -28,7 +28,7 @@ CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
 PICTURES := gallery training_curves evolution
 ON       := --profile $(PROFILE) --seed $(SEED)
 
-.PHONY: help env reproduce chapters ablations test lint format lab site bench soak gallery pairs clean
+.PHONY: help env reproduce chapters ablations test lint format lab site bench soak gallery exercises pairs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -128,6 +128,9 @@ lab: env  ## JupyterLab on the chapters
 
 gallery: env  ## the picture at the top of README
 	$(BIN)/python tools/gallery.py
+
+exercises: env  ## to write oneself, for students and lecturers: build/exercises
+	$(BIN)/python tools/exercises.py
 
 pairs: env
 	$(BIN)/python tools/chapters.py pair --profile mini

@@ -67,6 +67,8 @@ def gather(profile: str, folder: Path) -> Path:
         print(f"not executed, so links to them are plain text: {', '.join(sorted(missing))}")
     if figures.exists():
         shutil.copytree(figures, source / "figures" / profile)
+    sources = source / "notebooks" / "exercises"
+    shutil.copytree(ROOT / "notebooks" / "exercises", sources)
     shutil.copyfile(ROOT / "docs" / "index.md", source / "index.md")
     (source / "results.md").write_text(_results(results, figures, profile, made), encoding="utf-8")
     static = folder / "static" / "mathjax"

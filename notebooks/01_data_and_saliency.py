@@ -13,9 +13,10 @@
 # %% [markdown]
 # # 1 · Data and saliency: what goes in
 #
-# **You will learn** which photographs the small profile uses and under which licences, how gray is
-# made from colour and what is lost on the way, what one training item looks like, and how a
-# saliency map can be had without labels and without a network: what it gets right, and what not.
+# **After this chapter you can** say which photographs the small profile uses and under which
+# licences; make gray from colour, and say what is lost; read one training item; and compute a
+# saliency map without labels and without a network. You will know what such a map gets right, and
+# what it does not.
 #
 # **Time:** 30 minutes to read, half a minute to run; the first run also computes the saliency maps
 # of the training photos, once, which takes a few minutes. **Before this:**
@@ -50,10 +51,9 @@ rng = np.random.default_rng(seed)
 # %% [markdown]
 # ## The photographs
 #
-# The paper trains on ImageNet, which may not be passed on. This project travels with a few hundred
-# free photographs and a few hundred *cut-outs* (photographed objects without background). Where
-# each came from, who made it and under which licence it may be used stands in
-# `data/mini/credits.csv`.
+# The paper trains on ImageNet, which may not be passed on. This project ships a few hundred free
+# photographs and a few hundred *cut-outs* (photographed objects without background).
+# `data/mini/credits.csv` names the source, the author and the licence of each.
 
 # %%
 credits = pd.read_csv(shipped.data_path / "credits.csv")
@@ -82,15 +82,15 @@ print("what was changed in them:", "; ".join(rows["changes"].unique()))
 table.style.set_uuid("credits").hide(axis="index").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
-# *Who made the gallery photos, and the package that each was taken from. What was changed is the
-# same for all and stands above the table.*
+# *The authors of the gallery photos, and the package that each was taken from. The changes are the
+# same for all; they are printed above the table.*
 #
 # ### Splits without a leak
 #
-# A network that has seen one photo of a cathedral has an easy time with the next photo of the same
-# cathedral. So the splits are made by *subject*: pictures of one subject share a `group`, and no
-# group is in two splits. Training uses `train`, all choices (learning rates, λ) are made on `val`,
-# and nothing is chosen on `test`.
+# A network that has seen one photo of a cathedral will find the next photo of the same cathedral
+# easy. So the splits are made by *subject*: pictures of one subject share a `group`, and no group
+# is in two splits. Training uses `train`. All choices (learning rates, λ) are made on `val`.
+# Nothing is chosen on `test`.
 
 # %%
 for kind, rows in credits.groupby("kind"):
@@ -106,8 +106,9 @@ for kind, rows in credits.groupby("kind"):
 #
 # $$x = 0.299\,R + 0.587\,G + 0.114\,B .$$
 #
-# Why these weights? The eye sees green as bright, red as darker and blue as dark. They sum to 1, so
-# white stays white. The plain mean of the channels would make pure blue as bright as pure green:
+# Why these weights? To the eye, green is bright, red is darker, and blue is dark. The weights sum
+# to 1, so white stays white. The plain mean of the channels would make pure blue as bright as pure
+# green:
 
 # %%
 pure = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -130,8 +131,8 @@ assert (gray == data.luma_u8(rgb)).all()
 print(inspect.getsource(data.luma_u8))
 
 # %% [markdown]
-# What is lost: all colours of one luma become the same gray. Each patch below has a luma of 128
-# within half a step. To the network they are one and the same input.
+# What is lost: all colours of the same luma become the same gray. Each patch below has a luma of
+# 128, within half a step. To the network they are the same input.
 
 # %%
 red, blue = np.meshgrid(np.linspace(0, 255, 7).round(), [10, 128, 245], indexing="xy")
@@ -149,8 +150,8 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
 # ## Ranges
 #
 # Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1], as in the first
-# public version of the authors' code; saliency is a weight and lies in [0, 1]:
-# $v_{\pm1} = v/127.5 - 1$. The way there and back must not change a single value:
+# public version of the authors' code: $v_{\pm1} = v/127.5 - 1$. Saliency is a weight and lies in
+# [0, 1]. Converting there and back must not change a single value:
 
 # %%
 v = np.arange(256, dtype=np.uint8)
@@ -166,9 +167,10 @@ print(f"ours {ours.min():+.4f} .. {ours.max():+.4f}, theirs {theirs.min():+.4f} 
 #
 # ## What the network sees
 #
-# `TrainingSet` gives one dict an item: `gray`, `rgb` and `saliency`. Photo and map are cropped and
-# flipped together. Which photo, which crop, flip or not: all of it depends on (seed, stage, number
-# of the item) alone. A run that was killed and goes on sees the same pictures as one that was not.
+# `TrainingSet` returns one dictionary per item, with `gray`, `rgb` and `saliency`. Photo and map
+# are cropped and flipped together. The photo, the crop and the flip depend on (seed, stage, number
+# of the item) alone. So a run that was stopped and resumed sees the same pictures as one that was
+# not.
 
 # %%
 few = replace(p, train_images=p.train_images or 400)  # on ImageNet, a few are enough to look at
@@ -196,11 +198,11 @@ for item in batch:
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *The first items of the first batch, at the size that the networks see. Items with a sharp white
-# shape as saliency are composites.*
+# *The first items of the first batch, at the size that the networks see. If the saliency is a sharp
+# white shape, the item is a composite.*
 #
-# **Check.** The gray of an item is the luma of its colours, also in [−1, 1], as the weights sum to
-# 1:
+# **Check.** The gray of an item is the luma of its colours, also in [−1, 1], because the weights
+# sum to 1:
 
 # %%
 item = items[p.batch - 1]
@@ -210,8 +212,8 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 # %% [markdown]
 # ## Composites: saliency that is known exactly
 #
-# A map made by any method has errors. There is one way to know the truth: *make* the salient
-# object. A cut-out with transparency $\alpha$ is laid on a photo,
+# Every method makes errors in its maps. There is one way to know the truth: *make* the salient
+# object. We lay a cut-out with transparency $\alpha$ on a photo:
 #
 # $$\begin{aligned}
 # c &= \alpha\,c_{object} + (1-\alpha)\,c_{photo}, \\
@@ -220,8 +222,8 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 #
 # Rules, all in `data.py`: cut-out and photo belong to the same split, or the test would leak; only
 # public-domain and CC0 photos are altered; and **at most a fifth of a batch** are composites. They
-# teach saliency well, but they are not real scenes, and more of them hurt the colours of real
-# photos.
+# teach saliency well, but they are not real scenes, and a larger share of them hurts the colours of
+# real photos.
 
 # %%
 cutouts = data.photos(shipped, "val", "cutout")
@@ -246,8 +248,8 @@ except UserError as error:
     print(error)
 
 # %% [markdown]
-# **Check.** Where the cut-out is opaque its saliency is 1, outside it is 0 and the photo is
-# untouched:
+# **Check.** Where the cut-out is opaque, the saliency is 1. Outside it, the saliency is 0 and the
+# photo is untouched:
 
 # %%
 background = data.test_picture(backgrounds[0], 256)
@@ -262,13 +264,14 @@ print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean(
 # ## A saliency teacher for photographs
 #
 # **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
-# used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to the same
-# ones. So a *teacher* has to be chosen, and its name goes wherever its maps go. The default is
-# classical, needs no weights, and can be understood in ten minutes: **robust background** (Zhu,
-# Liang, Wei, Sun, CVPR 2014). Its question is not "what is an object?" but "what is background?"
+# used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to
+# reproduce them. So we have to choose a *teacher*, and its name goes wherever its maps go. The
+# default is classical, needs no weights, and can be understood in ten minutes: **robust
+# background** (Zhu, Liang, Wei, Sun, CVPR 2014). Its question is not "what is an object?" but "what
+# is background?"
 #
-# **Step 1: superpixels.** Cut the picture into some 200 patches of even colour. From here on, a
-# patch is a node with a mean colour (in Lab, where distance is visible difference) and a place.
+# **Step 1: superpixels.** Cut the picture into about 200 patches of even colour. From here on, a
+# patch is a node with a mean colour (in Lab, where distance is visible difference) and a position.
 
 # %%
 chosen = next((q for q in data.photos(shipped, "val") if "parrot" in q.stem), backgrounds[0])
@@ -294,11 +297,12 @@ viz.strip({"photo": small, f"{k} superpixels": patches[label]}, width=4.5)
 # %% [markdown]
 # *Each patch in its mean colour.*
 #
-# **Step 2: what hangs together with the rim?** Objects may touch the rim of a photo, but background
-# touches it along much of its length. Walk from patch to patch; a step costs the colour difference.
-# The cheapest way from $i$ to $j$ costs $D_{ij}$: nearly nothing inside the sky, much from sky to
-# parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ says "same region", $\sum_j a_{ij}$ is the area
-# of the region around $i$, and its part along the rim, set against the root of the area, is
+# **Step 2: what is connected to the image border?** An object may touch the border (the *rim*), but
+# background touches it along much of its length. Walk from patch to patch; each step costs the
+# colour difference. The cheapest path from $i$ to $j$ costs $D_{ij}$: almost nothing within the
+# sky, much from the sky to the parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ is near 1 for
+# patches of the same region, and $\sum_j a_{ij}$ is the area of the region around $i$. We divide
+# the part of it that lies along the rim by the square root of the area:
 #
 # $$\begin{aligned}
 # c_i &= \frac{\sum_{j\in rim} a_{ij}}{\sqrt{\sum_j a_{ij}}}, \\
@@ -329,18 +333,19 @@ connectivity = a[:, rim].sum(1) / np.sqrt(a.sum(1))
 w_bg = 1 - bell(connectivity, 1)
 
 # %% [markdown]
-# **Step 3: what differs from the background?** Colour contrast, counted only against background and
-# mostly nearby, times a preference for the middle, where photographers put things: $w^{fg}$.
+# **Step 3: what differs from the background?** Take the colour contrast to background patches,
+# mostly to those nearby. Multiply it by a preference for the middle, where photographers put
+# things. This is $w^{fg}$.
 #
 # **Step 4: make it one map.** Find the $s$ that is near 0 where background is likely, near 1 where
-# foreground is, and alike on alike neighbours:
+# foreground is, and similar on neighbours of similar colour:
 #
 # $$\begin{aligned}
 # \min_s\ &\sum_i w^{bg}_i s_i^2 + \sum_i w^{fg}_i (s_i-1)^2 \\
 #        &+ \sum_{i,j} w_{ij}(s_i-s_j)^2 .
 # \end{aligned}$$
 #
-# It is quadratic, so the minimum is one linear system: no iteration, no training.
+# The sum is quadratic, so one linear system gives its minimum: no iteration, no training.
 
 
 # %%
@@ -364,16 +369,16 @@ stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solve
 viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
 
 # %% [markdown]
-# *Steps 2 to 4 in pictures; the assertion in the cell above says that they are what the library
-# does. Its map (right) averages two sizes of superpixels, moves the edges to those of the photo
-# with a guided filter, and stretches the contrast.*
+# *Steps 2 to 4 in pictures. The assertion above checks that the library computes the same. Its
+# final map (right) averages two sizes of superpixels, moves the edges to those of the photo with a
+# guided filter, and stretches the contrast.*
 #
 # ### Good maps and bad maps
 #
-# Nobody has drawn the truth for these photographs, so look for yourself. A map that is sure of
-# itself is nearly black and white, one that wavers is gray: the mean of $4s(1-s)$ is 0 for the one
-# and 1 for the other. Below are eight maps of training photos from the sure end of the order and
-# eight from the unsure end, every few places one. Being sure is not being right!
+# Nobody has drawn the truth for these photographs, so look for yourself. A sure map is nearly black
+# and white, an unsure one is gray: the mean of $4s(1-s)$ is 0 for the one and 1 for the other. We
+# sort the maps of the training photos by this number. Below are eight from the sure end and eight
+# from the unsure end, every few places one. Sure does not mean right!
 
 # %%
 files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
@@ -396,16 +401,17 @@ viz.grid(rows, ["sure"] * len(best) + ["not sure"] * len(worst), blocks=4)
 # %% [markdown]
 # *Left: sure maps. Right: unsure ones.* What to look for:
 #
-# - **Good:** one object, away from the rim, of another colour than its surroundings.
-# - **Bad:** the object fills the frame or touches the rim (it then counts as background); sky seen
-#   through a building (the hole is brighter than the house); a landscape without any object, where
-#   there is nothing to find, and yet the map finds something.
+# - **Good:** one object, away from the border, in a colour that differs from its surroundings.
+# - **Bad:** the object fills the frame or touches the border (it then counts as background); sky
+#   seen through a building (the hole is brighter than the house); a landscape without any object,
+#   where there is nothing to find, and yet the map finds something.
 #
 # ### Scored against the truth
 #
-# Composites have exact masks, so on them the teacher can be marked. *MAE* is the mean absolute
-# error (0 is perfect). *IoU* compares the map cut at one half with the mask: their common area over
-# their joint area (1 is perfect). Two answers that look at nothing serve as yardsticks.
+# Composites have exact masks, so on them we can score the teacher. *MAE* is the mean absolute error
+# (0 is perfect). *IoU* cuts the map at one half and compares it with the mask: the area of their
+# intersection divided by the area of their union (1 is perfect). Two answers that ignore the
+# picture serve as baselines.
 
 
 # %%
@@ -427,22 +433,22 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
           for (c, a), m in zip(composites, found, strict=True)], blocks=3)  # fmt: skip
 
 # %% [markdown]
-# *Mean marks on six validation composites, and the maps themselves. Some fail for an honest
-# reason: the background photo has a salient object of its own, which the mask does not know.*
+# *Mean scores on six validation composites, and the maps themselves. Some maps fail for a good
+# reason: the background photo has a salient object of its own, which is not in the mask.*
 #
 # Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture,
-# so "nothing stands out" is right on all the rest, and its MAE may even be lower than the
-# teacher's. The IoU tells the two apart: it is 0 for the empty map. And six composites are few:
-# they can show a large difference, not a small one.
+# so "nothing stands out" is right on all the rest. Its MAE may even be lower than the teacher's.
+# The IoU separates the two: it is 0 for the empty map. And six composites are few: they can show a
+# large difference, not a small one.
 #
 # This is the quality of the ground truth that $G_s$ learns from. A network can become better than
-# its teacher where the teacher's errors have no system, and it inherits those that have.
+# its teacher where the teacher's errors are random. It inherits the systematic ones.
 #
 # ### The cache
 #
-# A map takes about a second, an epoch would take minutes. So maps are computed once and kept as
-# plain PNG files. The place of a map follows from the teacher, its version, the folder of the photo
-# and the name of the photo. A map that is older than its photo is computed again.
+# One map takes about a second; the maps of an epoch would take minutes. So maps are computed once
+# and kept as plain PNG files. The path of a map follows from the teacher, its version, the folder
+# of the photo and the name of the photo. A map that is older than its photo is computed again.
 
 # %%
 where = files[0].relative_to(cache_dir())
@@ -450,9 +456,8 @@ print(f"{items.photos[0].path.name}\n -> {where.parts[0]}/{where.parts[1]}/…/{
 assert where.stem == items.photos[0].path.name
 
 # %% [markdown]
-# Other teachers sit behind the same interface: `folder:DIR` takes ready maps (of PFAN, if you have
-# them), `u2netp` and `isnet` are deep networks through the package rembg. An unknown name is an
-# error:
+# Other teachers have the same interface. `folder:DIR` takes ready maps (of PFAN, if you have them);
+# `u2netp` and `isnet` are deep networks from the package rembg. An unknown name is an error:
 
 # %%
 try:
@@ -467,8 +472,8 @@ except UserError as error:
 paper.show_deviations("01")
 
 # %% [markdown]
-# The first row matters most. The paper's saliency is PFAN's, ours is another one's. Whatever we
-# measure about saliency guidance is about guidance *by these maps*.
+# The first row matters most. The paper's saliency maps come from PFAN, ours from another method.
+# Whatever we measure about saliency guidance holds for guidance *by these maps*.
 #
 # ## Try it
 #
@@ -501,5 +506,18 @@ paper.show_deviations("01")
 # In `marks`, replace `found >= 0.5` by `found >= found.mean()`. Unsure maps gain, since their
 # object may be brighter than the rest without reaching one half; sure maps hardly change.
 # </details>
+#
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/01_data_and_saliency.py](exercises/01_data_and_saliency.py).
+#
+# ## Three lines to remember
+#
+# 1. Gray is luma, a weighted sum of R, G and B. Many colours become the same gray, so the input
+#    does not say which one it was.
+# 2. A composite has exact saliency, because we made it. It is no real scene, so at most a fifth of
+#    a batch are composites.
+# 3. The saliency teacher asks what is connected to the image border. Its maps have errors, and the
+#    network learns from these maps.
 #
 # **Next:** [chapter 2, the generator](02_generator.ipynb).

@@ -13,9 +13,10 @@
 # %% [markdown]
 # # 2 · The generator: one gray picture in, colours and saliency out
 #
-# **You will learn** what each part of SCGAN's generator is for, what shape every layer gives, how
-# spectral normalisation works, why up-sampling can be done with a quarter of the products, where
-# the "global features" enter, and what the small profile does differently from the paper.
+# **After this chapter you can** say what each part of SCGAN's generator is for and which shape
+# every layer gives; compute a spectral norm by hand; up-sample with a quarter of the products; and
+# show where the "global features" enter. You will know what the small profile does differently from
+# the paper.
 #
 # **Time:** about 30 minutes to read, under a minute to run. Nothing is trained here.
 #
@@ -50,7 +51,7 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # ## The problem and the idea
 #
 # A gray pixel says how bright a thing is. It does not say which colour it has: a gray of 0.6 may be
-# grass, sand or a face. To guess, a network has to know three things.
+# grass, sand or a face. To guess the colour, a network has to answer three questions.
 #
 # | question | what answers it | where it comes from |
 # |---|---|---|
@@ -58,10 +59,10 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # | *Where exactly does the thing end?* | fine detail | **U-Net** with skip connections |
 # | *What matters here?* the parrot, not the sky | saliency | **saliency branch** on the decoder |
 #
-# SCGAN's own idea is the third line. The decoder has two outputs: colours $G_c(x)$ and a saliency
+# SCGAN's own idea is the third row. The decoder has two outputs: colours $G_c(x)$ and a saliency
 # map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*, and two of the losses in
-# [chapter 3](03_losses_and_critics.ipynb) look at that product only. So the network must colour the
-# object well, and it must know where the object is. No class labels are needed.
+# [chapter 3](03_losses_and_critics.ipynb) look at this product only. So the network must colour the
+# object well, and it must know where the object is. It needs no class labels.
 #
 # ```
 #              ┌──────────── global encoder (VGG-16, gray) ───────────┐
@@ -78,9 +79,9 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # %% [markdown]
 # ## Shapes, layer by layer
 #
-# We ask the network itself. A *hook* is called after a layer has run and sees its output. The full
-# network of the paper is built on torch's `meta` device: shapes without numbers, so it costs
-# nothing.
+# We ask the network itself. A *hook* is a function that is called after a layer has run, with the
+# layer's output. We build the paper's full network on torch's `meta` device, which has shapes but
+# no numbers, so it costs nothing.
 
 
 # %%
@@ -107,14 +108,14 @@ shapes(full, 256, "meta").style.hide(axis="index")
 
 
 # %% [markdown]
-# Read it from top to bottom. Six blocks, `down.0` to `down.5`, lead to the point where the map has
-# 1/32 of the picture's side. Then the VGG runs on the same gray input, and its map is joined:
-# `down.6` has twice the inputs. With it, three more blocks lead to a single pixel that knows the
-# whole picture. The decoder climbs back. From `up.1` on, its inputs are twice as wide as what the
+# Read the table from top to bottom. Six blocks, `down.0` to `down.5`, shrink the map to 1/32 of the
+# picture's side. Then the VGG runs on the same gray input, and its map is joined: `down.6` has
+# twice the input channels. It and two more blocks lead to a single pixel that has seen the whole
+# picture. The decoder goes back up. From `up.1` on, a block has twice as many input channels as the
 # block before gives: the other half is the skip connection.
 #
-# The released network has exactly these numbers of trainable weights. If one layer were different,
-# this cell would fail.
+# The released network has exactly these numbers of trainable parameters. If one layer were
+# different, the next cell would fail.
 
 
 # %%
@@ -136,7 +137,7 @@ for name, count in counts.items():
     print(f"{name:16} {count:>11,}")
 
 # %% [markdown]
-# And this is the generator of the profile that you run: the same class, other numbers.
+# And this is the generator of the profile that you run: the same class with other numbers.
 
 # %%
 mine = colorize.build_generator(p)
@@ -148,8 +149,7 @@ shapes(mine, p.image_size).style.hide(axis="index")
 # %% [markdown]
 # ### Where do the global features join?
 #
-# In `forward`, one line concatenates them to what the encoder has found so far. Here is the library
-# code as it is now:
+# In `forward`, one line concatenates them with the encoder's map. Here is the library's code:
 
 # %%
 print(inspect.getsource(networks.Generator.forward))
@@ -157,9 +157,9 @@ print(inspect.getsource(networks.Generator.forward))
 # %% [markdown]
 # ## One block
 #
-# Nearly every layer is the same small machine: pad by *reflection* (the picture is mirrored at its
-# border, so no black frame leaks in), convolve without bias (the normalisation after it has one),
-# normalise, LeakyReLU with slope 0.2.
+# Nearly every layer does the same four things. It pads by *reflection* (the picture is mirrored at
+# its border, so no black frame leaks in). It convolves without bias (the normalisation after it has
+# one). It normalises. It applies a LeakyReLU with slope 0.2.
 
 # %%
 print(inspect.getsource(layers.ConvBlock.forward))
@@ -167,10 +167,10 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # %% [markdown]
 # ## Spectral normalisation, by hand
 #
-# GAN training is calmer when no layer can blow up its input. *Spectral normalisation* divides a
-# weight matrix $W$ by its largest singular value $\sigma(W)$, so that $\|W x\| \le \|x\|$ for every
-# $x$. A full singular value decomposition in every step would be slow. The **power iteration** is
-# cheap: start with any $u$, and repeat
+# GAN training is more stable when no layer can blow up its input. *Spectral normalisation* divides
+# a weight matrix $W$ by its largest singular value $\sigma(W)$, so that $\|W x\| \le \|x\|$ for
+# every $x$. A full singular value decomposition in every step would be slow. The **power
+# iteration** is cheap. Start with any $u$ and repeat
 #
 # $$\begin{aligned}
 # v &\leftarrow \frac{W^\top u}{\|W^\top u\|}, \\
@@ -178,8 +178,8 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # \sigma &\approx u^\top W v .
 # \end{aligned}$$
 #
-# Each round multiplies the wrong directions by $(\sigma_2/\sigma_1)^2$, so they die out. As the
-# weights move little from step to step, torch keeps $u$ and does *one* round a step.
+# Each round multiplies the wrong directions by $(\sigma_2/\sigma_1)^2$, so they die out. The
+# weights change little from step to step, so torch keeps $u$ and does only *one* round per step.
 
 # %%
 torch.manual_seed(0)
@@ -206,14 +206,15 @@ ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
 plt.show()
 
 # %% [markdown]
-# *The estimate comes from below. In the end the error shrinks by a constant factor a round.*
+# *The estimate approaches from below. In the end, each round shrinks the error by a constant
+# factor.*
 #
-# A caution that textbooks often skip: for a convolution the matrix is the kernel written as
-# (out) × (in·3·3). Its $\sigma$ is not the exact norm of the convolution as a map of pictures,
-# because one pixel is seen by nine positions. The true bound is up to $\sqrt{9} = 3$ times larger.
-# It still keeps every layer within a fixed range.
+# A caution that textbooks often skip: for a convolution the matrix is the kernel written as (out) ×
+# (in·3·3). Its $\sigma$ is not the exact norm of the convolution as a map of pictures, because nine
+# positions of the kernel see one pixel. The true bound is up to $\sqrt{9} = 3$ times larger. Even
+# so, every layer stays within a fixed range.
 #
-# The paper's setting has spectral normalisation in the generator. This run has:
+# The paper uses spectral normalisation in the generator. This run uses:
 
 # %%
 print(f"profile {p.name}: spectral norm: generator {p.generator_spectral}, ", end="")
@@ -224,9 +225,9 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 # ## Up-sampling without the large map
 #
 # The decoder doubles a map by repeating every pixel (nearest neighbour), and then convolves 3x3.
-# That is free of the checkerboard which transposed convolutions draw. But it does nine products for
-# each *large* pixel, though the large map holds each value four times. Take one dimension, a small
-# row $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so
+# That avoids the checkerboard pattern of transposed convolutions. But it needs nine products for
+# each *large* pixel, although the large map holds each value four times. Take one dimension, a
+# small row $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so
 #
 # $$\begin{aligned}
 # z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} \\
@@ -235,14 +236,15 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 #        &= (w_0 + w_1)\,x_i + w_2\,x_{i+1}
 # \end{aligned}$$
 #
-# Two taps in place of three, on the small row. In two dimensions: four 2x2 kernels (even or odd
-# row, even or odd column) in place of one 3x3. At the border, mirroring the doubled row gives
-# $y_{-1} = y_1 = x_0$: the edge pixel repeated. So the small map is padded by *replication*.
+# These are two taps in place of three, on the small row. In two dimensions they are four 2x2
+# kernels (even or odd row, even or odd column) in place of one 3x3 kernel. At the border, mirroring
+# the doubled row gives $y_{-1} = y_1 = x_0$: the edge pixel repeated. So the small map is padded by
+# *replication*.
 #
-# One more step. With $s = w_0 + w_1 + w_2$ and the difference $d_i = x_{i+1} - x_i$, the even
-# output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. They share a product: three
-# in place of four. In two dimensions the map, its differences by column, by row and by both then
-# need 1, 2, 2 and 4 products: nine. At the border the differences are 0.
+# One more step saves more. With $s = w_0 + w_1 + w_2$ and the difference $d_i = x_{i+1} - x_i$, the
+# even output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. They share one product:
+# three in place of four. In two dimensions, the map and its differences by column, by row and by
+# both need 1, 2, 2 and 4 products: nine in all. At the border the differences are 0.
 
 # %%
 x1, w1 = torch.randn(6), torch.randn(3)
@@ -263,15 +265,15 @@ torch.testing.assert_close(layers.upsample_convolve(x2, w2), literal, rtol=1e-4,
 print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {3 * 3} now")
 
 # %% [markdown]
-# Nothing about the network has changed. It is only cheaper, and on a laptop that matters. Any
-# trained weight works in both forms (`fused=False` is the literal one).
+# The network is the same, only cheaper, and on a laptop that matters. Trained weights work in both
+# forms (`fused=False` is the literal one).
 
 # %% [markdown]
 # ## Why skip connections
 #
 # Each step down halves the side of the map. Without skips, the decoder would have to place every
-# edge from what the deepest map can say. How much *place* is left on each level? A fair picture of
-# that is the photo itself, averaged to the level's size.
+# edge from the deepest map alone. How much *position* is left at each level? To see it, we average
+# the photo itself to each level's size.
 
 # %%
 photo = data.to_pm1(real[min(4, len(real) - 1)][None])
@@ -285,22 +287,23 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The gray photo at the size of every level of this profile's encoder.* The channels of a deep map
-# carry more than brightness, of course: they say **what** is there. The skip says **where**. A
-# decoder block gets both, side by side, and its convolution combines them. For colour this division
-# of labour is ideal: edges of colour nearly always lie on edges of brightness, and those are in the
-# input already.
+# *The gray photo at the size of every level of this profile's encoder.* Of course, the channels of
+# a deep map carry more than brightness: they say **what** is there. The skip says **where**. A
+# decoder block gets both, side by side, and its convolution combines them. This division of labour
+# suits colour well: edges of colour nearly always lie on edges of brightness, and the input already
+# has those.
 
 # %% [markdown]
 # ## The global encoder
 #
-# **In the paper** it is VGG-16-Gray: a VGG-16 with one input channel, every max-pool replaced by a
-# convolution of stride 2, pre-trained to classify gray ImageNet pictures, then trained on together
-# with the rest. That needs ImageNet.
+# **In the paper** it is VGG-16-Gray: a VGG-16 with one input channel, in which a convolution of
+# stride 2 replaces every max-pool. It is pre-trained to classify gray ImageNet pictures and then
+# trained further together with the rest. That needs ImageNet.
 #
-# **In the small profiles** it is a *folded* VGG-16: one that was trained on colour pictures, whose
-# first layer is summed so that it reads one channel. Feeding it $g$ is then the same as feeding the
-# colour network the picture $(g, g, g)$. With $n_c = ((g+1)/2 - m_c)/s_c$ the normalised channels,
+# **In the small profiles** it is a *folded* VGG-16: it was trained on colour pictures, and its
+# first layer is then summed over the channels, so that it reads one channel. Feeding it $g$ is the
+# same as feeding the picture $(g, g, g)$ to the colour network. With $n_c = ((g+1)/2 - m_c)/s_c$
+# the normalised channels,
 #
 # $$\begin{aligned}
 # &\sum_c W_c\, n_c + b \\
@@ -333,8 +336,8 @@ torch.testing.assert_close(
 print("folded = colour network on (g, g, g); weights:", trunk.name)
 
 # %% [markdown]
-# What can such a network know about a picture without colours? Let us look. We average its deepest
-# features over each gray photo, and ask for the nearest photos in that space.
+# What does such a network know about a picture without colours? We average its deepest features
+# over each gray photo, and look for the nearest photos in that space.
 
 # %%
 eyes = FoldedVGG(folded)
@@ -360,12 +363,12 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 
 # %% [markdown]
 # *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
-# (shown in colour only for us).* Read it row by row. Do the neighbours show the same kind of thing
+# (the colours are shown for us).* Read it row by row. Do the neighbours show the same kind of thing
 # as the photo at the left? Or only a similar layout, a similar texture, or nothing that you can
-# name? Only the first would tell the U-Net which colours belong here. Two things work against it:
-# the photos have 64 pixels a side, and the weights are those named in the output above. If the name
-# says "fine-tuned for edges", their last training asked for edges and not for things, and part of
-# what they knew about things may be gone. This figure cannot tell the two causes apart.
+# name? Only the first would tell the U-Net which colours belong here. Two things make it hard: the
+# photos have 64 pixels a side, and the weights are those named in the output above. If the name
+# says "fine-tuned for edges", their last training was about edges and not about things, and part of
+# what they knew about things may be lost. This figure cannot separate the two causes.
 #
 # | | paper | small profiles |
 # |---|---|---|
@@ -378,9 +381,10 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 # %% [markdown]
 # ## The saliency branch
 #
-# Three maps of the decoder, at 1/8, 1/4 and 1/2 of the side, are each brought to 1/2, joined,
-# raised to full size and squeezed into 0..1 by a sigmoid. It is small, as it borrows what the
-# colour decoder knows. In return, its errors also train the maps that the colours come from.
+# The branch takes three maps of the decoder, at 1/8, 1/4 and 1/2 of the side. It brings each to
+# 1/2, joins them, enlarges the result to full size and maps it to 0..1 with a sigmoid. It is small,
+# because it uses what the colour decoder has learned. In return, its errors also train the maps
+# that the colours come from.
 
 # %%
 print(inspect.getsource(networks.SaliencyBranch.forward))
@@ -394,9 +398,9 @@ print(f"here {trainable(mine.saliency) / trainable(mine):.1%}")
 # ## A dead initialisation
 #
 # GANs usually start from weights drawn from $N(0, 0.02^2)$. The released code has a function for
-# that. It walks over all layers and looks for a parameter called `weight`. But spectral
-# normalisation has *renamed* that parameter: what is left under the old name is a value computed
-# from it. So the function finds nothing. We write the same search and count.
+# that. It visits all layers and looks for a parameter called `weight`. But spectral normalisation
+# has *renamed* this parameter: under the old name there is only a value computed from it. So the
+# function finds nothing. We write the same search and count.
 
 # %%
 torch.manual_seed(0)
@@ -414,8 +418,8 @@ print("with spectral norm:   ", search_for_weight(networks.Generator(spectral=Tr
 assert search_for_weight(networks.Generator(spectral=True, **small_net)).startswith("0 of")
 
 # %% [markdown]
-# What does that change? We build the network in both ways and measure the stored weights and the
-# weights that are really used, after the division by $\sigma$.
+# What does that change? We build the network both ways. Then we measure the stored weights and the
+# weights that are used, after the division by $\sigma$.
 
 # %%
 rows = []
@@ -434,10 +438,10 @@ assert np.allclose(table["std used"][:3], table["std used"][3:], rtol=0.2)
 table.style.hide(axis="index").format(precision=4)
 
 # %% [markdown]
-# The stored weights differ, the used ones hardly: the division by $\sigma$ removes any scale. So
-# the dead initialisation is a real mistake with a mild effect *at the start*. Whether it changes
-# the training that follows is not measured here. `fidelity="paper"` (the default) reaches every
-# convolution; `fidelity="released"` leaves them as the released code does.
+# The stored weights differ; the used ones hardly do, because the division by $\sigma$ removes any
+# scale. So the dead initialisation is a real mistake with a small effect *at the start*. Whether it
+# changes the training that follows is not measured here. `fidelity="paper"` (the default) reaches
+# every convolution; `fidelity="released"` leaves them as the released code does.
 
 # %% [markdown]
 # ## Range, and keeping the luminance
@@ -445,10 +449,11 @@ table.style.hide(axis="index").format(precision=4)
 # Colours live in $[-1, 1]$, because the last layer is a tanh. 0 is mid-gray. The gray input has the
 # same range, and saliency lies in $[0, 1]$.
 #
-# The paper's network predicts all of R, G and B, brightness included, though brightness is *given*.
-# The small profiles put it back: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same amount on
-# all three channels, where $Y$ is the luma $.299R + .587G + .114B$. As these weights sum to 1, the
-# luma of the result is exactly $x$. The network is left with two free numbers a pixel: the chroma.
+# The paper's network predicts R, G and B, and so the brightness too, although the brightness is
+# *given*. The small profiles put it back: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same
+# amount on all three channels, where $Y$ is the luma $.299R + .587G + .114B$. These weights sum to
+# 1, so the luma of the result is exactly $x$. The network is left with two free numbers per pixel:
+# the chroma.
 
 # %%
 guess = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -462,10 +467,11 @@ if mine.keep_luminance:
 print(f"profile {p.name}: keep_luminance={p.keep_luminance}, working size {p.image_size} pixels")
 
 # %% [markdown]
-# This has a second use. Eyes see brightness sharply and colour dimly; JPEG and television live on
-# that. So a network may work at a small size: only its chroma is enlarged, and the luminance keeps
-# the input's full resolution. How much is lost at best? We take the *real* chroma, shrink it to a
-# working size, enlarge it, and measure. This is the ceiling for a perfect network of that size.
+# This has a second use. The eye sees brightness sharply and colour coarsely; JPEG and television
+# rely on that. So a network may work at a small size: only its chroma is enlarged, and the
+# luminance keeps the input's full resolution. How much is lost at best? We shrink the *real* chroma
+# to a working size, enlarge it again, and measure. This is the upper bound for a perfect network of
+# that size.
 
 
 # %%
@@ -498,8 +504,8 @@ heads = ["picture", f"mean PSNR of {len(real)} photos, dB"]
 pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# Compare the row of the working size with the last one. The difference is what a network of that
-# size can gain at most over a gray copy, and what a larger size would add stands in the rows above.
+# Compare the row of the working size with the last row. The difference is the most that a network
+# of that size can gain over a gray copy. The rows above show what a larger size would add.
 
 # %% [markdown]
 # ## What an untrained generator paints
@@ -522,10 +528,10 @@ columns = zip(
 viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], blocks=2)
 
 # %% [markdown]
-# *The input, the colours and the saliency of random weights.* Shapes that you can see in the
-# colours come through the skip connections: even random filters carry edges. (Where the luminance
-# is kept, the brightness is the input's own.) The colours mean nothing yet. To give them a meaning
-# we need losses: [chapter 3](03_losses_and_critics.ipynb).
+# *The input, the colours and the saliency of random weights.* The shapes in the colours come
+# through the skip connections: even random filters carry edges. (Where the luminance is kept, the
+# brightness is the input's own.) The colours mean nothing yet. To give them a meaning, we need
+# losses: [chapter 3](03_losses_and_critics.ipynb).
 
 # %% [markdown]
 # ## What differs from the paper and from the released code
@@ -536,8 +542,8 @@ paper.show_deviations("02")
 # %% [markdown]
 # ## Try it
 #
-# **1.** How many trainable numbers has the paper's generator without its global encoder? Is it the
-# difference of the counts above?
+# **1.** How many trainable parameters does the paper's generator have without its global encoder?
+# Is it the difference of the counts above?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -549,8 +555,8 @@ paper.show_deviations("02")
 # 512 · 512 · 9.
 # </details>
 #
-# **2.** At which size of picture does the deepest map of the paper's network become a single pixel?
-# What happens with 320 pixels?
+# **2.** For which size of picture is the deepest map of the paper's network a single pixel? What
+# happens with 320 pixels?
 # <details><summary>Solution</summary>
 #
 # Eight steps of stride 2: $2^8 = 256$. Run
@@ -567,5 +573,17 @@ paper.show_deviations("02")
 # ```
 # Only the first even output (and the last odd one) changes: it is a matter of the border alone.
 # </details>
+#
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/02_generator.py](exercises/02_generator.py).
+#
+# ## Three lines to remember
+#
+# 1. The encoder says what is there, the skip connections say where, and the global features say
+#    what kind of picture it is.
+# 2. Spectral normalisation divides a weight matrix by its largest singular value; power iteration
+#    finds that value cheaply.
+# 3. The brightness is given, so only the chroma has to be guessed, and it may be coarse.
 #
 # **Next:** [chapter 3, losses and critics](03_losses_and_critics.ipynb).

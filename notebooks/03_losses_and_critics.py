@@ -13,9 +13,10 @@
 # %% [markdown]
 # # 3 · Losses and critics: the six equations
 #
-# **You will learn** what each of the paper's six equations asks for, in a formula, in a few lines
-# of code and in a picture; what part of a photo a critic's score sees; what the gradient penalty
-# does, and why BatchNorm breaks it; and why the weights λ decide everything.
+# **After this chapter you can** write each of the paper's six equations as a formula and as a few
+# lines of code, and say what it asks for; compute which part of a photo a critic's score sees;
+# compute the gradient penalty, and say why BatchNorm breaks it; and explain why the weights λ
+# decide everything.
 #
 # **Time:** about 40 minutes to read, under a minute to run. No generator is trained here; two small
 # critics learn for 30 steps each, on one batch.
@@ -50,7 +51,7 @@ print("gray", tuple(gray.shape), "rgb", tuple(rgb.shape), "saliency", tuple(sali
 # %% [markdown]
 # ## A stand-in for the generator
 #
-# To look at losses we need a prediction that is wrong in a way we understand. So we make one: the
+# To study losses, we need a prediction that is wrong in a way we understand. So we make one: the
 # real colours, but pale, and the real saliency, but blurred and too weak.
 
 # %%
@@ -68,8 +69,8 @@ columns = {"c": rgb, "ĉ, pale": rgb_hat, "s": saliency, "ŝ, blurred": saliency
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *c and s are the truth, ĉ and ŝ our stand-in.* The left block may be composites: cut-outs laid on
-# photographs, whose saliency is known exactly.
+# *c and s are the truth, ĉ and ŝ our stand-in.* The left block may show composites: cut-outs laid
+# on photographs. Their saliency is known exactly.
 #
 # ## Equation 1: the pixel loss
 #
@@ -91,12 +92,12 @@ viz.grid(
 )
 
 # %% [markdown]
-# *Bright: far off.* Where the photo is gray anyway, a pale guess costs nothing. Colourful things
-# cost much, but they are often small: a mean over all pixels hardly sees a red flower on a large
-# meadow.
+# *Bright: a large error.* Where the photo is gray anyway, a pale guess costs nothing. Colourful
+# things cost much, but they are often small: a red flower on a large meadow hardly changes a mean
+# over all pixels.
 #
 # What does this loss *want* where the colour cannot be known? Take a pixel that is green (−0.5) in
-# six of ten photos and red (+0.6) in four. The network must give one number for all ten.
+# six of ten photos and red (+0.6) in four. The network must predict one number for all ten.
 
 # %%
 guess = torch.linspace(-1, 1, 401)
@@ -119,19 +120,19 @@ print("median of R−Y, G−Y, B−Y over this batch:", np.round(chroma.median(1
 print("their mean absolute value:              ", np.round(chroma.abs().mean(1).numpy(), 3))
 
 # %% [markdown]
-# *Expected loss of every guess; the dots mark the best ones.*
-# The squared error takes the *mean*, a colour that no photo has. The absolute error takes the
-# *median*. With many possible colours the median of each channel lies in the middle, near gray:
-# compare the two printed lines. So a network trained with equation 1 alone turns safe and pale when
-# in doubt. This is the reason for everything that follows.
+# *Expected loss of every guess; the dots mark the best ones.* The squared error prefers the *mean*,
+# a colour that no photo has. The absolute error prefers the *median*. With many possible colours,
+# the median of each channel lies in the middle, near gray: compare the two printed lines. So a
+# network trained with equation 1 alone plays safe and turns pale when in doubt. This is the reason
+# for everything that follows.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
 #
 # $$ L_{attention} = \lVert c \odot s - G_c(x) \odot G_s(x) \rVert_1 $$
 #
-# The same distance, between *salient areas*: colours weighted by saliency. Zero is mid-gray in our
-# range, so what is not salient turns gray in the picture.
+# This is the same distance, between *salient areas*: colours weighted by saliency. In our range,
+# zero is mid-gray, so what is not salient is gray in the picture.
 
 # %%
 salient, salient_hat = rgb * saliency, rgb_hat * saliency_hat
@@ -143,14 +144,14 @@ columns = {"c": rgb, "c⊙s": salient, "ĉ⊙ŝ": salient_hat, "difference": err
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *The product keeps the object and forgets the rest.* Two things happen at once. Errors on the
-# object count twice, in equation 1 and again here. And the saliency branch gets its only lesson:
-# no other loss tells it what a map should look like. Suppose the colours were right, $\hat c = c$.
-# Then
+# *The product keeps the object and drops the rest.* Two things happen at once. First, errors on the
+# object count twice, in equation 1 and again here. Second, the saliency branch gets its only
+# lesson: no other loss tells it what a map should look like. Suppose the colours were right,
+# $\hat c = c$. Then
 #
 # $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
 #
-# which is smallest at $\hat s = s$, pixel by pixel. But the factor $|c|$ says how loud the lesson
+# which is smallest at $\hat s = s$, pixel by pixel. But the factor $|c|$ sets how strong the lesson
 # is: where the picture is near mid-gray, saliency is hardly taught.
 
 # %%
@@ -163,13 +164,15 @@ print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
 # ## Critics that look at patches
 #
 # Equations 1 and 2 compare with *the* true picture. A **critic** asks another question: does this
-# look like a photograph at all? It gives high scores to real pictures, low scores to made ones, and
-# the generator learns to be scored high. A pale guess is punished, since real photos are not pale.
+# look like a photograph at all? It gives high scores to real pictures and low scores to generated
+# ones, and the generator learns to get high scores. A pale guess is punished, because real photos
+# are not pale.
 #
-# SCGAN has two critics of the same build. $D_c$ sees the gray input and the colours, $D_s$ sees
-# the gray input and the salient area. Both are *PatchGANs*: they give not one score but a map of
-# scores, each for one patch. How large is the patch? Go back from one score through the layers: a
-# convolution of kernel $k$ and stride $s$ turns a field of $r$ pixels into $(r-1)\,s + k$.
+# SCGAN has two critics with the same architecture. $D_c$ sees the gray input and the colours. $D_s$
+# sees the gray input and the salient area. Both are *PatchGANs*: they give a map of scores, each
+# for one patch, instead of a single score. How large is the patch? Go back from one score through
+# the layers: a convolution of kernel $k$ and stride $s$ turns a field of $r$ pixels into
+# $(r-1)\,s + k$.
 
 
 # %%
@@ -196,8 +199,8 @@ print(f"paper's critic: a score sees {receptive_field(full)} pixels; ", end="")
 print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
 
 # %% [markdown]
-# The paper says 70x70, after the PatchGAN of pix2pix; its layers give 69. The recursion is easy to
-# get wrong by one, so we also *measure*: the gradient of one score is non-zero exactly at the
+# The paper says 70x70, after the PatchGAN of pix2pix; its layers give 69. It is easy to be off by
+# one in this recursion, so we also *measure*: the gradient of one score is non-zero exactly at the
 # pixels that the score depends on.
 
 
@@ -243,15 +246,16 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# *Left: what three of the scores of the paper's critic see. Middle: the first and the last score of
-# this profile's whose patch lies inside the photo; scores beyond them also see its mirrored rim.
-# Right: the influence of each pixel on one score of an untrained critic; the middle of the patch
-# counts most.* A patch of the paper's critic is large enough for a texture and too small for the
-# scene. It judges "do these colours belong together", and leaves "is this the right picture" to the
-# other losses. The titles say how much of its photo a patch of this profile covers.
+# *Left: what three of the scores of the paper's critic see. Middle: for this profile's critic, the
+# first and the last score whose patch lies inside the photo; scores beyond them also see the
+# mirrored border. Right: the influence of each pixel on one score of an untrained critic; the
+# middle of the patch counts most.* A patch of the paper's critic is large enough for a texture and
+# too small for the scene. It judges whether the colours belong together. Whether the picture is the
+# right one is left to the other losses. The titles say how much of its photo a patch of this
+# profile covers.
 #
-# One more measurement. With layer norm, a critic's layer subtracts the mean of the *whole* picture.
-# Strictly, then, every score depends on every pixel a little:
+# One more measurement. With layer norm, a layer of the critic subtracts the mean of the *whole*
+# picture. So, strictly speaking, every score depends a little on every pixel:
 
 # %%
 with_norm = seen(networks.PatchCritic(width=4, norm="layer"), 128, 7)
@@ -293,7 +297,8 @@ print(
 #    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
 # \end{aligned}$$
 #
-# The first two terms: real pictures high, made ones low. Swap the two and the sign flips.
+# The first two terms want high scores for real pictures and low scores for generated ones. Swap the
+# two, and the sign flips.
 
 # %%
 real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
@@ -305,10 +310,10 @@ print(f"critic loss {mine.item():+.5f}; the gap, real minus made, is {-mine.item
 # %% [markdown]
 # ### The penalty, in one dimension
 #
-# With these two terms alone a critic has a cheap trick: multiply its weights by 1000, and the gap
-# is 1000 times larger. The loss has no lowest value. WGAN-GP asks that the slope of $D$ be 1 on
-# the way from fake to real. Take the smallest critic, $D(z) = w z$, and let real and fake lie
-# $\Delta$ apart. Then
+# With these two terms alone, a critic can cheat: it multiplies its scores by 1000, and the gap is
+# 1000 times larger. The loss has no lowest value. WGAN-GP asks that the slope of $D$ be 1 on the
+# way from fake to real. Take the smallest critic, $D(z) = w z$, and let real and fake lie $\Delta$
+# apart. Then
 #
 # $$\begin{aligned}
 # L(w) &= -\Delta\, w + \lambda\,(|w| - 1)^2, \\
@@ -331,21 +336,21 @@ plt.show()
 
 # %% [markdown]
 # *Without a penalty the loss falls for ever; with λ = 10 the slope settles a little above 1.* At
-# slope 1 the gap *is* the distance $\Delta$ between real and fake: that is what makes the gap of a
-# Wasserstein critic a number worth plotting in chapter 5.
+# slope 1, the gap *is* the distance $\Delta$ between real and fake. That is why chapter 5 plots the
+# gap of the Wasserstein critics.
 #
 # ### The penalty on pictures
 #
 # A picture has many directions, so the slope becomes the norm of a gradient. It is taken at points
-# $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its made twin, with one random
-# $t$ for each sample.
+# $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its generated counterpart, with
+# one random $t$ for each sample.
 
 # %%
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
 viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 
 # %% [markdown]
-# *The line from the made picture, t = 0, to the real one, t = 1.*
+# *The line from the generated picture, t = 0, to the real one, t = 1.*
 
 # %%
 t = torch.rand(len(rgb), 1, 1, 1)
@@ -372,11 +377,12 @@ print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {m
 # %% [markdown]
 # ### One number a picture: mean or sum?
 #
-# A PatchGAN gives $n$ scores for a picture, the penalty needs one number. Eq. 3 and 4 average the
-# scores, so here the penalty binds their **mean**. Many implementations take the gradient of the
-# **sum** instead (it is what `autograd` gives for a vector of ones). That binds the mean $n$ times
-# tighter: it may have slope $1/n$ at most, the gap cannot exceed $\lVert c - \hat c\rVert_2 / n$,
-# and the gradients that reach the generator are $n$ times smaller, whatever λ is meant to say.
+# A PatchGAN gives $n$ scores for a picture, but the penalty needs one number. Eq. 3 and 4 average
+# the scores, so here the penalty binds their **mean**. Many implementations take the gradient of
+# the **sum** instead (it is what `autograd` gives for a vector of ones). That binds the mean $n$
+# times tighter: its slope may be $1/n$ at most, the gap cannot exceed
+# $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller,
+# whatever λ was meant to do.
 
 # %%
 n_scores = real_score[0].numel()
@@ -413,15 +419,15 @@ for patches, gap in gaps.items():
     print(f"penalty on the {patches}: gap {gap[-1]:+.2g} after {len(gap)} steps")
 
 # %% [markdown]
-# *The same small critic, the same batch, the same λ of the penalty: only what is bound differs.*
-# A value of $\lambda_{adv}$ therefore means nothing without this choice and the number of scores:
-# `penalty_patches` is a profile field, and chapter 5 shows what the small profile's λ does.
+# *The same small critic, the same batch, the same λ of the penalty: only the bound quantity
+# differs.* So a value of $\lambda_{adv}$ means nothing without this choice and the number of
+# scores. `penalty_patches` is a profile field, and chapter 5 shows what the small profile's λ does.
 #
 # ### Why BatchNorm breaks it
 #
-# The penalty speaks of the gradient *at one point*. BatchNorm mixes the samples: the score of a
-# picture depends on which other pictures share its batch. Then "the gradient of this sample" is not
-# defined. Let us measure three things on a small critic, for each kind of normalisation:
+# The penalty is about the gradient *at one point*. BatchNorm mixes the samples: the score of a
+# picture depends on the other pictures in its batch. Then "the gradient of this sample" is not
+# defined. We measure three things on a small critic, for each kind of normalisation:
 #
 # 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples;
 # 2. *company*: how far the slope of sample 0 changes when only the others are exchanged;
@@ -455,11 +461,11 @@ assert (mixing[["leak", "company", "sum"]] > 1e-3).all(axis=None)
 print("zero but for rounding: none, instance, layer; not zero: batch")
 
 # %% [markdown]
-# The paper of WGAN-GP says for this reason: no BatchNorm in the critic. The released code has both,
-# BatchNorm and the penalty. Here the default is a critic that treats each sample by itself, and
-# `critic_norm="batch"` repeats the released choice for those who want to compare.
+# For this reason the WGAN-GP paper forbids BatchNorm in the critic. The released code has both,
+# BatchNorm and the penalty. Here the default is a critic that treats each sample by itself.
+# `critic_norm="batch"` repeats the released choice, for comparison.
 #
-# For teaching there are two more kinds of critic loss, `gan="hinge"` and `gan="lsgan"`:
+# For comparison, the library has two more kinds of critic loss, `gan="hinge"` and `gan="lsgan"`:
 
 # %%
 score = torch.linspace(-3, 3, 121)
@@ -476,18 +482,18 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# *Left: hinge (dashed) stops caring once a real picture has more than 1; least squares pulls to
-# exactly 1; the Wasserstein critic is never content, and needs the penalty. Right: for the
-# generator hinge and Wasserstein are the same loss, so the dashed line lies on the other.*
+# *Left: the hinge loss (dashed) is zero once a real picture scores more than 1; least squares pulls
+# the score to exactly 1; the Wasserstein loss falls for ever, so it needs the penalty. Right: for
+# the generator, hinge and Wasserstein are the same loss, so the dashed line lies on the other.*
 #
 # ## Equation 5: the perceptual loss
 #
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
-# φ is a VGG-16 that somebody else trained, read at conv3_3 after its ReLU. Two pictures are near if
-# they *look* alike to that network, so what it was trained for matters. The usual one has learned
-# to recognise things. Which VGG is it here? The output names it. One that was fine-tuned for edges
-# afterwards may mind outlines more, and things less, than the usual one does.
+# φ is a pre-trained VGG-16, read at conv3_3 after its ReLU. Two pictures are near if they *look*
+# alike to that network, so it matters what the network was trained for. The usual one has learned
+# to recognise things. Which VGG is used here? The output names it. A VGG that was later fine-tuned
+# for edges may react more to outlines, and less to things, than the usual one.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -504,14 +510,14 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** The published ImageNet weights, where they are in use, stay as they are: λ 5
+# **Mind the scale.** The published ImageNet weights, where they are used, stay as they are: λ = 5
 # then means what it means in the released code. They expect inputs near ±2. The offline trunk was
-# trained on values of 0..255, so its features are many times larger, and "λ = 5"
-# would mean something else. Therefore its features are divided so that their standard deviation on
-# photographs is 1. The two networks are still not the same ruler: never compare perceptual losses
-# of runs that used different ones.
+# trained on values of 0..255, so its features are many times larger, and "λ = 5" would mean
+# something else. So its features are divided by a constant, which makes their standard deviation on
+# photographs 1. The two networks still measure differently: never compare perceptual losses of runs
+# that used different ones.
 #
-# What does this ruler see that pixels do not? We spoil the photos in several ways.
+# What does this loss see that the pixel loss does not? We spoil the photos in several ways.
 
 # %%
 spoiled = {
@@ -537,11 +543,12 @@ last = len(rgb) - 1
 viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
 
 # %% [markdown]
-# *One photo, spoiled in each way.* The table's last column: a high number means that VGG minds it
-# more than pixels do. On the shipped photos two rows stand out. The blur is at the top: textures
-# are gone, and pixels hardly notice. The colour swap is at the bottom: pixels are far off, and VGG
-# minds that less. The others lie between, so "structure against colour" is too simple a rule. The
-# map below shows where the gray copy looks wrong to VGG.
+# *One photo, spoiled in each way.* In the table's last column, a high number means that the
+# perceptual loss reacts more strongly than the pixel loss. On the shipped photos two rows stand
+# out. The blur is at the top: textures are gone, and the pixel loss hardly notices. The colour swap
+# is at the bottom: the pixel loss is large, and the perceptual loss reacts less. The others lie
+# between, so "structure against colour" is too simple a rule. The map below shows where the gray
+# copy looks wrong to VGG.
 
 # %%
 with torch.no_grad():
@@ -554,7 +561,7 @@ viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in or
 # *Bright: the gray copy looks wrong to VGG. The four photos of the batch with the largest mean.*
 #
 # The released code feeds φ with the picture as it is, not normalised, and reads it *before* the
-# ReLU. That is another ruler:
+# ReLU. That measures something else:
 
 # %%
 released = VGGFeatures(trunk.state, fidelity="released")
@@ -569,9 +576,9 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 #         &+ \lambda_3 L_{adv} + \lambda_4 L_{perc}
 # \end{aligned}$$
 #
-# Stage 1 has the first two terms, stage 2 all four. A sum is ruled by its loudest term, and what
-# counts is not the *value* of a term but its *gradient*: how hard it pulls at the pixels. We
-# measure both on the stand-in.
+# Stage 1 has the first two terms, stage 2 all four. The strongest term rules a sum. What counts is
+# not the *value* of a term but its *gradient*: how hard it pulls at the pixels. We measure both on
+# the stand-in.
 
 # %%
 c_hat = rgb_hat.clone().requires_grad_()
@@ -609,11 +616,11 @@ print(f"{table['λ · pull'].max() / table['λ · pull'].min():.0f} times weaker
 # %% [markdown]
 # *The weighted size of each term, and how hard it pulls at the pixels.*
 #
-# The critics here are untrained; a trained one pulls harder, up to the limit that the penalty
-# sets. That limit we know from above: the mean of a picture's scores has slope 1, so the mean over
-# $B$ pictures pulls at the batch with a norm of at most $1/\sqrt{B}$; had the *sum* been bound, it
+# The critics here are untrained. A trained one pulls harder, up to the limit that the penalty sets.
+# We know this limit from above: the mean of a picture's scores has slope 1, so the mean over $B$
+# pictures pulls at the batch with a norm of at most $1/\sqrt{B}$; had the *sum* been bound, it
 # would be $n$ times less. The pixel loss pulls with $1/\sqrt{B \cdot 3 S^2}$ at pictures of side
-# $S$. So critic and pixel loss are equal at $\lambda = 1/(\sqrt3\,S)$, or $n/(\sqrt3\,S)$.
+# $S$. So critic and pixel loss pull equally at $\lambda = 1/(\sqrt3\,S)$, or $n/(\sqrt3\,S)$.
 
 # %%
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
@@ -626,8 +633,9 @@ for n, bound in ((1, "mean"), (900, "sum")):
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
 
 # %% [markdown]
-# So 0.05 is a loud voice under one reading and a whisper under the other. A short training needs
-# a λ found by trying, on *validation* photos. Chapter 5 shows what the choice of this profile does.
+# So 0.05 is a strong weight under one reading and a weak one under the other. For a short training,
+# λ has to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's
+# choice.
 #
 # ## All six, and where they live
 
@@ -650,15 +658,15 @@ paper.show_deviations("03")
 # <details><summary>Solution</summary>
 #
 # `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)` is the mean of $|c \odot s|$: an
-# empty map is punished wherever the teacher's map is above 0 and the photo is not mid-gray.
+# empty map costs something wherever the teacher's map is above 0 and the photo is not mid-gray.
 #
 # With $\hat s$ on both sides, `losses.attention_loss(rgb_hat, 0 * saliency, rgb, 0 * saliency)`, it
-# is 0, whatever the colours are. The branch would empty its map and be done. So $s$ must come from
+# is 0, whatever the colours are. The branch would only have to empty its map. So $s$ must come from
 # outside, from a teacher.
 # </details>
 #
-# **2.** A critic with four strided layers: what does a score see? From which size of picture on
-# does that make sense?
+# **2.** A critic has four strided layers. What does a score see? From which picture size on does
+# that make sense?
 # <details><summary>Solution</summary>
 #
 # `receptive_field(networks.PatchCritic(layers=4))` is 133. Below about 133 pixels a score sees the
@@ -674,5 +682,17 @@ paper.show_deviations("03")
 # It is (0 − 1)² = 1. The root is taken of the sum plus $10^{-12}$, so its own gradient stays
 # finite.
 # </details>
+#
+# **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/03_losses_and_critics.py](exercises/03_losses_and_critics.py).
+#
+# ## Three lines to remember
+#
+# 1. The absolute error prefers the median of all possible colours, so the pixel loss alone gives
+#    pale pictures.
+# 2. A critic's gap means something only while the gradient penalty holds its slope near 1, and the
+#    penalty needs a critic that treats each sample by itself.
+# 3. What a loss term does depends on λ times its gradient, not on its value.
 #
 # **Next:** [chapter 4, stage 1](04_stage1_l1_pretraining.ipynb).

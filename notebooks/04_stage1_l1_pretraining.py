@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 4 · Stage 1: the generator learns alone
 #
-# **You will learn** what the first stage trains and with which numbers, how to read its log and its
-# pictures over time, what the saliency branch has learned, why the colours come out pale, and how a
-# run that was killed goes on as if nothing had happened.
+# **After this chapter you can** say what the first stage trains and with which numbers; read its
+# log and its pictures over time; measure what the saliency branch has learned; and explain why the
+# colours are pale. You will know how a run that was killed resumes as if nothing had happened.
 #
 # **Time:** 15 minutes to read. The one training cell takes some minutes on a two-core laptop
 # on the profile `mini`, seconds on `smoke`, and no time at all when the stage is already trained.
@@ -49,9 +49,9 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## Why two stages
 #
-# A GAN that starts from random weights has two beginners who teach each other. The critic wins at
-# once, as noise is easily told from photographs, and the generator learns little from a critic
-# whose answer is always "no". So the paper lets the generator learn alone first, with the two
+# In a GAN that starts from random weights, two beginners teach each other. The critic wins at once,
+# because noise is easy to distinguish from photographs. And the generator learns little from a
+# critic whose answer is always "no". So in the paper the generator first learns alone, with the two
 # losses that need no critic:
 #
 # $$\begin{aligned}
@@ -59,7 +59,7 @@ p = config.from_environment(profile, seed)
 # &+ \lambda_2 \lVert c\odot s - G_c(x)\odot G_s(x)\rVert_1 .
 # \end{aligned}$$
 #
-# When stage 2 begins, the colours are sensible already, and the critics have something to
+# When stage 2 begins, the colours are already sensible, and the critics have something to
 # criticise.
 #
 # ## The numbers of this run
@@ -80,13 +80,13 @@ stage1 = {
 pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 
 # %% [markdown]
-# The paper's run (profile `imagenet`) is the same code with other numbers: 256 pixels, batch 8 and
-# about 128,000 photos ten times over.
+# The paper's run (profile `imagenet`) uses the same code with other numbers: 256 pixels, batches of
+# 8, and about 128,000 photos, each seen ten times.
 #
 # ## One step
 #
-# All that happens in one step of stage 1 stands in this function. The shared lines add equation 2
-# only if saliency guidance is on: `saliency_guidance=False` is the ablation without it.
+# This function is one whole step of stage 1. The second function, which both stages share, adds
+# equation 2 only if saliency guidance is on: `saliency_guidance=False` is the ablation without it.
 
 # %%
 print(inspect.getsource(training.stage1_step))
@@ -95,7 +95,7 @@ print(inspect.getsource(training.guided_terms))
 # %% [markdown]
 # ## Train
 #
-# One cell. It trains, or goes on with a run that was interrupted, or returns at once.
+# One cell. It trains, or resumes an interrupted run, or returns at once.
 
 # %%
 weights = training.train(p, 1)
@@ -128,14 +128,14 @@ for name in [x for x in ("pixel", "attention") if x in log]:
     print(f"{name:9} loss: first tenth {before:.4f}, last {after:.4f}, {after / before - 1:+.0%}")
 
 # %% [markdown]
-# *Thin: every logged batch; thick: running mean.* The batches differ much in difficulty, so the
-# thin line says little. The pixel loss cannot fall by much, since most of a photo is nearly gray
+# *Thin: every logged batch; thick: running mean.* Some batches are much harder than others, so the
+# thin line says little. The pixel loss cannot fall by much, because most of a photo is nearly gray
 # and costs little from the start. Pictures tell more.
 #
-# ## How the colours came
+# ## How the colours emerged
 #
-# A few photos of the gallery were painted at fixed steps, dense at the beginning. They are test
-# photos: we look at them, and choose nothing by them.
+# During the training, a few photos of the gallery were colorized at fixed steps, more often at the
+# beginning. They are test photos: we look at them, but base no choice on them.
 
 # %%
 files = sorted((training.stage_folder(p, 1) / "samples").glob("step_*.npz"))
@@ -166,12 +166,12 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 # %% [markdown]
 # *Above: the colours, and the real photo at the right. Below: the saliency maps of the same photos,
 # and the teacher's map at the right.* Read a row from left to right. At which step does the first
-# colour come, and on which part of the photo? Does a later step take it back? Does the map gather
-# on the thing that the teacher marks, or does it stay a blur in the middle?
+# colour appear, and on which part of the photo? Does it disappear again later? Does the map
+# concentrate on the thing that the teacher marks, or does it stay a blur in the middle?
 #
 # ## On validation photos
 #
-# From here on we use photos that the training has not seen and that are not in the test set.
+# From here on, we use photos that are in neither the training set nor the test set.
 
 # %%
 generator, _, _ = colorize.load_generator(weights)
@@ -213,16 +213,16 @@ rows = [
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *Left block: the three largest gains over a gray copy. Right block: the three smallest.* Look at
-# what the successes have in common. Look at the failures too: is the colour missing, or is it
-# wrong? A missing colour costs nothing against the gray copy, a wrong one does.
+# *Left block: the three largest gains over a gray copy. Right block: the three smallest.* What do
+# the successes have in common? Look at the failures too: is the colour missing, or is it wrong?
+# Compared with the gray copy, a missing colour costs nothing, but a wrong one does.
 #
 # ## What the saliency branch learned
 #
 # Its teacher on photographs is a classical method (chapter 1), and composites give it exact masks.
-# How near is it to the teacher on photos that it never saw? As a ruler we take a map that ignores
-# the picture: the mean of the teacher's maps of *training* photos. It is the same for every photo
-# and has not seen the answers either.
+# How close is it to the teacher on photos that it has never seen? We compare it with a map that
+# ignores the picture: the mean of the teacher's maps of *training* photos. This map is the same for
+# every photo, and it has not seen the answers either.
 
 # %%
 studied = data.photos(p, "train")
@@ -247,11 +247,11 @@ table.style.hide(axis="index").format(precision=3)
 
 # %% [markdown]
 # *Means over the validation photos.* Read the correlation first: it asks whether the bright places
-# are the right ones, and does not mind how bright they are. If the mean map wins there, a map that
-# never looks at the picture places saliency better than the branch does: on photos that it has not
-# seen, the branch has then not learnt where the objects are. A win in the error alone says little,
-# since a map of the right average brightness has a small error too. The salient area of stage 2
-# rests on these maps, so keep the answer in mind when you read chapters 5 and 8.
+# are the right ones, and ignores how bright they are. If the mean map wins there, then a map that
+# never looks at the picture places saliency better than the branch does. In that case the branch
+# has not learned where the objects are on photos that it has not seen. A win in the error alone
+# says little, because a map of the right average brightness also has a small error. The salient
+# area of stage 2 is built on these maps, so remember the answer when you read chapters 5 and 8.
 
 # %%
 rows = []
@@ -267,13 +267,13 @@ viz.grid(rows, blocks=2)
 
 # %% [markdown]
 # *The last column is the salient area that the second critic will judge in stage 2.* Where teacher
-# and prediction disagree, look at the photo before you take sides: the teacher errs as well, as
-# chapter 1 shows.
+# and prediction disagree, look at the photo before you take sides: the teacher makes mistakes too,
+# as chapter 1 shows.
 #
 # ## Safe colours
 #
-# Chapter 3 says what the absolute error wants where the colour is uncertain: the median, a colour
-# near gray. Here it is, measured. Each pixel is a point in the plane of Lab's $a^*$ (green to red)
+# Chapter 3 says what the absolute error prefers where the colour is uncertain: the median, a colour
+# near gray. Here we measure it. Each pixel is a point in the plane of Lab's $a^*$ (green to red)
 # and $b^*$ (blue to yellow); gray is the centre.
 
 
@@ -313,15 +313,16 @@ print(f"the mean colour of stage 1 leans to {tint}{brown}")
 
 # %% [markdown]
 # *Left and middle: how often each colour occurs, on a logarithmic scale; the cross is the mean.
-# Right: how far from gray the pixels lie.* The cloud of stage 1 is the smaller one if the network
-# plays safe: it has the common colours and lacks the rare ones. A loss that measures distance to
-# one true picture cannot cure this. A critic can: that is stage 2.
+# Right: how far from gray the pixels lie.* If the network plays safe, the cloud of stage 1 is the
+# smaller one: it has the common colours and lacks the rare ones. A loss that measures the distance
+# to one true picture cannot cure this. A critic can: that is stage 2.
 #
 # ## Killed, and resumed exactly
 #
-# While a stage runs, it writes a *checkpoint* from time to time. What must be in it, so that the
-# rerun gives the very same weights as a run that was never stopped? Everything that the next step
-# depends on. Let us look at one. We train a tiny run for two steps, in a temporary folder.
+# While a stage runs, it writes a *checkpoint* from time to time. What must a checkpoint hold, so
+# that the resumed run gives exactly the same weights as a run that was never stopped? Everything
+# that the next step depends on. To look into one, we train a tiny run for two steps, in a temporary
+# folder.
 
 # %%
 tiny = config.load("smoke", stage1_steps=4, samples=1, device=p.device, precision=p.precision)
@@ -350,9 +351,9 @@ print("checkpoints left at the end:", len(left))
 # | `random_states…` | the state of every random generator | other random numbers from there on |
 # | `progress.json` | step and seconds | the log would count wrong |
 #
-# The photos need no file: which crop item $i$ shows depends on the seed, the stage and $i$ alone.
-# And a checkpoint appears under its name only when it is whole: it is written elsewhere and
-# renamed. A run also refuses to go on under other settings; it names the ones that differ.
+# The photos need no file: the crop that item $i$ shows depends on the seed, the stage and $i$
+# alone. A checkpoint appears under its name only when it is complete: it is written elsewhere and
+# then renamed. A run refuses to resume under other settings, and names those that differ.
 
 # %%
 print(inspect.getsource(loop._checkpoint))
@@ -366,8 +367,8 @@ paper.show_deviations("04")
 # %% [markdown]
 # ## Try it
 #
-# **1.** Does the network do better on the right things than a constant tint would? Give every
-# validation photo the mean chroma of all real photos, and compute PSNR.
+# **1.** Is the network better than a constant tint? Give every validation photo the mean chroma of
+# all real photos, and compute PSNR.
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -386,7 +387,7 @@ paper.show_deviations("04")
 #     x = (gray + k * (painted.double() - gray)).clamp(0, 255).round().to(torch.uint8)
 #     print(k, metrics.psnr(real, x).mean().item(), metrics.cci(x).mean().item())
 # ```
-# A network that minimises distance has chosen its own best factor: expect the maximum near 1.
+# A network that minimises distance has already chosen its best factor: expect the maximum near 1.
 # Chapter 5 draws this curve.
 # </details>
 #
@@ -395,7 +396,19 @@ paper.show_deviations("04")
 # <details><summary>Solution</summary>
 #
 # `make reproduce PROFILE=smoke SEED=1`, then Ctrl-C, then the same again. Rows after the last
-# checkpoint are cut off and written again, so no step stands there twice.
+# checkpoint are removed and written again, so no step appears twice.
 # </details>
+#
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/04_stage1_l1_pretraining.py](exercises/04_stage1_l1_pretraining.py).
+#
+# ## Three lines to remember
+#
+# 1. Stage 1 trains the generator alone, with the pixel loss and the attention loss.
+# 2. Its colours are pale: where the colour is uncertain, a colour near gray has the smallest
+#    expected error.
+# 3. Compare everything with an answer that does not look at the picture: a gray copy for the
+#    colours, the mean map for saliency.
 #
 # **Next:** [chapter 5, stage 2](05_stage2_adversarial_training.ipynb).

@@ -387,4 +387,8 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # critics hardly lead, and $\lambda_{adv}$ would have to be some $n$ times larger for the same pull.
 # </details>
 #
+# **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/05_stage2_adversarial_training.py](exercises/05_stage2_adversarial_training.py).
+#
 # **Next:** [chapter 6, evaluation](06_evaluation_table1.ipynb).

@@ -734,4 +734,8 @@ paper.show_deviations("06")
 # `n // 4` photos in `rng.integers(0, n, (10_000, n // 4))` and see the interval double.
 # </details>
 #
+# **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
+# puts them in `build/exercises/student/`; the solutions are in
+# [exercises/06_evaluation_table1.py](exercises/06_evaluation_table1.py).
+#
 # **Next:** [chapter 7, compare interactively](07_compare_interactively.ipynb).

@@ -1,0 +1,129 @@
+"""The exercises: solutions pass their tests, empty cells and typical mistakes do not."""
+
+import exercises
+import nbformat
+import pytest
+
+from scgan_lib.paths import ROOT, UserError
+
+LECTURER = {source.stem: exercises.lecturer(source) for source in exercises.SOURCES}
+STUDENT = {name: exercises.student(nb) for name, nb in LECTURER.items()}
+# One mistake in each solution, which its tests must notice: (what is right, what is wrong).
+MISTAKES = {
+    "luma": ("np.rint(rgb @ np.array([0.299, 0.587, 0.114]))", "rgb.mean(2)"),
+    "composite": ("(1 - alpha) * photo", "photo"),
+    "marks": ("(inside | mask).sum()", "mask.sum()"),
+    "encoder-shapes": ("(n + 2 * 1 - 3) // 2 + 1", "n // 2"),
+    "power-iteration": ("float(u @ matrix @ v)", "float(torch.linalg.svdvals(matrix)[0])"),
+    "keep-luminance": ("networks.luma(rgb_hat)", "rgb_hat.mean(1, keepdim=True)"),
+    "pixel-loss": (".abs()", ".square()"),
+    "attention-loss": ("rgb_hat * saliency_hat", "rgb_hat * saliency"),
+    "gradient-penalty": (".norm(dim=1)", ".norm()"),
+    "critic-that-cheats": ("torch.sign(image.mean((1, 2, 3)))", "image.mean((1, 2, 3))"),
+    "cosine-schedule": ("min(step / steps, 1)", "step / steps"),
+    "safe-guess": ("shares * (", "("),
+    "stage1-step": ("optimizer.zero_grad()", ""),
+    "generator-total": ("-color_scores.mean()", "color_scores.mean()"),
+    "critic-step": (".detach()", ""),
+    "wasserstein-estimate": ("np.sqrt(p)", "p"),
+    "psnr": (".astype(float)", ""),
+    "ssim": ("ddof=1", "ddof=0"),
+    "cci": ("rg, yb = r - g, (r + g) / 2 - b", "rg, yb = abs(r - g), abs((r + g) / 2 - b)"),
+    "paired-bootstrap": ("difference[photos].mean(1)", "difference[photos].ravel()"),
+}
+
+
+def code(nb) -> list[tuple[str, str]]:
+    """(grade_id or "", source) of the code cells, in order."""
+    cells = [c for c in nb.cells if c.cell_type == "code"]
+    return [(c.metadata.get("nbgrader", {}).get("grade_id", ""), c.source) for c in cells]
+
+
+def run(cells, upto=None) -> dict:
+    """Execute cells in one namespace, to the cell `upto` and not further."""
+    names = {}
+    for grade_id, source in cells:
+        exec(compile(source, grade_id or "setup", "exec"), names)
+        if grade_id == upto:
+            break
+    return names
+
+
+def solutions(nb) -> list[str]:
+    return [c.metadata.nbgrader.grade_id for c in nb.cells if "nbgrader" in c.metadata][::2]
+
+
+ALL = [(name, one) for name, nb in LECTURER.items() for one in solutions(nb)]
+
+
+def test_each_chapter_from_1_to_6_has_exercises_and_links_them():
+    assert [name[:2] for name in LECTURER] == ["01", "02", "03", "04", "05", "06"]
+    for name in LECTURER:
+        chapter = (ROOT / "notebooks" / f"{name}.py").read_text()
+        assert f"(exercises/{name}.py)" in chapter
+        assert len(solutions(LECTURER[name])) >= 2
+
+
+@pytest.mark.parametrize("notebooks", [LECTURER, STUDENT], ids=["lecturer", "student"])
+def test_metadata_are_those_of_nbgrader(notebooks):
+    ids = []
+    for nb in notebooks.values():
+        nbformat.validate(nb)
+        graded = [c for c in nb.cells if "nbgrader" in c.metadata]
+        for solution, test in zip(graded[::2], graded[1::2], strict=True):
+            assert set(solution.metadata) == set(test.metadata) == {"nbgrader"}
+            here, there = solution.metadata.nbgrader, test.metadata.nbgrader
+            same = {"cell_type": "code", "schema_version": 3, "task": False}
+            name, points = here.grade_id, there.points
+            assert here == same | {
+                "grade": False, "solution": True, "locked": False, "grade_id": name,
+            }  # fmt: skip
+            assert there == same | {
+                "grade": True, "solution": False, "locked": True, "grade_id": f"{name}-test",
+                "points": points,
+            }  # fmt: skip
+            question = nb.cells[nb.cells.index(solution) - 1].source
+            assert f"({points} point" in question.splitlines()[0]
+            ids += [here.grade_id, there.grade_id]
+    assert len(ids) == len(set(ids)) >= 2 * 12
+
+
+@pytest.mark.parametrize("name", LECTURER)
+def test_solutions_pass_all_tests_and_the_visible_ones(name):
+    run(code(LECTURER[name]))
+    visible = dict(code(STUDENT[name]))
+    run([(i, visible[i] if i.endswith("-test") else x) for i, x in code(LECTURER[name])])
+
+
+@pytest.mark.parametrize("name", STUDENT)
+def test_nothing_is_given_away_and_every_empty_exercise_fails(name):
+    text = nbformat.writes(STUDENT[name])
+    assert "SOLUTION" not in text and "HIDDEN" not in text
+    for one in solutions(STUDENT[name]):
+        chosen = {"", one, f"{one}-test"}
+        with pytest.raises(NotImplementedError):
+            run([cell for cell in code(STUDENT[name]) if cell[0] in chosen])
+
+
+@pytest.mark.parametrize(("name", "one"), ALL, ids=[one for _, one in ALL])
+def test_a_typical_mistake_is_noticed(name, one):
+    right, wrong = MISTAKES[one]
+    cells = [cell for cell in code(LECTURER[name]) if cell[0] in ("", one, f"{one}-test")]
+    assert right in dict(cells)[one]
+    with pytest.raises(AssertionError):
+        run([(i, x.replace(right, wrong) if i == one else x) for i, x in cells])
+
+
+def test_files_are_written(tmp_path):
+    made = exercises.write(tmp_path)
+    assert {path.parent.name for path in made} == {"lecturer", "student"}
+    for path in made:
+        nb = {"lecturer": LECTURER, "student": STUDENT}[path.parent.name][path.stem]
+        assert [c.source for c in nbformat.read(path, 4).cells] == [c.source for c in nb.cells]
+
+
+@pytest.mark.parametrize("text", ["### BEGIN SOLUTION", "### END SOLUTION\nx = 1"])
+def test_a_mark_without_its_partner_is_an_error(text):
+    cell = nbformat.v4.new_code_cell(text, metadata={"nbgrader": {"solution": True}})
+    with pytest.raises(UserError, match="SOLUTION"):
+        exercises.student(nbformat.v4.new_notebook(cells=[cell]))
