@@ -106,9 +106,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--dry-run", action="store_true", help="list source -> result, write nothing"
         )
+        formats = ("png", "jpg", "webp", "tiff", "same")
+        text = "of the results; same: as the source, if it is one of these"
+        option(command, "--format", "png", text, choices=formats)
+        text = "of jpg and webp, 1 to 100"
+        option(command, "--quality", 90, text, type=int, choices=range(1, 101), metavar="N")
 
     pictures = add(
-        "colorize", colorize, "Colour gray pictures; originals stay untouched.",
+        "colorize", colorize, "Colour gray pictures; originals stay untouched. Results are sRGB: "
+        "colour profiles are converted; EXIF, XMP and resolution are kept. - reads standard "
+        "input, -o - writes standard output.",
         "old/ -o coloured/ --chroma 1.2",
     )  # fmt: skip
     folders(pictures)

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from scgan_lib.paths import UserError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+IMAGE_SUFFIXES |= {".ppm", ".pgm", ".gif", ".jp2", ".avif"}
+with contextlib.suppress(ImportError):  # not needed, but used where it is installed
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    IMAGE_SUFFIXES |= {".heic", ".heif"}
 KEPT_BYTES = 2**28  # decoded pictures that a process keeps, of each kind
 LUMA = np.array([0.299, 0.587, 0.114])
 # What of a file's EXIF is carried to a result: who, when, where, how; never the old pixels' layout.
@@ -65,10 +71,14 @@ def _words(image: Image.Image, xmp: object) -> dict:
         if len(dpi) == 2 and all(1 <= x < 2**15 for x in dpi):
             words["dpi"] = tuple(dpi)
         exif, kept = image.getexif(), Image.Exif()
-        kept.update({tag: exif[tag] for tag in CARRIED if tag in exif})
+        for tag in CARRIED:
+            if (value := exif.get(tag)) is not None:  # a text with accents only survives as bytes
+                accents = isinstance(value, str) and not value.isascii()
+                kept[tag] = value.encode("latin-1") if accents else value
         for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             if inside := {k: v for k, v in exif.get_ifd(part).items() if k not in VOID}:
-                kept[part] = inside
+                kept.get_ifd(part).update(inside)  # Pillow's TIFF asks here,
+                kept[part] = inside  # the others there
         if len(kept.tobytes()) < MOST_WORDS:
             words["exif"] = kept
     return words
