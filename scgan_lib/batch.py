@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import hashlib
+import io
 import itertools
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import saliency
-from scgan_lib.colorize import Colorizer
+from scgan_lib import config, saliency
+from scgan_lib.colorize import Colorizer, newest_weights
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, read_rgb
+from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_picture
 from scgan_lib.progress import progress
 
 MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
 MARKS = {kind: f"{MARK}: {kind} predicted by a model" for kind in ("colours", "saliency")}
+DESCRIPTION, SOFTWARE, XMP = 270, 305, 700  # tags of EXIF and TIFF
+STANDARD = Path("-")  # as an input or the output: the standard one
+# Formats of results: those that hold 8-bit colours and a mark.
+FORMATS = {".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF", ".tiff": "TIFF"}
+FORMATS |= dict.fromkeys([".jpg", ".jpeg", ".jpe", ".jfif"], "JPEG")
 Work = list[tuple[Path, Path]]  # (picture, where its result goes)
+
+
+class Model(NamedTuple):
+    """What makes the results, and what they say of it: in their mark, and to their reader."""
+
+    make: Callable[[Image.Image, Path], Image.Image]
+    mark: str
+    note: str
 
 
 def run(arguments: Namespace) -> int:
@@ -31,112 +49,193 @@ def run(arguments: Namespace) -> int:
     if arguments.list and arguments.list.exists():
         raise UserError(f"{arguments.list}: exists already; choose another --list")
     kind = "saliency" if arguments.teacher else "colours"
-    make = None if arguments.dry_run else maker(arguments)
-    work = collect(arguments.inputs, arguments.output, MARKS[kind] if kind == "saliency" else MARK)
+    model = drawn(arguments) if arguments.teacher else coloured(arguments)
+    own = MARKS[kind] if kind == "saliency" else MARK
+    work = collect(arguments.inputs, arguments.output, own, arguments.format)
     given = _places(source for source, _ in work)
-    mark = PngInfo()
-    mark.add_text("Software", MARKS[kind])
-    skipped, written, there = [], [], []
+    skipped, written, there, anew, several = [], [], [], 0, 0
     ending = f"of {len(work)} pictures written to {arguments.output}"
-    quiet = arguments.quiet or arguments.dry_run
+    quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
     try:
         for source, target in progress(work, desc=arguments.command, unit="picture", disable=quiet):
             pair = (str(source), str(target))
             try:
-                if is_done(target, given, kind, arguments.overwrite):
+                found = "" if target == STANDARD else find(target, given, kind, arguments.overwrite)
+                content = read(source) if found or not arguments.dry_run else b""
+                mark = f"{MARKS[kind]}; {model.mark}; source {digest(content)}"
+                if found == mark:
                     there.append(pair)
                     continue
-                if make:
-                    image = make(source)
-                    with atomic_write(target) as part:
-                        image.save(part, "PNG", pnginfo=mark)
-                else:
+                if arguments.dry_run:
                     print(f"{source} -> {target}")
+                else:
+                    image, words = read_picture(source, content)
+                    result = model.make(image, source)
+                    options = words | {"quality": arguments.quality}
+                    save(result, target, options, mark, model.note, arguments.format)
+                    several += words["several"]
                 written.append(pair)
+                anew += bool(found)
             except UserError as error:
                 skipped.append(str(error))
-            except (OSError, RuntimeError) as error:  # one bad name or link never ends a batch
+            except (OSError, RuntimeError, ValueError) as error:  # one bad name never ends a batch
                 if isinstance(error, BrokenPipeError):
                     raise
-                skipped.append(f"{source}: {' '.join(str(error).split())}")
+                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                skipped.append(f"{source}: {reason}")
     except KeyboardInterrupt as stop:
         stop.args = (f"{len(written)} {ending}; the same command does the rest",)
         raise
-    if arguments.list and make:
+    if arguments.list and not arguments.dry_run:
         with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
             csv.writer(file).writerows([("source", "result"), *sorted(written + there)])
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
-    if there and not arguments.quiet:
-        print(f"{len(there)} were there already; --overwrite makes them anew", file=sys.stderr)
+    for count, text in (
+        (len(there), "were there already; --overwrite makes them anew"),
+        (anew, "were made anew: the picture, the model or a setting is another one"),
+        (several, "of the files hold several pictures (frames, pages): the first was taken"),
+    ):
+        if count and not arguments.quiet:
+            print(f"{count} {text}", file=sys.stderr)
     if not quiet:
         print(f"{len(written)} {ending}")
     return 1 if skipped else 0
 
 
-def maker(arguments: Namespace) -> Callable[[Path], Image.Image]:
-    """What turns a picture's path into its result: a Colorizer, or a teacher's saliency map."""
-    if not arguments.teacher:
-        colorizer = Colorizer.load(arguments.weights, arguments.device)
+def coloured(arguments: Namespace) -> Model:
+    """A Colorizer; a dry run does without."""
+    name = arguments.weights
+    colorizer = None if arguments.dry_run else Colorizer.load(name, arguments.device)
+    if colorizer:
         colorizer.chroma = arguments.chroma
-        return colorizer
-    teach = saliency.teacher(arguments.teacher)
+    path = newest_weights(config.load(name)) if name in config.PROFILES else Path(name)
+    sha = digest(path.read_bytes()) if path and path.is_file() else ""
+    return Model(
+        lambda image, _: colorizer(image),
+        f"weights {sha}, chroma {arguments.chroma:g}",
+        f"Colours predicted by a model (SCGAN, {path and path.name}, sha256 {sha}...)",
+    )
 
-    def draw(source: Path) -> Image.Image:
-        levels = teach(read_rgb(source), path=source) * 255
+
+def drawn(arguments: Namespace) -> Model:
+    """A teacher's saliency maps."""
+    teach = None if arguments.dry_run else saliency.teacher(arguments.teacher)
+
+    def draw(image: Image.Image, source: Path) -> Image.Image:
+        levels = teach(np.asarray(on_white(image)), path=source) * 255
         return Image.fromarray(levels.round().astype("uint8"))
 
-    return draw
+    note = f"Saliency predicted by a model ({arguments.teacher})"
+    return Model(draw, f"teacher {arguments.teacher}", note)
 
 
-def is_done(target: Path, given: set[Path], kind: str, overwrite: bool) -> bool:
-    """Whether the result of this `kind` is there and is to stay.
+def digest(content: bytes) -> str:
+    """The first 16 digits of the SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
-    UserError where something else lies at `target`: an original, a foreign file, the other kind.
+
+def read(source: Path) -> bytes:
+    """The file's content; that of standard input for `-`."""
+    if source == STANDARD:
+        return sys.stdin.buffer.read()
+    try:
+        return source.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file") from None
+
+
+def save(
+    image: Image.Image, target: Path, options: dict, mark: str, note: str, wanted: str
+) -> None:
+    """Write a result with `mark`, `note` and what `options` keep of its original.
+
+    The ending of `target` says the format, for standard output `wanted` does.
+    """
+    suffix = ending_of(target, wanted) if target == STANDARD else target.suffix
+    kind, exif = FORMATS[suffix], options["exif"]
+    exif[SOFTWARE] = mark
+    exif.setdefault(DESCRIPTION, note)
+    if kind == "PNG":
+        text = options["pnginfo"] = PngInfo()
+        text.add_text("Software", mark)
+        text.add_text("Comment", note)
+        if "xmp" in options:
+            text.add_itxt("XML:com.adobe.xmp", options["xmp"].decode(errors="replace"))
+    if kind == "TIFF":
+        del options["quality"]  # uncompressed: libtiff cannot write dates and places
+        if "xmp" in options:
+            exif[XMP] = options["xmp"]
+    if kind == "JPEG":
+        image = on_white(image)
+    if target == STANDARD:
+        content = io.BytesIO()  # TIFF wants to go back and forth
+        image.save(content, kind, **options)
+        sys.stdout.buffer.write(content.getvalue())
+    else:
+        with atomic_write(target) as part:
+            image.save(part, kind, **options)
+
+
+def find(target: Path, given: set[Path], kind: str, overwrite: bool) -> str:
+    """The mark of the result of this `kind` at `target`; "" if there is none or it shall go.
+
+    UserError where something else lies there: an original, a foreign file, the other kind.
     """
     if _places([target]) & given:
         raise UserError(f"{target}: is an input of this run; choose another --output")
     if not target.exists():
-        return False
+        return ""
     found = _mark(target)
     if not found.startswith(MARK):
         raise UserError(
             f"{target}: exists already and is not a result of scgan, kept; choose another --output"
         )
     if overwrite:
-        return False
-    if any(found == text for other, text in MARKS.items() if other != kind):
+        return ""
+    if any(found.startswith(text) for other, text in MARKS.items() if other != kind):
         raise UserError(
             f"{target}: exists already and is no result of this command; --overwrite replaces it"
         )
-    return True
+    return found
 
 
-def collect(inputs: Sequence[Path], output: Path, own: str = MARK) -> Work:
+def ending_of(source: Path, wanted: str) -> str:
+    """The ending of its result; "same" is its own, or .png for formats that results cannot have."""
+    own = source.suffix.lower()
+    return f".{wanted}" if wanted != "same" else own if own in FORMATS else ".png"
+
+
+def collect(inputs: Sequence[Path], output: Path, own: str = MARK, wanted: str = "png") -> Work:
     """(picture, where its result goes); a folder keeps its inner structure.
 
     Results whose mark starts with `own` are no pictures of a folder: nothing is done twice. No
-    result has the name of another one or of an input.
+    result has the name of another one or of an input. `wanted`: see `ending_of`.
     """
     work: Work = []
     for path in inputs:
-        if path.is_dir():
+        if path != STANDARD and path.is_dir():
             inside = [p for p in list_pictures(path) if not _mark(p).startswith(own)]
             if not inside:
                 raise UserError(
                     f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)}; "
                     "results of scgan are left out)"
                 )
-            work += [(p, output / p.relative_to(path).with_suffix(".png")) for p in inside]
+            work += [(p, output / p.relative_to(path)) for p in inside]
         else:
-            work.append((path, output / f"{path.stem}.png"))
+            work.append((path, output / ("stdin" if path == STANDARD else path.name)))
+    if output == STANDARD:
+        if len(work) != 1:
+            raise UserError(f"-o -: takes one picture, not {len(work)}; give a folder's name")
+        return [(work[0][0], STANDARD)]
     given = _places(source for source, _ in work)
     taken: set[Path] = set()
-    for i, (source, target) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
-        tries = itertools.chain(
-            [target, target.with_name(f"{source.name}.png")],
-            (target.with_name(f"{source.stem}-{k}.png") for k in itertools.count(2)),
+    for i, (source, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
+        suffix = ending_of(source, wanted)
+        names = itertools.chain(
+            [place.stem, place.name], (f"{place.stem}-{k}" for k in itertools.count(2))
         )
+        tries = (place.with_name(name + suffix) for name in names)
         target = next(t for t in tries if t not in taken and not _places([t]) & given)
         taken.add(target)
         work[i] = (source, target)
@@ -156,11 +255,10 @@ def _places(paths) -> set[Path]:
 
 
 def _mark(path: Path) -> str:
-    """What the picture at `path` says about the software that made it; "" for any but a PNG."""
-    if path.suffix.lower() != ".png":
-        return ""
-    try:
-        with Image.open(path) as image:
-            return str(image.info.get("Software", ""))
-    except (OSError, ValueError, RuntimeError, SyntaxError, Image.DecompressionBombError):
-        return ""
+    """What the picture at `path` says about the software that made it; "" where it says nothing."""
+    kind = FORMATS.get(path.suffix.lower())
+    with contextlib.suppress(Exception), Image.open(path) as image:
+        # the EXIF of a PNG may lie behind its pixels: too long a way for each picture of a folder
+        words = image.info if kind == "PNG" else image.getexif() if kind else {}
+        return str(words.get("Software", words.get(SOFTWARE, "")))
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
 import multiprocessing
 import os
@@ -89,7 +90,11 @@ def _profile(arguments: argparse.Namespace) -> Profile:
 
 
 def colorize(arguments: argparse.Namespace) -> int:
-    """Colour gray pictures; originals stay untouched."""
+    """Colour gray pictures; originals stay untouched.
+
+    Results are sRGB: colour profiles are converted; EXIF, XMP and resolution are kept. - reads
+    standard input, -o - writes standard output.
+    """
     from scgan_lib import batch
 
     arguments.teacher = None
@@ -219,6 +224,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
+    "--format": dict(
+        default="png", choices=("png", "jpg", "webp", "tiff", "same"),
+        help="of the results; same: as the source, if it is one of these",
+    ),
+    "--quality": dict(
+        default=90, type=int, choices=range(1, 101), metavar="N", help="of jpg and webp, 1 to 100"
+    ),
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
     "--chroma": dict(default=1.0, type=_strength, help="strength of the colours"),
     "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
@@ -242,7 +254,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         help="what the file was trained with: [-1,1] (first public version) or [0,1]",
     ),
 }  # fmt: skip
-FILES, RUN = "inputs -o/--output --overwrite --list --quiet --dry-run", "--profile --seed --set"
+FILES = "inputs -o/--output --overwrite --list --quiet --dry-run --format --quality"
+RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
     saliency: ("photos/ -o maps/", f"{FILES} --teacher"),
@@ -262,9 +275,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"scgan {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for run, (example, options) in COMMANDS.items():
-        name, text = run.__name__, run.__doc__.splitlines()[0]
+        name, text = run.__name__, inspect.getdoc(run)
         example = f"Example: scgan {name} {example}"
-        command = commands.add_parser(name, help=text, description=text, epilog=example)
+        command = commands.add_parser(
+            name, help=text.splitlines()[0], description=text, epilog=example
+        )
         command.set_defaults(run=run)
         for option in options.split():
             how = OPTIONS.get(f"{name} {option}", OPTIONS[option])

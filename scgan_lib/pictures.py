@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -11,27 +13,49 @@ from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
 from scgan_lib.paths import UserError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+IMAGE_SUFFIXES |= {".ppm", ".pgm", ".gif", ".jp2", ".avif"}
+with contextlib.suppress(ImportError):  # not needed, but used where it is installed
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    IMAGE_SUFFIXES |= {".heic", ".heif"}
 KEPT_BYTES = 2**28  # decoded pictures that a process keeps, of each kind
 LUMA = np.array([0.299, 0.587, 0.114])
+# What of a file's EXIF is carried to a result: who, when, where, how; never the old pixels' layout.
+CARRIED = (269, 270, 271, 272, 282, 283, 296, 306, 315, 316, 18246, 33432, *range(40091, 40096))
+VOID = {0x927C, 0xA001, 0xA002, 0xA003, 0xA005}  # maker's offsets, colour space, size, interop
+MOST_WORDS = 60_000  # bytes of EXIF or XMP; JPEG has room for 65,533
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """The decoded picture, upright, in mode RGB (or RGBA where it has transparency).
+    """The decoded picture, upright, in mode RGB (or RGBA where it has transparency), in sRGB.
 
-    Gray, palette, CMYK and 16-bit pictures are converted. UserError if it is missing, no picture,
-    or cut short.
+    Gray, palette, CMYK and 16-bit pictures are converted, and those with a colour profile. Of
+    several frames or pages the first. UserError if it is missing, no picture, or cut short.
+    """
+    return read_picture(path)[0]
+
+
+def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.Image, dict]:
+    """`open_picture`, and what else the file (or its `content`) says, for `Image.save`.
+
+    `exif` (upright, without a thumbnail), `dpi`, `xmp` where there are some; `several`: whether
+    the file holds more than the one picture.
     """
     try:
-        with _stream(path) as file, Image.open(file) as image:
+        with _stream(path, content) as file, Image.open(file) as image:
+            several = getattr(image, "is_animated", False)  # asked before its pixels are read
             image.load()
             tags = dict(getattr(image, "tag_v2", {}))
-            return to_rgb_mode(ImageOps.exif_transpose(image), tags)
+            upright = ImageOps.exif_transpose(image)
+            words = _words(image, upright.info.get("xmp")) | {"several": several}
+            return to_rgb_mode(to_srgb(upright, tags), tags), words
     except (FileNotFoundError, KeyError):
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged file can raise nearly anything
@@ -46,7 +70,9 @@ def zip_of(path: str | Path) -> Path | None:
     return next((p for p in above if p.suffix.lower() == ".zip" and p.is_file()), None)
 
 
-def _stream(path: str | Path) -> IO[bytes]:
+def _stream(path: str | Path, content: bytes | None) -> IO[bytes]:
+    if content is not None:
+        return io.BytesIO(content)
     if ".zip" not in str(path).lower() or (archive := zip_of(path)) is None:
         return open(path, "rb")
     return _archive(archive, os.getpid()).open(Path(path).relative_to(archive).as_posix())
@@ -57,10 +83,56 @@ def _archive(path: Path, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)  # of one process: a forked one must not share the file's position
 
 
+def _words(image: Image.Image, xmp: object) -> dict:
+    """EXIF, resolution and XMP that are true of a result too; not what is damaged or too long."""
+    words: dict = {"exif": Image.Exif()}
+    with contextlib.suppress(Exception):  # damaged words are no reason to refuse a picture
+        if isinstance(xmp, bytes) and len(xmp) < MOST_WORDS:
+            words["xmp"] = xmp
+        dpi = [float(x) for x in image.info.get("dpi", ())]
+        if len(dpi) == 2 and all(1 <= x < 2**15 for x in dpi):
+            words["dpi"] = tuple(dpi)
+        exif, kept = image.getexif(), Image.Exif()
+        for tag in CARRIED:
+            if (value := exif.get(tag)) is not None:  # a text with accents only survives as bytes
+                accents = isinstance(value, str) and not value.isascii()
+                kept[tag] = value.encode("latin-1") if accents else value
+        for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if inside := {k: v for k, v in exif.get_ifd(part).items() if k not in VOID}:
+                kept.get_ifd(part).update(inside)  # Pillow's TIFF asks here,
+                kept[part] = inside  # the others there
+        if len(kept.tobytes()) < MOST_WORDS:
+            words["exif"] = kept
+    return words
+
+
+def to_srgb(image: Image.Image, tags: dict | None = None) -> Image.Image:
+    """`image` in sRGB, seen through its colour profile; unchanged without one that fits it."""
+    mode = image.mode.partition(";")[0]
+    kind = "GRAY" if mode in ("1", "L", "LA", "I", "F") else "CMYK" if mode == "CMYK" else "RGB"
+    if not (data := image.info.get("icc_profile")):
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        name = ImageCms.getProfileDescription(profile)
+        if profile.profile.xcolor_space.strip() != kind or "sRGB" in name:
+            return image
+        flat = image if kind == "CMYK" else to_rgb_mode(image, tags)
+        given, srgb = flat.convert("L" if kind == "GRAY" else kind), ImageCms.createProfile("sRGB")
+        seen = ImageCms.profileToProfile(given, profile, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    if flat.mode == "RGBA":
+        seen.putalpha(flat.getchannel("A"))
+    return seen
+
+
 def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:
     """Any Pillow picture in mode RGB, or RGBA where it has transparency.
 
-    `tags`: those of a TIFF; they tell the range of 12-, 16- and 32-bit gray and which end is white.
+    Pixels that are fully transparent get the mean colour of the others: what nobody sees must not
+    change what a network makes of the rest. `tags`: those of a TIFF; they tell the range of 12-,
+    16- and 32-bit gray and which end is white.
     """
     if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
         tags = tags or {}
@@ -74,17 +146,26 @@ def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:
             top = float(np.ravel(tags.get(tag, top))[0]) or top
         share = 1 - wide / top if tags.get(262) == 0 else wide / top  # 0: MinIsWhite
         image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    return image.convert("RGBA" if has_alpha else "RGB")
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    pixels = np.array(image.convert("RGBA"))
+    seen = pixels[..., 3] > 0
+    if not seen.all():
+        pixels[~seen, :3] = pixels[seen, :3].mean(0).round() if seen.any() else 255
+    return Image.fromarray(pixels)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """`image` without transparency: laid on white."""
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
     """The picture at `path` as uint8 (H,W,3); transparency is laid on white. See `open_picture`."""
-    image = open_picture(path)
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    return np.asarray(image)
+    return np.asarray(on_white(open_picture(path)))
 
 
 def list_pictures(root: Path) -> list[Path]:

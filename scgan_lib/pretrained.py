@@ -220,11 +220,16 @@ def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str
     return {n: index[n] for n in names if n in index}, [n for n in names if n not in index]
 
 
-def restrict(logits: Tensor, wnids: Iterable[str]) -> Tensor:
-    """Columns of ImageNet `logits` (B, 1000) for WordNet ids of Tiny ImageNet -> (B, len(wnids)).
-
-    The columns come in the order of `wnids`. KeyError names one that is not of its 200 classes.
-    """
+@lru_cache
+def tiny_classes() -> dict[str, int]:
+    """WordNet id -> logit index of Tiny ImageNet's 200 classes."""
     with Path(__file__).with_name("tiny_classes.csv").open(newline="", encoding="utf-8") as file:
-        index = {row["wnid"]: int(row["index"]) for row in csv.DictReader(file)}
-    return logits[:, [index[name] for name in wnids]]
+        return {row["wnid"]: int(row["index"]) for row in csv.DictReader(file)}
+
+
+def restrict(logits: Tensor, wnids: Iterable[str]) -> Tensor:
+    """Columns of ImageNet `logits` (B, 1000) for `tiny_classes` in this order -> (B, len(wnids)).
+
+    KeyError names a WordNet id that is not of these 200.
+    """
+    return logits[:, [tiny_classes()[name] for name in wnids]]
