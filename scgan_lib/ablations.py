@@ -7,18 +7,18 @@ once for all variants that share its settings. What is done stays done: a rerun 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import shutil
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import safe_open
 
-from scgan_lib import config, evaluation, pretrained, training
+from scgan_lib import config, evaluation, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, output_root
 
@@ -72,22 +72,20 @@ def variant(base: Profile, name: str, seed: int = 0) -> Profile:
 def changed(base: Profile, name: str) -> dict[str, tuple[Any, Any]]:
     """Setting -> (value in `full`, value in this variant), the λ of the losses as "loss.x"."""
 
-    def flat(profile: Profile) -> dict[str, Any]:
-        settings = profile.settings()
+    def flat(name: str) -> dict[str, Any]:
+        settings = variant(base, name).settings()
         return settings | {f"loss.{k}": v for k, v in settings.pop("loss").items()}
 
-    full, other = flat(variant(base, "full")), flat(variant(base, name))
+    full, other = flat("full"), flat(name)
     return {k: (full[k], other[k]) for k in full if full[k] != other[k]}
 
 
 def stage1_owner(base: Profile, name: str) -> str:
     """The variant whose stage 1 this one takes over, itself where it needs its own, "" for none."""
-    wanted = variant(base, name)
-    if not wanted.stage1_steps:
+    settings = {n: training.stage_settings(variant(base, n), 1) for n in VARIANTS}
+    if not settings[name]["stage1_steps"]:
         return ""
-    settings = training.stage_settings(wanted, 1)
-    same = (n for n in VARIANTS if training.stage_settings(variant(base, n), 1) == settings)
-    return next(same)
+    return next(n for n in VARIANTS if settings[n] == settings[name])
 
 
 # --- training and evaluation ----------------------------------------------------------------------
@@ -101,74 +99,51 @@ def run(base: Profile, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
     trained under these settings. -> what failed: "variant, seed s" -> reason; the others go on.
     UserError if nothing could be scored.
     """
-    seeds, names = list(dict.fromkeys(seeds)), list(dict.fromkeys(["full", *(only or VARIANTS)]))
-    failed, frames, manifest = {}, [], {}
-    for seed in seeds:
-        for name in names:
-            print(f"{name}, seed {seed}", file=sys.stderr)
+    wanted, failed, frames, manifest = ["full", *(only or VARIANTS)], {}, {}, {}
+    for seed in dict.fromkeys(seeds):
+        weights = {}
+        for name in dict.fromkeys([*wanted, *VARIANTS]):
             try:
-                _train(base, name, seed)
+                if name in wanted or training.final_weights(variant(base, name, seed), 2).is_file():
+                    print(f"{name}, seed {seed}", file=sys.stderr)
+                    weights[name] = _train(base, name, seed)
             except Exception as error:  # whatever it is, the other variants are still wanted
                 text = " ".join(str(error).split())
                 failed[f"{name}, seed {seed}"] = text or type(error).__name__
-        if folder := _evaluate(base, seed):
-            frame = pd.read_csv(folder / "metrics.csv", dtype={"image": str, "method": str})
-            frame = frame[frame["method"].isin([*VARIANTS, "gray", "real"])]
-            frames.append(frame.rename(columns={"method": "variant"}).assign(seed=seed))
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if weights:
+            frames[seed], manifest = _scored(base, seed, weights)
     if not frames:
         raise UserError(f"{home(base)}: no ablation could be scored: {[*failed.values()][:1]}")
-    table = pd.concat(frames)
-    path, front = home(base) / "ablations.csv", ["image", "variant", "seed"]
+    path, table = home(base) / "ablations.csv", pd.concat(frames.values())
     with atomic_write(path) as part:
-        table = table[[*front, *table.columns.difference(front, sort=False)]]
         table.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")
     evaluation.write_manifest(
         path.with_suffix(".json"), base,
         judge=manifest["judge"], vgg=manifest["vgg"], skipped=manifest["skipped"],
-        metrics_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        seeds=[int(s) for s in table["seed"].unique()],
-        budget={k: getattr(base, k) for k in ("stage1_steps", "stage2_steps", "batch")},
+        metrics_sha256=hashlib.sha256(path.read_bytes()).hexdigest(), seeds=[*frames],
         variants={n: {k: v[1] for k, v in changed(base, n).items()} for n in VARIANTS},
-        stage1_of={n: stage1_owner(base, n) for n in VARIANTS},
-        seconds=_seconds(base, seeds), failed=failed,
+        seconds=_seconds(base, frames), failed=failed,
     )  # fmt: skip
     return failed
 
 
-def _train(base: Profile, name: str, seed: int) -> None:
-    """Both stages of a variant; a stage 1 that another owns is copied, whole or not at all."""
-    owner, profile = stage1_owner(base, name), variant(base, name, seed)
-    target = training.stage_folder(profile, 1)
-    if owner not in ("", name) and not training.final_weights(profile, 1).is_file():
+def _train(base: Profile, name: str, seed: int) -> Path:
+    """Train both stages of a variant; the folder of a shared stage 1 is a link to its owner's."""
+    profile, owner = variant(base, name, seed), stage1_owner(base, name)
+    if owner not in ("", name):
         source = training.train(variant(base, owner, seed), 1).parent
-        part = target.with_name(f".{target.name}.part")
-        for rest in (part, target):
-            shutil.rmtree(rest, ignore_errors=True)
-        shutil.copytree(source, part)
-        part.rename(target)
-    training.train(profile, 2)
+        target = training.stage_folder(profile, 1)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(os.path.relpath(source, target.parent), target_is_directory=True)
+    return training.train(profile, 2)
 
 
-def _trained(profile: Profile) -> Path | None:
-    """The final weights of stage 2, if they are there and were trained under these settings."""
-    final = training.final_weights(profile, 2)
-    if not final.is_file():
-        return None
-    profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
-    found = json.loads((final.parent / "settings.json").read_text())
-    return final if found == training.stage_settings(profile, 2) else None
+def _scored(base: Profile, seed: int, weights: dict[str, Path]) -> tuple[pd.DataFrame, dict]:
+    """The variants of a seed, scored together unless these very weights are: rows, manifest.
 
-
-def _evaluate(base: Profile, seed: int) -> Path | None:
-    """Score all trained variants of a seed together, unless these very weights are scored.
-
-    -> `ablations/all-seed<seed>/` with their pictures and metrics; None where none is trained.
+    Their pictures and metrics lie in `ablations/all-seed<seed>/`.
     """
-    found = {n: _trained(variant(base, n, seed)) for n in VARIANTS}
-    weights = {n: path for n, path in found.items() if path}
-    if not weights:
-        return None
     profile = replace(base, variant="all", seed=seed)
     stamp = {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in weights.items()}
     stamp["settings"] = profile.digest()
@@ -178,16 +153,19 @@ def _evaluate(base: Profile, seed: int) -> Path | None:
         evaluation.evaluate(profile, weights=weights)
         with atomic_write(path) as part:
             part.write_text(json.dumps(stamp, indent=1))
-    return profile.results
+    frame = pd.read_csv(path.with_name("metrics.csv"), dtype={"image": str, "method": str})
+    frame = frame[frame["method"].isin([*weights, "gray", "real"])]
+    frame.insert(1, "variant", frame.pop("method"))
+    frame.insert(2, "seed", seed)
+    return frame, json.loads(path.with_name("manifest.json").read_text(encoding="utf-8"))
 
 
-def _seconds(base: Profile, seeds: Sequence[int]) -> dict[str, float]:
-    """Training time by "variant, seed s, stage n"; a stage 1 that was copied counts once."""
+def _seconds(base: Profile, seeds: Iterable[int]) -> dict[str, float]:
+    """Training time by "variant, seed s, stage n"; a stage that is shared counts once."""
     seconds = {}
-    for name, seed, stage in ((n, s, i) for s in seeds for n in VARIANTS for i in (1, 2)):
+    for seed, name, stage in itertools.product(seeds, VARIANTS, (1, 2)):
         path = training.final_weights(variant(base, name, seed), stage)
-        if path.is_file() and (stage == 2 or stage1_owner(base, name) == name):
-            with safe_open(path, "pt") as file:
-                label = f"{name}, seed {seed}, stage {stage}"
-                seconds[label] = float(file.metadata()["seconds"])
+        if path.is_file() and not path.parent.is_symlink():
+            log = pd.read_csv(path.with_name("log.csv"))
+            seconds[f"{name}, seed {seed}, stage {stage}"] = float(log["seconds"].iloc[-1])
     return seconds

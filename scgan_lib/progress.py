@@ -27,23 +27,15 @@ class _Lines:
         pass
 
 
-def progress(
-    iterable: Iterable | None = None,
-    total: int | None = None,
-    desc: str = "",
-    unit: str = "it",
-    every: float = 30.0,
-    **options,
-) -> tqdm:
-    """Iterate with a progress bar; `.update(n)` and `.set_postfix(loss=...)` as tqdm has them.
+def progress(iterable: Iterable | None = None, every: float = 30.0, **options) -> tqdm:
+    """Iterate with a progress bar; `options` (total, desc, unit ...) and methods are tqdm's.
 
     A bar where somebody looks (notebook, terminal). Without a reader, as in a headless chapter
     (`SCGAN_HEADLESS=1`) or a log file, one plain line every `every` seconds: done, rate, time left.
     """
     headless = os.environ.get("SCGAN_HEADLESS") == "1"
-    watched = not headless and ("ipykernel" in sys.modules or sys.stderr.isatty())
-    if watched:
-        return live_bar(iterable, total=total, desc=desc, unit=unit, **options)
+    if not headless and ("ipykernel" in sys.modules or sys.stderr.isatty()):
+        return live_bar(iterable, **options)
     plain = {
         "file": _Lines(),
         "mininterval": every,
@@ -51,4 +43,4 @@ def progress(
         "delay": 1.0,  # silent when it is over at once
         "bar_format": "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left{postfix}",
     }
-    return tqdm(iterable, total=total, desc=desc, unit=unit, **(plain | options))
+    return tqdm(iterable, **(plain | options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -46,38 +47,29 @@ def weights(folder):
     return {str(p.relative_to(folder / "ablations")): p.stat().st_mtime_ns for p in found}
 
 
-# --- variants -------------------------------------------------------------------------------------
-
-
-def test_variants_change_exactly_what_they_name():
-    base = ablations.budgeted("mini", stage1_steps=240, stage2_steps=60)
-    assert {n: ablations.changed(base, n) for n in ablations.VARIANTS} == {
-        "full": {},
-        "no-saliency": {"saliency_guidance": (True, False), "salient_critic": (True, False)},
-        "no-salient-critic": {"salient_critic": (True, False)},
-        "no-perceptual": {"loss.perceptual": (5.0, 0.0)},
-        "no-adversarial": {"loss.adversarial": (0.01, 0.0)},
-        "no-global": {"global_encoder": ("folded_vgg16", "none")},
-        "no-stage1": {"stage1_steps": (240, 0), "stage2_steps": (60, 300)},
-    }
-    assert ablations.MEANING.keys() == ablations.VARIANTS.keys()
-    profile = ablations.variant(base, "no-perceptual", 2)
-    assert profile.seed == 2 and profile.results.parts[-2:] == ("ablations", "no-perceptual-seed2")
-    with pytest.raises(UserError, match="unknown ablation 'no-colour'"):
-        ablations.variant(base, "no-colour")
-
-
-def test_stage_1_is_shared_where_its_settings_are_equal():
+@pytest.mark.parametrize(
+    ("name", "changed", "stage1_of"),
+    [
+        ("full", {}, "full"),
+        (
+            "no-saliency",
+            {"saliency_guidance": (True, False), "salient_critic": (True, False)},
+            "no-saliency",
+        ),
+        ("no-salient-critic", {"salient_critic": (True, False)}, "full"),
+        ("no-perceptual", {"loss.perceptual": (5.0, 0.0)}, "full"),
+        ("no-adversarial", {"loss.adversarial": (0.01, 0.0)}, "full"),
+        ("no-global", {"global_encoder": ("folded_vgg16", "none")}, "no-global"),
+        ("no-stage1", {"stage1_steps": (240, 0), "stage2_steps": (60, 300)}, ""),
+    ],
+)
+def test_a_variant_changes_what_it_names_and_shares_stage_1_where_it_can(name, changed, stage1_of):
     base = ablations.budgeted("mini")
-    assert {n: ablations.stage1_owner(base, n) for n in ablations.VARIANTS} == {
-        "full": "full",
-        "no-saliency": "no-saliency",
-        "no-salient-critic": "full",
-        "no-perceptual": "full",
-        "no-adversarial": "full",
-        "no-global": "no-global",
-        "no-stage1": "",
-    }
+    assert ablations.changed(base, name) == changed
+    assert ablations.stage1_owner(base, name) == stage1_of
+    profile = ablations.variant(base, name, 2)
+    assert profile.seed == 2 and profile.results.parts[-2:] == ("ablations", f"{name}-seed2")
+    assert ablations.MEANING.keys() == ablations.VARIANTS.keys()
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -95,26 +87,22 @@ def test_the_command_leaves_table_and_provenance(folder):
     masked = rows[rows["set"] == "composites"]
     assert set(masked["variant"]) == names and masked["boundary_chroma"].notna().all()
     facts = json.loads((folder / "ablations.json").read_text())
-    assert facts["budget"] == {"stage1_steps": 2, "stage2_steps": 1, "batch": 5}
+    assert [facts["settings"][k] for k in ("stage1_steps", "stage2_steps", "batch")] == [2, 1, 5]
     assert facts["seeds"] == [0, 1] and facts["failed"] == {} and facts["commit"]
     assert facts["variants"]["no-stage1"] == {"stage1_steps": 0, "stage2_steps": 3}
-    assert set(facts["seconds"]) == {
-        f"{n}, seed {s}, stage {stage}"
-        for s in (0, 1)
-        for n, stage in (("full", 1), ("full", 2), *((n, 2) for n in ONLY))
+    stages = [("full", 1), *((n, 2) for n in ("full", *ONLY))]
+    assert facts["seconds"].keys() == {
+        f"{n}, seed {s}, stage {stage}" for s in (0, 1) for n, stage in stages
     }
-    text = (folder / "table2.md").read_text()
-    assert "| full" in text and "| no salient critic" in text and "/2)" in text
+    assert "| no salient critic" in (folder / "table2.md").read_text()
 
 
-def test_a_shared_stage_1_is_the_same_file_and_no_stage1_has_none(folder):
-    for seed in (0, 1):
-        of = [folder / f"ablations/{n}-seed{seed}/runs/stage1" for n in ("full", *ONLY)]
-        first, copy = ((p / "final.safetensors").read_bytes() for p in of[:2])
-        assert first == copy
-        assert not of[2].exists()
-    a, b = (folder / f"ablations/full-seed{s}/runs/stage1/final.safetensors" for s in (0, 1))
-    assert a.read_bytes() != b.read_bytes()
+def test_a_shared_stage_1_is_one_folder_and_no_stage1_has_none(folder):
+    full, shared, none = (folder / f"ablations/{n}-seed1/runs/stage1" for n in ("full", *ONLY))
+    assert shared.resolve() == full.resolve() and not none.exists()
+    other = folder / "ablations/full-seed0/runs/stage1"
+    first, second = ((f / "final.safetensors").read_bytes() for f in (full, other))
+    assert first != second
 
 
 def test_a_rerun_does_nothing_and_goes_on_where_something_is_missing(again):
@@ -137,20 +125,22 @@ def test_other_settings_are_refused_and_the_old_table_stays(again, capsys):
     assert (again / "ablations.csv").read_bytes() == table
 
 
-def test_one_failure_does_not_stop_the_rest(tmp_path, monkeypatch, capsys):
+def test_one_failure_does_not_stop_the_rest(folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(folder, tmp_path / "results/smoke", symlinks=True)
+    (tmp_path / "results/smoke/ablations/no-stage1-seed1/runs/stage2/final.safetensors").unlink()
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    real = training.train
 
-    def train(profile, stage):
+    def train(profile, stage, real=training.train):
         if profile.variant == "no-stage1":
             raise UserError("a loss is not finite")
         return real(profile, stage)
 
     monkeypatch.setattr(training, "train", train)
-    assert call() == 1
-    errors = [x for x in capsys.readouterr().err.splitlines() if x.startswith("failed:")]
-    assert errors == [f"failed: no-stage1, seed {s}: a loss is not finite" for s in (0, 1)]
-    rows = pd.read_csv(tmp_path / "results/smoke/ablations.csv")
+    assert call("--only", "no-colour", "no-stage1") == 1
+    errors = {x for x in capsys.readouterr().err.splitlines() if x.startswith("failed:")}
+    assert errors >= {f"failed: no-stage1, seed {s}: a loss is not finite" for s in (0, 1)}
+    assert sum("no-colour" in x for x in errors) == 2
+    rows = pd.read_csv(tmp_path / "results/smoke/ablations.csv")  # what was trained before stays
     assert set(rows["variant"]) == {"full", "no-salient-critic", "gray", "real"}
     assert "no stage 1" not in (tmp_path / "results/smoke/table2.md").read_text()
 
@@ -162,74 +152,63 @@ EASE = np.linspace(-3, 3, len(PHOTOS))  # the photos' own spread, common to all
 WOBBLE = 0.05 * np.cos(np.arange(len(PHOTOS)))  # small, mean about 0
 
 
-def invented(tmp_path, differences, sets=True):
-    """Table 2 of `full` and variants whose PSNR is off by differences[name][seed]."""
+def invented(tmp_path, variant, *differences):
+    """Table 2 of `full` and a variant whose PSNR is off by differences[seed]."""
     frames = []
-    for name, by_seed in {"full": [0.0] * 3, **differences}.items():
-        for seed, off in enumerate(by_seed):
+    for seed, difference in enumerate(differences):
+        for name, off in {"full": 0.0, variant: difference}.items():
             wobble = WOBBLE * (name != "full")
             numbers = {"psnr": 22 + EASE + off + wobble, "ssim": 0.9 + 0 * EASE, "cci": 20 + EASE}
             frame = pd.DataFrame({"image": PHOTOS, "variant": name, "seed": seed} | numbers)
             frames.append(frame.assign(agree=1.0, set="photos"))
             exact = frame[["image", "variant", "seed"]].iloc[:5].assign(set="composites")
             exact["boundary_chroma"] = 10 - 2 * off + wobble[:5]
-            frames.append(
-                exact.assign(psnr=99.0, ssim=0.5, cci=20.0)
-            )  # a composite's PSNR is no photo's
+            # a composite's PSNR is no photo's
+            frames.append(exact.assign(psnr=99.0, ssim=0.5, cci=20.0))
     pd.concat(frames).to_csv(tmp_path / "ablations.csv", index=False)
     facts = {"profile": "mini", "judge": "J", "vgg": "V", "commit": "abc"}
     (tmp_path / "ablations.json").write_text(json.dumps(facts))
     return tables.table2(tmp_path)
 
 
-def test_a_difference_that_all_seeds_share_is_told(tmp_path):
-    table = invented(tmp_path, {"no-global": [-0.5, -0.6, -0.7]})
-    row = table.numbers.loc["no-global"]
-    assert row["psnr_difference"] == pytest.approx(-0.6 + WOBBLE.mean())
-    assert row["psnr_difference_low"] < row["psnr_difference"] < row["psnr_difference_high"] < 0
-    assert (row["psnr_seeds"], row["psnr_seeds_agree"], row["psnr_told"]) == (3, 3, -1)
-    # t interval over seeds: standard deviation 0.1, t(0.975, 2) = 4.3027
-    half = 4.3027 * 0.1 / math.sqrt(3)
-    assert row["psnr_seeds_high"] - row["psnr_seeds_low"] == pytest.approx(2 * half, rel=1e-4)
-    assert row["psnr_n"] == 20
-    assert row["boundary_chroma_n"] == 5 and row["boundary_chroma_told"] == 1
-    assert row["boundary_chroma_difference"] == pytest.approx(1.2 + WOBBLE[:5].mean())
-    assert ("no global", "PSNR (dB) ↑") in table.bold and ("no global", "SSIM ↑") not in table.bold
-    assert table.cells.loc["no global", "PSNR (dB) ↑"].endswith("; 3/3)")
+@pytest.mark.parametrize(
+    ("differences", "agree", "told"),
+    [
+        ((-0.5, -0.6, -0.7), 3, -1),
+        ((0.9, 0.5, -0.2), 2, 0),  # mean 0.4, far from 0 over images: a sign that flips is luck
+        ((0.1, 0.2, 1.5), 3, 1),  # they agree, and are still within their own spread
+        ((0.9,), 1, 0),  # one seed tells nothing
+    ],
+)
+def test_a_difference_is_told_when_all_seeds_share_it(tmp_path, differences, agree, told):
+    table = invented(tmp_path, "no-global", *differences)
+    row, n, cell = table.numbers.loc["no-global"], len(differences), ("no global", "PSNR (dB) ↑")
+    assert (row["psnr_seeds"], row["psnr_seeds_agree"], row["psnr_told"]) == (n, agree, told)
+    assert row["psnr_difference"] == pytest.approx(np.mean(differences) + WOBBLE.mean())
+    low, high = row["psnr_difference_low"], row["psnr_difference_high"]
+    assert low < row["psnr_difference"] < high and low * high > 0
+    assert (cell in table.bold) == bool(told) and ("no global", "SSIM ↑") not in table.bold
+    assert (row["psnr_n"], row["boundary_chroma_n"]) == (20, 5)
+    assert row["boundary_chroma_told"] == -told  # lower is better there, and it is twice as far off
+    expected = WOBBLE[:5].mean() - 2 * np.mean(differences)
+    assert row["boundary_chroma_difference"] == pytest.approx(expected)
+    if n > 1:  # t interval over seeds: t(0.975, 2) = 4.3027
+        assert table.cells.loc[cell].endswith(f"; {agree}/{n})")
+        half = 4.3027 * np.std(differences, ddof=1) / math.sqrt(3)
+        assert row["psnr_seeds_high"] - row["psnr_seeds_low"] == pytest.approx(2 * half, rel=1e-4)
 
 
-def test_a_difference_that_flips_its_sign_is_luck(tmp_path):
-    table = invented(tmp_path, {"no-global": [0.9, 0.5, -0.2]})  # mean 0.4, far from 0 over images
-    row = table.numbers.loc["no-global"]
-    assert row["psnr_difference_low"] > 0.3
-    assert (row["psnr_seeds_agree"], row["psnr_told"]) == (2, 0) and not table.bold
-
-
-def test_seeds_that_agree_may_still_be_within_their_own_spread(tmp_path):
-    table = invented(tmp_path, {"no-global": [0.1, 0.2, 1.5]})
-    row = table.numbers.loc["no-global"]
-    assert row["psnr_told"] == 1 and row["psnr_seeds_low"] < 0 < row["psnr_seeds_high"]
-
-
-def test_one_seed_tells_nothing(tmp_path):
-    table = invented(tmp_path, {"no-global": [0.9, 0.5, -0.2]})
-    rows = pd.read_csv(tmp_path / "ablations.csv")
-    rows[rows["seed"] == 0].to_csv(tmp_path / "ablations.csv", index=False)
-    table = tables.table2(tmp_path)
-    assert table.numbers.loc["no-global", "psnr_told"] == 0 and not table.bold
-
-
-def test_table_2_is_byte_identical_when_made_again_and_names_what_is_missing(tmp_path):
-    invented(tmp_path, {"no-stage1": [0.1, 0.2, 0.3]})
-    names = [f"table2.{kind}" for kind in ("csv", "md", "tex")]
-    first = [(tmp_path / n).read_bytes() for n in names]
+def test_table_2_is_the_same_when_made_again_and_names_what_is_missing(tmp_path):
+    invented(tmp_path, "no-stage1", 0.1, 0.2, 0.3)
+    files = [tmp_path / f"table2.{kind}" for kind in ("csv", "md", "tex")]
+    first = [path.read_bytes() for path in files]
     tables.table2(tmp_path)
-    assert [(tmp_path / n).read_bytes() for n in names] == first
-    assert "| no stage 1" in first[1].decode()
-    rows = pd.read_csv(tmp_path / "ablations.csv")
-    rows[rows["variant"] != "full"].to_csv(tmp_path / "ablations.csv", index=False)
+    assert [path.read_bytes() for path in files] == first and b"| no stage 1" in first[1]
+    path = tmp_path / "ablations.csv"
+    rows = pd.read_csv(path)
+    rows[rows["variant"] != "full"].to_csv(path, index=False)
     with pytest.raises(UserError, match=r"ablations\.csv: no rows of the variant 'full'"):
         tables.table2(tmp_path)
-    (tmp_path / "ablations.csv").unlink()
+    path.unlink()
     with pytest.raises(UserError, match=r"ablations\.csv: no such file.*make ablations"):
         tables.table2(tmp_path)
