@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from PIL import Image
@@ -20,15 +23,14 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.pictures import open_picture, read_rgb
+from scgan_lib.pictures import list_pictures, open_picture, read_rgb
 from scgan_lib.progress import progress
 
 Teacher = Callable[..., np.ndarray]  # (rgb_u8 (H,W,3), path=None) -> float32 (H,W) in [0,1]
 
 DEFAULT = "robust-background"
 REMBG_MODELS = {"u2netp": "u2netp", "isnet": "isnet-general-use"}
-# Raise a teacher's number when its maps change: the old maps stay as they were, beside the new.
-VERSIONS = {DEFAULT: 1, "folder": 1, "u2netp": 1, "isnet": 1}
+VERSION = 1  # raise it when maps change: the old ones stay as they were, beside the new
 
 
 def teacher(name: str = DEFAULT) -> Teacher:
@@ -38,20 +40,17 @@ def teacher(name: str = DEFAULT) -> Teacher:
     and "isnet" (deep, through rembg). Only "folder:DIR" needs the path. UserError if the name is
     unknown, the folder is missing, or rembg or its weights cannot be had.
     """
-    kind, folder = _parse(name)
-    if kind == "folder":
-        return _folder_teacher(_ready_maps(folder))
-    if kind in REMBG_MODELS:
-        return _rembg_teacher(kind)
-    return lambda rgb_u8, path=None: robust_background(rgb_u8)
-
-
-def _parse(name: str) -> tuple[str, str]:
     kind, _, folder = name.partition(":")
-    if kind not in VERSIONS or (kind == "folder") != bool(folder):
-        known = ", ".join([DEFAULT, "folder:DIR", *REMBG_MODELS])
-        raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
-    return kind, folder
+    if name == DEFAULT:
+        return lambda rgb_u8, path=None: robust_background(rgb_u8)
+    if name in REMBG_MODELS:
+        predict = _rembg_session(name).predict
+        return lambda rgb_u8, path=None: _resized(predict(Image.fromarray(rgb_u8))[0], rgb_u8)
+    if kind == "folder" and folder:
+        find = _ready_maps(folder)
+        return lambda rgb_u8, path=None: _resized(open_picture(find(path)), rgb_u8)
+    known = ", ".join([DEFAULT, "folder:DIR", *REMBG_MODELS])
+    raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
 
 
 # --- the classical teacher ------------------------------------------------------------------------
@@ -60,10 +59,9 @@ def _parse(name: str) -> tuple[str, str]:
 def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = (200, 400)) -> np.ndarray:
     """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], no learned weights.
 
-    Robust background detection on superpixels at two scales, averaged, carried to every pixel by a
-    guided filter, stretched by a logistic curve. A flat picture gives zeros. Source: Zhu, Liang,
-    Wei, Sun, "Saliency optimization from robust background detection", CVPR 2014; two scales,
-    centre prior, filter and stretch are additions.
+    Superpixels at two scales, averaged, carried to every pixel by a guided filter, stretched by a
+    logistic curve; a flat picture gives zeros. Source: Zhu, Liang, Wei, Sun, "Saliency optimization
+    from robust background detection", CVPR 2014; centre prior, filter and stretch are additions.
     """
     h, w = rgb_u8.shape[:2]
     shrink = min(1.0, 360 / max(h, w))
@@ -95,15 +93,13 @@ def superpixel_saliency(rgb_u8: np.ndarray, lab: np.ndarray, n: int) -> np.ndarr
     planes = [*np.moveaxis(lab, 2, 0), (y + 0.5) / h, (x + 0.5) / w]
     count = np.bincount(label.ravel(), minlength=k)
     mean = np.stack([np.bincount(label.ravel(), p.ravel(), k) / count for p in planes], axis=1)
-    place = mean[:, 3:]
-    color_distance, place_distance = (
-        np.linalg.norm(v[:, None] - v[None], axis=-1) for v in (mean[:, :3], place)
-    )
+    color, place = mean[:, :3], mean[:, 3:]
+    color_distance = np.linalg.norm(color[:, None] - color, axis=-1)  # (k,k)
+    place_distance = np.linalg.norm(place[:, None] - place, axis=-1)
 
     touching = np.zeros((k, k), dtype=bool)
-    for a, b in ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1])):
-        touching[a[a != b], b[a != b]] = True
-    touching |= touching.T
+    touching[label[1:], label[:-1]] = touching[label[:, 1:], label[:, :-1]] = True
+    touching = (touching | touching.T) & ~np.eye(k, dtype=bool)
     rim = np.zeros(k, dtype=bool)
     rim[np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])] = True
 
@@ -125,22 +121,17 @@ def superpixel_saliency(rgb_u8: np.ndarray, lab: np.ndarray, n: int) -> np.ndarr
     return _unit(np.linalg.solve(system, w_fg))[label]
 
 
-def guided_upsample(
-    rgb_u8: np.ndarray, small_u8: np.ndarray, coarse: np.ndarray, radius: int = 3, eps: float = 1e-4
-) -> np.ndarray:
+def guided_upsample(rgb_u8: np.ndarray, small_u8: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """Carry `coarse` (h,w) to the pixels of uint8 (H,W,3), its edges moved to those of the photo.
 
-    In each window map = a · rgb + b (least squares, ridge `eps`), fitted on the small photo;
+    In each window of 7x7 map = a · rgb + b (least squares, ridge 1e-4), fitted on the small photo;
     a and b are resized. Source: He and Sun, "Fast guided filter", arXiv 1505.00996.
     """
-
-    def mean(v: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(v, (2 * radius + 1,) * 2 + (1,) * (v.ndim - 2))
-
+    mean = partial(ndimage.uniform_filter, size=7, axes=(0, 1))
     guide = small_u8 / 255
     mu, mean_map = mean(guide), mean(coarse)
     outer = mean(guide[..., :, None] * guide[..., None, :])  # (h,w,3,3)
-    covariance = outer - mu[..., :, None] * mu[..., None, :] + eps * np.eye(3)
+    covariance = outer - mu[..., :, None] * mu[..., None, :] + 1e-4 * np.eye(3)
     cross = mean(guide * coarse[..., None]) - mu * mean_map[..., None]
     slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
     offset = mean_map - (slope * mu).sum(-1)
@@ -167,13 +158,12 @@ def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
     """The function that finds the one map in `folder` with the stem of a photo."""
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder of saliency maps; check folder:DIR")
-    index: dict[str, list[Path]] = {}
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            index.setdefault(path.stem, []).append(path)
+    index = defaultdict(list)
+    for path in list_pictures(Path(folder)):
+        index[path.stem].append(path)
 
     def find(photo: str | Path | None) -> Path:
-        found = index.get(Path(photo).stem, []) if photo is not None else []
+        found = index[Path(str(photo)).stem]
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             raise UserError(f"{photo}: needs one map of its name in {folder}, found {names}")
@@ -182,36 +172,27 @@ def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
     return find
 
 
-def _folder_teacher(find: Callable[[str | Path | None], Path]) -> Teacher:
-    return lambda rgb_u8, path=None: _resized(open_picture(find(path)), rgb_u8, Image.BILINEAR)
-
-
-def _resized(mask: Image.Image, rgb_u8: np.ndarray, method: int = Image.BICUBIC) -> np.ndarray:
+def _resized(mask: Image.Image, rgb_u8: np.ndarray) -> np.ndarray:
     """A map of any size and mode -> float32 (H,W) in [0,1], the size of the photo."""
-    return np.asarray(mask.convert("L").resize(rgb_u8.shape[1::-1], method), np.float32) / 255
+    mask = mask.convert("L").resize(rgb_u8.shape[1::-1], Image.BILINEAR)
+    return np.asarray(mask, np.float32) / 255
 
 
-def _rembg_teacher(name: str) -> Teacher:
+def _rembg_session(name: str):
     """A deep salient object network (small U²-Net, IS-Net), run by the package rembg."""
-    model = REMBG_MODELS[name]
-    if not (Path.home() / ".u2net" / f"{model}.onnx").exists():
-        os.environ.setdefault("U2NET_HOME", str(cache_dir() / "rembg"))
+    own = Path.home() / ".u2net"  # where rembg itself keeps its files
+    place = own if (own / f"{REMBG_MODELS[name]}.onnx").exists() else cache_dir() / "rembg"
+    place = os.environ.setdefault("U2NET_HOME", str(place))
     try:
         from rembg import new_session
-    except (ImportError, SystemExit) as error:  # rembg exits where onnxruntime is missing
-        raise UserError(
-            f'saliency teacher {name}: needs rembg; pip install "rembg[cpu]", or use {DEFAULT}'
-        ) from error
-    try:
-        session = new_session(model)
-    except Exception as error:  # no network, a proxy, a damaged file: the cure is the same
-        cause = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"saliency teacher {name}: cannot load {model}.onnx ({cause}); it needs the network "
-            f"once, or the file in {os.environ.get('U2NET_HOME', '~/.u2net')}; or use {DEFAULT}"
-        ) from error
 
-    return lambda rgb_u8, path=None: _resized(session.predict(Image.fromarray(rgb_u8))[0], rgb_u8)
+        return new_session(REMBG_MODELS[name])
+    except (Exception, SystemExit) as error:  # no rembg, no onnxruntime, no network, a damaged file
+        raise UserError(
+            f"saliency teacher {name}: {shorten(str(error), 120)}; it needs pip install "
+            f'"rembg[cpu]" and {REMBG_MODELS[name]}.onnx, from the network or in {place}; or use '
+            f"{DEFAULT}"
+        ) from error
 
 
 # --- the cache ------------------------------------------------------------------------------------
@@ -222,45 +203,38 @@ def saliency_maps(
 ) -> list[Path]:
     """Paths of the maps of `files`, in order; a map missing or older than its photo is made.
 
-    A map is an 8-bit gray PNG of the photo's size, at
-    <cache_root>/saliency/<teacher>-<version>/<folder's name>-<hash of its path>/<name>.png
-    (below a folder named after that of the ready maps, if the teacher is one). Errors: those of
-    `teacher`, and UserError for an unreadable photo.
+    An 8-bit gray PNG of the photo's size, at <cache_root>/saliency/<teacher>-<version>/[<ready
+    maps' folder>/]<folder's name>-<hash of its path>/<name>.png. Errors: those of `teacher`, and
+    UserError for an unreadable photo.
     """
-    kind, ready = _parse(teacher_name)
-    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSIONS[kind]}"
-    if ready:
-        folder = folder / _folder_name(Path(ready))
+    kind, _, ready = teacher_name.partition(":")
+    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSION}"
+    folder, find = (folder / _folder_name(ready), _ready_maps(ready)) if ready else (folder, None)
     targets = [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]
-    find = _ready_maps(ready) if ready else None
     pairs = dict(zip(targets, files, strict=True))
     missing = {t: f for t, f in pairs.items() if not _is_current(t, f, find and find(f))}
-    if missing:
-        teach = teacher(teacher_name)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = pool.map(lambda item: _save_map(teach, *item), missing.items())
-            for _ in progress(done, total=len(missing), desc="saliency", unit="photo"):
-                pass  # the loop raises what a worker raised
+    teach = teacher(teacher_name) if missing else None
+
+    def make(target: Path) -> None:
+        saliency = np.nan_to_num(teach(read_rgb(pairs[target]), pairs[target])).clip(0, 1)
+        with atomic_write(target) as part:
+            Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(make, missing)
+        list(progress(made, total=len(missing), desc="saliency", unit="photo"))
     return targets
 
 
-def _folder_name(folder: Path) -> str:
+def _folder_name(folder: str | Path) -> str:
     path = os.path.abspath(folder)
     return f"{os.path.basename(path)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
 
 
-def _save_map(teach: Teacher, target: Path, photo: str | Path) -> None:
-    saliency = np.nan_to_num(teach(read_rgb(photo), photo)).clip(0, 1)
-    with atomic_write(target) as part:
-        Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
-
-
 def _is_current(target: Path, *sources: str | Path | None) -> bool:
     """Whether `target` is there and no older than what it was made from."""
-    if not target.exists():
-        return False
-    made = target.stat().st_mtime_ns
     try:
+        made = target.stat().st_mtime_ns
         return all(os.stat(path).st_mtime_ns <= made for path in sources if path)
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    except OSError:  # whoever makes the map says which file cannot be read
+        return False

@@ -1,3 +1,4 @@
+import hashlib
 import sys
 import types
 
@@ -7,7 +8,7 @@ from PIL import Image
 
 from scgan_lib import saliency
 from scgan_lib.paths import UserError
-from scgan_lib.saliency import guided_upsample, robust_background, saliency_maps, teacher
+from scgan_lib.saliency import DEFAULT, guided_upsample, robust_background, saliency_maps, teacher
 
 
 def disc(h=160, w=200, radius=40):
@@ -29,45 +30,30 @@ def read(path):
     return np.asarray(Image.open(path))
 
 
-def test_a_red_disc_on_gray_is_salient_to_the_pixel():
-    rgb_u8, inside = disc()
-    found = teacher("robust-background")(rgb_u8)
-    assert found.dtype == np.float32 and found.shape == inside.shape
-    assert 0 <= found.min() and found.max() <= 1
-    assert found[inside].mean() > 0.8 and found[~inside].mean() < 0.2
-    assert np.mean((found > 0.5) != inside) < 0.01
-    assert np.array_equal(found, robust_background(rgb_u8))
-
-
-def test_it_is_the_ground_that_reaches_the_rim_that_is_background():
-    """Gray disc on a red ground, and a ground of two halves: colour alone does not decide."""
+def test_what_does_not_reach_the_rim_is_salient_to_the_pixel():
+    """A red disc on gray, a gray one on red, a ground of two halves: not colour alone decides."""
     rgb_u8, inside = disc()
     swapped = np.where(inside[..., None], (128, 128, 128), (200, 30, 30)).astype(np.uint8)
     halves = rgb_u8.copy()
     halves[:80][~inside[:80]] = (120, 180, 240)
-    for picture in (swapped, halves):
-        found = robust_background(picture)
+    for picture in (rgb_u8, swapped, halves):
+        found = teacher(DEFAULT)(picture)
+        assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 1
         assert found[inside].mean() > 0.8 and found[~inside].mean() < 0.2
+        assert np.mean((found > 0.5) != inside) < 0.01
 
 
-@pytest.mark.parametrize("value", [0, 128, 255])
-def test_a_flat_picture_gives_zeros(value):
-    found = robust_background(np.full((60, 80, 3), value, np.uint8))
-    assert found.shape == (60, 80) and np.all(found == 0)
-
-
-def test_a_faint_object_counts_less_than_a_clear_one():
+def test_no_object_and_a_faint_one():
     _, inside = disc()
+    assert not robust_background(np.full((60, 80, 3), 128, np.uint8)).any()
     faint = np.where(inside[..., None], 132, 128).astype(np.uint8).repeat(3, axis=2)
     assert 0 < robust_background(faint)[inside].mean() < 0.5
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 3), (17, 30), (700, 500)])
 def test_any_size_gives_finite_maps_of_that_size(shape):
-    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    found = robust_background(noise)
+    found = robust_background(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
     assert found.shape == shape and np.isfinite(found).all()
-    assert 0 <= found.min() and found.max() <= 1
 
 
 def test_guided_upsampling_brings_back_the_edge_that_a_small_map_lost():
@@ -78,55 +64,42 @@ def test_guided_upsampling_brings_back_the_edge_that_a_small_map_lost():
     guided = guided_upsample(rgb_u8, small_u8, np.asarray(small))
     assert guided.shape == inside.shape
     assert np.abs(guided - inside).mean() < 0.2 * np.abs(plain - inside).mean()
-    flat = guided_upsample(rgb_u8, small_u8, np.full((80, 100), 0.3))
-    np.testing.assert_allclose(flat, 0.3, atol=1e-3)
 
 
 def test_an_unknown_teacher_names_the_known_ones(photo, tmp_path):
     for name in ("pfan", "folder", "folder:", "u2netp:x", ""):
         with pytest.raises(UserError, match=r"robust-background, folder:DIR, u2netp, isnet"):
             teacher(name)
-    with pytest.raises(UserError, match="known teachers"):
-        saliency_maps([photo], "pfan", tmp_path)
+    for name in ("pfan", "folder:"):
+        with pytest.raises(UserError, match="known teachers"):
+            saliency_maps([photo], name, tmp_path)
 
 
 # --- the cache ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """robust_background that counts its calls."""
+def test_maps_are_made_once_at_a_place_that_follows_from_the_path(photo, tmp_path, monkeypatch):
     calls = []
-    original = saliency.robust_background
-    monkeypatch.setattr(
-        saliency, "robust_background", lambda rgb_u8: calls.append(1) or original(rgb_u8)
-    )
-    return calls
-
-
-def test_maps_are_made_once_at_a_place_that_follows_from_the_path(photo, tmp_path, counted):
+    count = lambda rgb_u8: calls.append(1) or robust_background(rgb_u8)  # noqa: E731
+    monkeypatch.setattr(saliency, "robust_background", count)
     other = photo.with_name("disc.jpg")  # the same stem, yet a map of its own
     Image.fromarray(disc(120, 100, 30)[0]).save(other)
-    maps = saliency_maps([photo, other], "robust-background", tmp_path)
-    assert len(counted) == 2 and [m.name for m in maps] == ["disc.png.png", "disc.jpg.png"]
-    folder = tmp_path / "saliency" / "robust-background-1"
-    assert {m.parent.parent for m in maps} == {folder}
-    assert sorted(maps[0].parent.iterdir()) == sorted(maps)  # no leftovers
+    maps = saliency_maps([photo, other, photo], DEFAULT, tmp_path)
+    assert len(calls) == 2 and [m.name for m in maps[:2]] == ["disc.png.png", "disc.jpg.png"]
+    folder = tmp_path / "saliency" / f"{DEFAULT}-1"
+    digits = hashlib.sha256(str(photo.parent).encode()).hexdigest()[:12]
+    assert {m.parent for m in maps} == {folder / f"photos-{digits}"}
+    assert {*maps[0].parent.iterdir()} == {*maps}  # no leftovers
     assert Image.open(maps[0]).mode == "L" and read(maps[1]).shape == (120, 100)
     exact = robust_background(read(photo))
     assert np.abs(read(maps[0]) / 255 - exact).max() <= 0.5 / 255 + 1e-6
-    assert saliency_maps([photo, other], "robust-background", tmp_path) == maps
-    assert len(counted) == 2
+    assert saliency_maps([photo, other, photo], DEFAULT, tmp_path) == maps and len(calls) == 2
     Image.fromarray(disc(60, 50, 20)[0]).save(other)  # newer than its map
-    assert saliency_maps([photo, other], "robust-background", tmp_path) == maps
-    assert len(counted) == 3 and read(maps[1]).shape == (60, 50)
-
-
-def test_a_new_version_leaves_old_maps_alone(photo, tmp_path, counted, monkeypatch):
-    (old,) = saliency_maps([photo], "robust-background", tmp_path)
-    monkeypatch.setitem(saliency.VERSIONS, "robust-background", 2)
-    (new,) = saliency_maps([photo], "robust-background", tmp_path)
-    assert new != old and old.exists() and len(counted) == 2
+    assert saliency_maps([photo, other], DEFAULT, tmp_path) == maps[:2]
+    assert len(calls) == 3 and read(maps[1]).shape == (60, 50)
+    monkeypatch.setattr(saliency, "VERSION", 2)
+    (new,) = saliency_maps([photo], DEFAULT, tmp_path)
+    assert new not in maps and maps[0].exists() and len(calls) == 4
 
 
 def test_an_unreadable_photo_is_named(photo, tmp_path):
@@ -134,7 +107,7 @@ def test_an_unreadable_photo_is_named(photo, tmp_path):
     text.write_text("no picture")
     for path in (gone, text):
         with pytest.raises(UserError, match=path.name):
-            saliency_maps([photo, path], "robust-background", tmp_path)
+            saliency_maps([photo, path], DEFAULT, tmp_path)
 
 
 # --- ready maps -----------------------------------------------------------------------------------
@@ -154,7 +127,7 @@ def test_folder_maps_are_found_by_stem_resized_and_kept(photo, tmp_path):
 
     (first,) = saliency_maps([photo], name, tmp_path)
     before = read(first)
-    assert first not in saliency_maps([photo], "robust-background", tmp_path)
+    assert first not in saliency_maps([photo], DEFAULT, tmp_path)
     Image.fromarray(ramp[:, ::-1]).save(source)  # newer than the map made from it
     assert saliency_maps([photo], name, tmp_path) == [first]
     assert np.array_equal(read(first), before[:, ::-1])
@@ -176,45 +149,43 @@ def test_a_folder_without_the_one_map_says_so(photo, tmp_path):
 # --- deep teachers --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fake_rembg(monkeypatch, tmp_path):
-    """Puts a stand-in for rembg in place; its `new_session` is the given function."""
-    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+def test_without_rembg_or_its_weights_the_error_says_what_is_needed(monkeypatch, tmp_path):
+    """Weights lie where rembg itself has them, else in our cache."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
 
-    def install(new_session):
-        module = types.ModuleType("rembg")
-        module.new_session = new_session
-        monkeypatch.setitem(sys.modules, "rembg", module)
-
-    return install
-
-
-def test_without_rembg_the_error_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "rembg", None)
-    with pytest.raises(UserError, match=r'u2netp.*pip install "rembg\[cpu\]".*robust-background'):
-        teacher("u2netp")
-
-
-def test_without_weights_the_error_says_that_they_need_the_network(fake_rembg):
     def offline(model):
         raise ConnectionError("no route\nto host")
 
-    fake_rembg(offline)
-    with pytest.raises(UserError, match=r"isnet-general-use\.onnx \(no route to host\).*network"):
-        teacher("isnet")
+    own = tmp_path / ".u2net" / "isnet-general-use.onnx"
+    offline_rembg = types.SimpleNamespace(new_session=offline)
+    for module, why, place in (
+        (offline_rembg, "no route to host", tmp_path / "cache" / "rembg"),
+        (None, "import of rembg", own.parent),
+    ):
+        monkeypatch.setenv("U2NET_HOME", "")  # so that it is given back after the test
+        monkeypatch.delenv("U2NET_HOME")
+        monkeypatch.setitem(sys.modules, "rembg", module)
+        cure = rf'pip install "rembg\[cpu\]" and {own.name}.*in {place};.*{DEFAULT}'
+        with pytest.raises(UserError, match=f"isnet: {why}.*{cure}"):
+            teacher("isnet")
+        own.parent.mkdir(exist_ok=True)
+        own.touch()
 
 
-def test_rembg_masks_become_maps(fake_rembg, photo, tmp_path):
-    _, inside = disc()
+def test_rembg_masks_become_maps(monkeypatch, photo, tmp_path):
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    inside, models = disc()[1], []
 
     class Session:
+        def __init__(self, model):
+            models.append(model)
+
         def predict(self, image):
             assert image.mode == "RGB" and image.size == (200, 160)
             return [Image.fromarray((inside * 255).astype(np.uint8))]
 
-    models = []
-    fake_rembg(lambda model: models.append(model) or Session())
+    monkeypatch.setitem(sys.modules, "rembg", types.SimpleNamespace(new_session=Session))
     assert np.array_equal(teacher("isnet")(read(photo)), inside.astype(np.float32))
     (target,) = saliency_maps([photo], "u2netp", tmp_path)
     assert target.parents[1].name == "u2netp-1" and np.array_equal(read(target), inside * 255)
