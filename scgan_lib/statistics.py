@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
+import pandas as pd
+from scipy.stats import t
 
 
 def bootstrap_means(values, n: int = 10_000, seed: int = 0) -> np.ndarray:
@@ -16,27 +16,19 @@ def bootstrap_means(values, n: int = 10_000, seed: int = 0) -> np.ndarray:
     values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
     known = ~np.isnan(values)
     rng, rows, means = np.random.default_rng(seed), len(values), []
-    for size in _chunks(n, max(1, 2_000_000 // max(rows, 1))):
-        drawn = rng.integers(0, rows, (size, rows)) + rows * np.arange(size)[:, None]
-        count = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(float)
+    size = max(1, 2_000_000 // max(rows, 1))  # resamples at a time
+    for start in range(0, n, size):
+        k = min(size, n - start)
+        drawn = rng.integers(0, rows, (k, rows)) + rows * np.arange(k)[:, None]
+        count = np.bincount(drawn.ravel(), minlength=k * rows).reshape(k, rows).astype(float)
         with np.errstate(invalid="ignore"):
             means.append((count @ np.where(known, values, 0)) / (count @ known))
     return np.concatenate(means)
 
 
-def _chunks(total: int, size: int) -> Iterable[int]:
-    return (min(size, total - start) for start in range(0, total, size))
-
-
 def interval(means: np.ndarray) -> np.ndarray:
     """Ends (2, columns) of the 95 % percentile interval of resampled means (n, columns)."""
-    known = ~np.isnan(means)
-    return np.array(
-        [
-            np.percentile(m[k], [2.5, 97.5]) if k.any() else [np.nan] * 2
-            for m, k in zip(means.T, known.T, strict=True)
-        ]
-    ).T
+    return pd.DataFrame(means).quantile([0.025, 0.975]).to_numpy()
 
 
 def bootstrap_interval(values, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
@@ -55,3 +47,27 @@ def paired_difference(a, b, n: int = 10_000, seed: int = 0) -> tuple[float, floa
     project's meaning of "these images tell the two methods apart".
     """
     return bootstrap_interval(np.asarray(a, float) - np.asarray(b, float), n, seed)
+
+
+def summary(values: pd.DataFrame, shown: list, least: int) -> pd.DataFrame:
+    """Numbers of each column of `values`, whose lines are (run, image); nan and inf are left out.
+
+    `mean`, `low`, `high`, `n`: over images, of an image's mean over the runs `shown`. `runs`: how
+    many there are, with the mean, standard deviation and 95 % t interval of the runs' own means.
+    `told`: the sign of a mean whose interval over images excludes 0 and that has this sign in all
+    runs, at least `least` of them; else 0. `agree`: in how many runs it has this sign.
+    """
+    infinite = np.isinf(values.loc[shown]).sum()
+    values = values.replace([np.inf, -np.inf], np.nan)
+    images = values.loc[shown].groupby("image", sort=False).mean()
+    runs = values.groupby("run").mean().T
+    found = pd.DataFrame({"mean": images.mean(), "n": images.count(), "infinite": infinite})
+    found["low"], found["high"] = interval(bootstrap_means(images))
+    found["runs"], found["runs_mean"] = runs.count(axis=1), runs.mean(axis=1)
+    found["runs_sd"] = runs.std(axis=1)
+    half = t.ppf(0.975, found["runs"] - 1) * runs.sem(axis=1)
+    found["runs_low"], found["runs_high"] = found["runs_mean"] - half, found["runs_mean"] + half
+    found["agree"] = (runs.mul(found["mean"], axis=0) > 0).sum(axis=1)
+    sure = (found["low"] * found["high"] > 0) & (found["agree"] == found["runs"])
+    found["told"] = np.sign(found["mean"]).where(sure & (found["runs"] >= least), 0)
+    return found

@@ -5,19 +5,19 @@ The same files give the same bytes. Every number has its interval and its proven
 
 from __future__ import annotations
 
-import html
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from scgan_lib.metrics import CCI_RANGE
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.statistics import bootstrap_means, interval
+from scgan_lib.statistics import summary
 
 # Column: its title, its digits, which end is better (0: none, so it is never bold).
 MEASURES = {
@@ -29,7 +29,6 @@ MEASURES = {
     "ratio": ("CCI ratio (share inside 16..20, %)", 1, 0),
     "boundary_chroma": ("boundary chroma error ↓", 2, -1),
     "salient_chroma": ("salient chroma error ↓", 2, -1),
-    "lpips": ("LPIPS (AlexNet) ↓", 3, -1),
 }
 PERCENT = ("top1", "agree", "ratio")
 EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
@@ -37,8 +36,25 @@ ROWS = {"gray": "gray copy", "mean_color": "mean colour", "stage1": "stage 1", "
 REAL = "real"
 BASELINES = ("gray", REAL)  # shown, but no contestants for the bold type
 NAMES = ROWS | {REAL: "real photo", "no-stage1": "no stage 1"}
-BOOTSTRAP_SEED = 0
-EVALUATE, ABLATE = "scgan evaluate", "make ablations"  # what writes the files anew
+TITLES = {"table1": "Table 1", "table2": "Table 2 (ablations)"}
+MEANING = {  # what the cells hold
+    "table1": "Cells: mean over images [95 % paired bootstrap interval over images]; behind it, "
+    "where there are several runs, mean ± standard deviation of the runs' means. Bold: better than "
+    "the next method by a paired difference that excludes 0 and has one sign in all runs; gray "
+    "copy and real photo do not compete. ∞: identical to the real photo.",
+    "table2": "Cells: mean over images of the seeds' average (difference to full [95 % paired "
+    "bootstrap interval over images]; in how many seeds it has this sign). Without a difference: "
+    "[interval of the mean]; runs: mean ± standard deviation of the seeds' means. Bold: the "
+    "interval of the difference excludes 0 and all of at least two seeds agree.",
+}
+# Numbers of a difference, as `summary` calls them -> as table2.csv does.
+DIFFERENCE = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
+DIFFERENCE |= {"runs": "seeds", "agree": "seeds_agree"}
+DIFFERENCE |= {"runs_low": "seeds_low", "runs_high": "seeds_high", "told": "told"}
+LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+LATEX |= {"^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+LATEX |= {"±": r"$\pm$", "∞": r"$\infty$"}
+MARKDOWN, HTML = {"|": r"\|"}, {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 @dataclass(frozen=True)
@@ -54,82 +70,53 @@ class Table:
 def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     """Table 1 of `results_dir`, written there as table1.csv, table1.md and table1.tex.
 
-    Every cell is the mean and the 95 % bootstrap interval over images; with `extra_seeds`
-    (results folders of other runs over the same images) also mean ± standard deviation of the
-    runs' means. Bold: better than the next method by a paired difference that excludes 0.
-    UserError if a file is missing or damaged or the folders do not hold the same images.
+    `extra_seeds`: results folders of other runs over the same images. The notes say what the cells
+    hold. UserError if a file is missing or damaged or the folders do not hold the same images.
     """
     folders = [Path(results_dir), *map(Path, extra_seeds)]
-    frames = [_read(f / "metrics.csv", ["image", "method"], EVALUATE) for f in folders]
+    frames = [_read(f / "metrics.csv") for f in folders]
     for folder, frame in zip(folders, frames, strict=True):
         if _pictures(frame) != _pictures(frames[0]):
             raise UserError(
                 f"{folder / 'metrics.csv'}: other images than in {folders[0] / 'metrics.csv'}; "
                 "evaluate all seeds on the same photos"
             )
-    manifests = [_manifest(f / "manifest.json", EVALUATE) for f in folders]
+    manifests = [_read(f / "manifest.json") for f in folders]
     others = [m for m in frames[0]["method"].unique() if m not in ROWS and m != REAL]
-    rows, columns = [*ROWS, *others, REAL], _columns(frames[0])
+    rows = {m: NAMES.get(m, m) for m in (*ROWS, *others, REAL)}
     runs = pd.concat([frame.assign(run=i) for i, frame in enumerate(frames)])
-    cubes = _cubes(runs, rows, columns)
-    finals = []  # (best, next, measure)
-    for c in columns:
-        _, _, better = MEASURES[c]
-        means = cubes[c].xs(0, level="run").replace(np.inf, np.nan).mean(axis=1)
-        ranked = (better * means).drop([*BASELINES]).dropna()
-        ranked = ranked.sort_values(ascending=False, kind="stable")
-        if better and len(ranked) > 1:
-            finals.append((*ranked.index[:2], c))
-    found = _statistics(cubes, finals, shown=[0], least=1)
-    bold = {(a, c) for a, b, c in finals if found[a, b, c]["told"]}
-    meaning = (
-        "Cells: mean over images [95 % paired bootstrap interval over images]; behind it, where "
-        "there are several runs, mean ± standard deviation of the runs' means. Bold: better than "
-        "the next method by a paired difference that excludes 0 and has one sign in all runs; gray "
-        "copy and real photo do not compete. ∞: identical to the real photo."
-    )
-    notes = _notes(frames[0], manifests[0], [m.get("seed") for m in manifests], meaning)
-    names = {m: NAMES.get(m, m) for m in rows}
-    table = _table(names, columns, found, "", bold, manifests[0], notes)
-    _write(table, folders[0], "table1", "Table 1")
-    return table
+    values, finals = _values(runs, rows), {}  # (measure, best method) -> the next
+    for c, x in values.items():
+        means = x.loc[0].replace(np.inf, np.nan).mean().drop([*BASELINES]).dropna()
+        best = (MEASURES[c][2] * means).nlargest(2).index
+        if MEASURES[c][2] and len(best) == 2:
+            finals[c, best[0]] = best[1]
+    means, apart = _statistics(values, finals, shown=[0], least=1)
+    manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
+    return _finish(folders[0], "table1", rows, means, apart, manifest, frames[0])
 
 
 def table2(results_dir: Path) -> Table:
-    """Table 2, the ablations, from `ablations.csv` (metrics.csv with variant and seed instead of
-    method) and `ablations.json`; written as table2.csv, .md and .tex.
+    """Table 2, the ablations: table2.csv, .md and .tex from `ablations.csv` and `ablations.json`.
 
-    A row is a variant; its cells give the mean over images of the seeds' average and in brackets
-    the difference to `full`: mean, 95 % paired bootstrap interval over images, and in how many
-    seeds it has this sign. Bold: the interval excludes 0 and all of at least two seeds agree.
-    UserError if a file is missing or damaged or `full` is not in it.
+    The first is a metrics.csv with variant and seed instead of method. The notes say what the cells
+    hold. UserError if a file is missing or damaged or `full` is not in it.
     """
     folder = Path(results_dir)
     path = folder / "ablations.csv"
-    frame = _read(path, ["image", "variant", "seed"], ABLATE)
+    frame = _read(path)
     if "full" not in set(frame["variant"]):
-        raise UserError(f"{path}: no rows of the variant 'full'; write it anew: {ABLATE}")
-    manifest = _manifest(folder / "ablations.json", ABLATE)
-    present = frame["variant"].unique()
+        raise UserError(f"{path}: no rows of the variant 'full'; write it anew: make ablations")
+    manifest = _read(folder / "ablations.json")
+    present, seeds = frame["variant"].unique(), sorted(frame["seed"].unique())
     variants = [v for v in present if v not in ("full", *BASELINES)]
     rows = [v for v in ("gray", "full", *variants, REAL) if v in present]
-    seeds, columns = sorted(frame["seed"].unique()), _columns(frame)
+    rows = {v: NAMES.get(v, v.replace("-", " ")) for v in rows}
     runs = frame.rename(columns={"variant": "method", "seed": "run"}).sort_values("image")
-    cubes = _cubes(runs, rows, columns)
-    pairs = [(v, "full", c) for v in variants for c in columns]
-    found = _statistics(cubes, pairs, shown=seeds, least=2)
-    bold = {(v, c) for v, full, c in pairs if found[v, full, c]["told"]}
-    meaning = (
-        "Cells: mean over images of the seeds' average (difference to full [95 % paired bootstrap "
-        "interval over images]; in how many seeds it has this sign). Without a difference: "
-        "[interval of the mean]; runs: mean ± standard deviation of the seeds' means. Bold: the "
-        "interval of the difference excludes 0 and all of at least two seeds agree."
-    )
-    names = {v: NAMES.get(v, v.replace("-", " ")) for v in rows}
-    notes = _notes(frame, manifest, seeds, meaning)
-    table = _table(names, columns, found, "full", bold, manifest, notes)
-    _write(table, folder, "table2", "Table 2 (ablations)")
-    return table
+    values = _values(runs, rows)
+    pairs = {(c, v): "full" for v in variants for c in values}
+    means, apart = _statistics(values, pairs, shown=seeds, least=2)
+    return _finish(folder, "table2", rows, means, apart, manifest | {"seed": seeds}, frame)
 
 
 def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
@@ -139,17 +126,11 @@ def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.fo
 
 def style(table: Table) -> pd.io.formats.style.Styler:
     """A table for a notebook: bold cells, right-aligned, the notes as its caption."""
-    notes = "".join(f"<p style='margin: .3em 0'>{html.escape(line)}</p>" for line in table.notes)
-    caption = [("caption-side", "bottom"), ("text-align", "left")]
-    caption += [("max-width", "min(60em, 88vw)")]  # whole on a phone
-    return (
-        _marked(table, "font-weight: bold")
-        .format(escape="html")
-        .format_index(escape="html", axis=0)
-        .set_uuid("table")
-        .set_caption(notes)
-        .set_table_styles([{"selector": "caption", "props": caption}])
-    )
+    cells, notes = _marked(table, "<b>{}</b>", HTML)
+    caption = "".join(f"<p style='margin: .3em 0'>{note}</p>" for note in notes)
+    below = "caption-side: bottom; text-align: left; max-width: min(60em, 88vw)"  # whole on a phone
+    styles = [{"selector": "caption", "props": below}]
+    return cells.style.set_uuid("table").set_caption(caption).set_table_styles(styles)
 
 
 def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -159,129 +140,100 @@ def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame[frame["set"] != "composites"], frame[frame["set"] == "composites"]
 
 
-# --- reading --------------------------------------------------------------------------------------
-
-
-def _read(path: Path, keys: list[str], cure: str) -> pd.DataFrame:
-    """The rows, all measures as numbers. UserError: missing, damaged, incomplete or repeated."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; make it with: {cure}")
-    text = {"image": str, "method": str, "variant": str}
+def _read(path: Path) -> pd.DataFrame | dict:
+    """The rows of a .csv or the facts of a .json; UserError where it is missing or damaged."""
+    cure = "make ablations" if path.stem == "ablations" else "scgan evaluate"
     try:
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-        needed = [*keys, "psnr", "ssim", "cci"]
-        if missing := [c for c in needed if c not in frame]:
-            raise ValueError(f"no column {missing[0]!r}")
-        for column in frame.columns.intersection(["seed", *MEASURES]):
-            frame[column] = pd.to_numeric(frame[column])
-        if empty := [c for c in needed if frame[c].isna().any()]:
-            raise ValueError(f"an empty cell in the column {empty[0]!r}")
-        same = frame.columns.intersection(["image", "method", "variant", "set", "seed"])
-        if (twice := frame.duplicated([*same])).any():
-            raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, same].iloc[0]))}")
-        if split_sets(frame)[0].empty:
-            raise ValueError("no rows of photos")
-    except ValueError as error:  # pandas' own errors are of this kind, too
-        why = str(error).splitlines()[0]
-        raise UserError(f"{path}: damaged ({why}); write it anew: {cure}") from None
-    frame["ratio"] = frame["cci"].between(*CCI_RANGE)
-    return frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
-
-
-def _manifest(path: Path, cure: str) -> dict:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text("utf-8")) | {} if path.suffix == ".json" else _rows(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with: {cure}") from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); write it anew: {cure}") from None
+    except (TypeError, ValueError) as error:  # errors of pandas and json are of these kinds
+        why = str(error).splitlines()[0]
+        raise UserError(f"{path}: damaged ({why}); write it anew: {cure}") from None
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    """All measures as numbers; ValueError where rows are incomplete or repeated."""
+    keys = ["image", *(["variant", "seed"] if path.stem == "ablations" else ["method"])]
+    kinds = {"image": str, "method": str, "variant": str, "seed": int}
+    kinds |= dict.fromkeys(MEASURES, float)
+    frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
+    needed = [*keys, "psnr", "ssim", "cci"]
+    if missing := [c for c in needed if c not in frame]:
+        raise ValueError(f"no column {missing[0]!r}")
+    if (empty := frame[needed].isna().any()).any():
+        raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
+    same = frame.columns.intersection([*keys, "set"])
+    if (twice := frame.duplicated([*same])).any():
+        raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, same].iloc[0]))}")
+    if split_sets(frame)[0].empty:
+        raise ValueError("no rows of photos")
+    frame = frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
+    frame["ratio"] = frame["cci"].between(*CCI_RANGE).astype(float)
+    frame[[*PERCENT]] *= 100
+    return frame
 
 
 def _pictures(frame: pd.DataFrame) -> list[set[str]]:
     return [set(part["image"]) for part in split_sets(frame)]
 
 
-def _columns(frame: pd.DataFrame) -> list[str]:
-    """The measures that are there; `top1` if every photo has a label, else `agree`."""
-    photos, composites = split_sets(frame)
-    columns = ["psnr", "ssim", "top1" if photos["top1"].notna().all() else "agree", "cci", "ratio"]
-    columns += EXACT if len(composites) else ()
-    return columns + ["lpips"] * bool(photos["lpips"].notna().any())
+# --- numbers and words ----------------------------------------------------------------------------
 
 
-# --- numbers --------------------------------------------------------------------------------------
+def _values(runs: pd.DataFrame, rows: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """For each measure its values: a line for each (run, image), a column for each method.
 
-
-def _cubes(frame: pd.DataFrame, rows, columns) -> dict[str, pd.DataFrame]:
-    """For each measure its values: a line for each (method, run), a column for each image."""
-    lines = pd.MultiIndex.from_product([rows, frame["run"].unique()], names=["method", "run"])
-    cubes = {}
-    for c in columns:
-        part = split_sets(frame)[c in EXACT]
-        cube = part.pivot(index=["method", "run"], columns="image", values=c)
-        cube = cube.reindex(index=lines, columns=part["image"].unique()).astype(float)
-        cubes[c] = cube * (100 if c in PERCENT else 1)
-    return cubes
-
-
-def _statistics(cubes: dict[str, pd.DataFrame], pairs, shown: list, least: int) -> dict:
-    """Numbers of every (method, measure) and of every pair, a difference: (a, b, measure).
-
-    All are resampled together, photos and composites apart. An image's value is its mean over the
-    runs `shown`; a difference is taken within a run first. `told`: the sign of a difference whose
-    interval excludes 0 and that has this sign in all runs, at least `least` of them; else 0.
+    `top1` if every photo has a label, else `agree`; nothing for what was not measured.
     """
-    finite = {c: cube.replace([np.inf, -np.inf], np.nan) for c, cube in cubes.items()}
-    parts = {(m, c): x.xs(m) for c, x in finite.items() for m in x.index.unique("method")}
-    parts |= {(a, b, c): parts[a, c] - parts[b, c] for a, b, c in pairs}
-    images = {key: part.loc[shown].mean() for key, part in parts.items()}
-    ends = {}
+    photos, composites = split_sets(runs)
+    other, values = "agree" if photos["top1"].notna().all() else "top1", {}
+    for c in MEASURES:
+        part = composites if c in EXACT else photos
+        if c != other and part[c].notna().any():
+            wide = part.set_index(["run", "image", "method"])[c].unstack("method", sort=False)
+            values[c] = wide.reindex(columns=[*rows])
+    return values
+
+
+def _statistics(values: dict, pairs: dict, shown: list, least: int) -> tuple[dict, dict]:
+    """(measure, method) -> its numbers, and those of its difference to its rival in `pairs`.
+
+    A difference is taken within a run. All are resampled alike, photos and composites apart.
+    """
+    means, apart = {}, {}
     for exact in (False, True):
-        own = {key: x for key, x in images.items() if (key[-1] in EXACT) == exact}
-        if own:
-            means = bootstrap_means(np.stack([*own.values()], 1), seed=BOOTSTRAP_SEED)
-            ends |= dict(zip(own, interval(means).T, strict=True))
-    found = {}
-    for key, part in parts.items():
-        runs, mean, (low, high) = part.mean(axis=1).dropna(), images[key].mean(), ends[key]
-        if len(key) == 3:
-            found[key] = _difference(runs, mean, low, high, least)
-            continue
-        found[key] = {"mean": mean, "low": low, "high": high, "n": int(images[key].notna().sum())}
-        found[key]["infinite"] = int(np.isinf(cubes[key[1]].xs(key[0]).loc[shown]).sum().sum())
-        if len(part) > 1:
-            found[key] |= {"runs": len(runs), "runs_mean": runs.mean(), "runs_sd": runs.std()}
-    return found
+        own = {c: x for c, x in values.items() if (c in EXACT) == exact}
+        minus = {(c, a): own[c][a] - own[c][b] for (c, a), b in pairs.items() if c in own}
+        for parts, found in ((own, means), (minus, apart)):
+            if parts:
+                found |= summary(pd.concat(parts, axis=1), shown, least).to_dict("index")
+    return means, apart
 
 
-def _difference(runs: pd.Series, mean: float, low: float, high: float, least: int) -> dict:
-    """`runs`: mean difference of each; `seeds_low`, `seeds_high`: 95 % t interval over them."""
-    agree, n = int((runs * mean > 0).sum()), len(runs)
-    half = t.ppf(0.975, n - 1) * runs.sem() if n > 1 else np.nan
-    numbers = {"difference": mean, "difference_low": low, "difference_high": high}
-    numbers |= {"seeds": n, "seeds_agree": agree}
-    numbers |= {"seeds_low": runs.mean() - half, "seeds_high": runs.mean() + half}
-    told = low * high > 0 and n >= least and agree == n
-    return numbers | {"told": int(np.sign(mean)) if told else 0}
-
-
-# --- words ----------------------------------------------------------------------------------------
-
-
-def _table(names, columns, found, reference, bold, manifest, notes) -> Table:
-    """Put numbers and cells together; differences are those to the method `reference`."""
-    judge = manifest.get("judge") or "no judge"
-    titles = {c: MEASURES[c][0].format(judge=judge) for c in columns}
-    cells = pd.DataFrame("", index=[*names], columns=columns)
-    numbers = {m: {"method": m} for m in names}
-    for m in names:
-        for c in columns:
-            stats = found[m, c] | found.get((m, reference, c), {}) | {"bold": int((m, c) in bold)}
-            numbers[m] |= {f"{c}_{name}": value for name, value in stats.items()}
-            cells.loc[m, c] = _cell(stats, MEASURES[c][1])
-    cells = cells.rename(index=names, columns=titles)
-    marked = frozenset((names[m], titles[c]) for m, c in bold)
-    return Table(cells, pd.DataFrame.from_dict(numbers, orient="index"), marked, notes)
+def _finish(
+    folder: Path, name: str, rows: dict, means: dict, apart: dict, manifest: dict, frame
+) -> Table:
+    """Put the numbers into cells, with notes below, and write the table."""
+    titles = {c: MEASURES[c][0].format(judge=manifest.get("judge") or "no judge") for c, _ in means}
+    kept = ["mean", "low", "high", "n", "infinite"]
+    if max(x["runs"] for x in means.values()) > 1:
+        kept += ["runs", "runs_mean", "runs_sd"]
+    bold = {place for place, x in apart.items() if x["told"]}
+    numbers = {m: {"method": m} for m in rows}
+    cells = pd.DataFrame("", index=[*rows.values()], columns=[*titles.values()])
+    for c, m in itertools.product(titles, rows):
+        stats = {k: means[c, m][k] for k in kept}
+        if name == "table2" and (c, m) in apart:
+            stats |= {word: apart[c, m][k] for k, word in DIFFERENCE.items()}
+        stats["bold"] = int((c, m) in bold)
+        numbers[m] |= {f"{c}_{word}": value for word, value in stats.items()}
+        cells.loc[rows[m], titles[c]] = _cell(stats, MEASURES[c][1])
+    marked = frozenset((rows[m], titles[c]) for c, m in bold)
+    numbers = pd.DataFrame.from_dict(numbers, orient="index")
+    table = Table(cells, numbers, marked, _notes(name, manifest, frame))
+    _write(table, folder, name)
+    return table
 
 
 def _cell(stats: dict, digits: int) -> str:
@@ -296,74 +248,48 @@ def _cell(stats: dict, digits: int) -> str:
     return text.format(d=digits, **stats)
 
 
-def _notes(frame: pd.DataFrame, manifest: dict, seeds: list, meaning: str) -> list[str]:
+def _notes(name: str, manifest: dict, frame: pd.DataFrame) -> list[str]:
     """At most five lines: comparable or not, provenance, the cells, chroma errors, skipped."""
-    get, notes = manifest.get, []
-    photos, composites = (len(images) for images in _pictures(frame))
-    if get("profile") != "imagenet":
-        notes.append(
-            f"Not comparable with the paper. Profile {get('profile')} has other photos, fewer of "
-            "them, smaller networks and a shorter training."
-        )
+    photos, composites = map(len, _pictures(frame))
+    get, skipped = manifest.get, len(manifest.get("skipped") or ())
     chosen = f" of the list {get('test_list')}" if get("test_list") else ""
-    notes.append(
+    notes = {
+        f"Not comparable with the paper. Profile {get('profile')} has other photos, fewer of them, "
+        "smaller networks and a shorter training.": get("profile") != "imagenet",
         f"n = {photos} images{chosen}; profile {get('profile')}; "
-        f"seed {', '.join(map(str, seeds))}; judge {get('judge') or 'none'}; "
-        f"VGG {get('vgg') or 'none'}; commit {get('commit')}."
-    )
-    notes.append(meaning)
-    if composites:
-        notes.append(
-            f"Chroma errors: n = {composites} composites with exact masks; distance of (a*, b*) to "
-            "the real picture in Lab, near the object's edge (boundary) and inside it (salient)."
-        )
-    if get("skipped"):
-        notes.append(f"Pictures skipped: {len(get('skipped'))}. The file .csv has n of each cell.")
-    return notes
+        f"seed {', '.join(map(str, get('seed')))}; judge {get('judge') or 'none'}; "
+        f"VGG {get('vgg') or 'none'}; commit {get('commit')}.": True,
+        MEANING[name]: True,
+        f"Chroma errors: n = {composites} composites with exact masks; distance of (a*, b*) to "
+        "the real picture in Lab, near the object's edge (boundary) and inside it "
+        "(salient).": composites,
+        f"Pictures skipped: {skipped}. The file .csv has n of each cell.": skipped,
+    }
+    return [note for note, wanted in notes.items() if wanted]
 
 
-# --- writing --------------------------------------------------------------------------------------
-
-SYMBOLS = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-SYMBOLS |= {"^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-SYMBOLS |= {"±": r"$\pm$", "∞": r"$\infty$"}
-
-
-def _marked(table: Table, css: str) -> pd.io.formats.style.Styler:
-    """The cells with `css` on those in bold type."""
-
-    def marks(cells: pd.DataFrame) -> pd.DataFrame:
-        rows = [[css if (r, c) in table.bold else "" for c in cells] for r in cells.index]
-        return pd.DataFrame(rows, index=cells.index, columns=cells.columns)
-
-    return table.cells.style.apply(marks, axis=None)
-
-
-def _write(table: Table, folder: Path, name: str, title: str) -> None:
+def _write(table: Table, folder: Path, name: str) -> None:
     """The three files appear together, each whole."""
-    markdown = table.cells.copy()
-    for row, column in table.bold:
-        markdown.loc[row, column] = f"**{markdown.loc[row, column]}**"
-    markdown = markdown.map(_pipe).rename(index=_pipe, columns=_pipe)
-    lines = [f"**{title}**", "", markdown.to_markdown(disable_numparse=True), ""]
-    lines += [*(f"- {_pipe(note)}" for note in table.notes), ""]
-    body = _marked(table, "textbf: --rwrap").format(_tex)
-    body = body.format_index(_tex, axis=0).format_index(_tex, axis=1)
-    body = body.to_latex(hrules=True, column_format="l" + "r" * table.cells.shape[1])
-    below = "\n\n".join(map(_tex, table.notes))
+    cells, notes = _marked(table, "**{}**", MARKDOWN)
+    lines = [f"**{TITLES[name]}**", "", cells.to_markdown(disable_numparse=True), ""]
+    lines += [*(f"- {note}" for note in notes), ""]
+    cells, notes = _marked(table, r"\textbf{{{}}}", LATEX)
+    body = cells.style.to_latex(hrules=True, column_format="l" + "r" * len(cells.columns))
+    below = "{\\footnotesize\n" + "\n\n".join(notes) + "\n}\n"
     with (
         atomic_write(folder / f"{name}.csv") as csv,
         atomic_write(folder / f"{name}.md") as md,
-        atomic_write(folder / f"{name}.tex") as latex,
+        atomic_write(folder / f"{name}.tex") as tex,
     ):
         table.numbers.to_csv(csv, index=False, float_format="%.6f", lineterminator="\n")
         md.write_text("\n".join(lines), encoding="utf-8")
-        latex.write_text(f"% {title}\n{body}\n{{\\footnotesize\n{below}\n}}\n", encoding="utf-8")
+        tex.write_text(f"% {TITLES[name]}\n{body}\n{below}", encoding="utf-8")
 
 
-def _pipe(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _tex(text: str) -> str:
-    return text.translate(str.maketrans(SYMBOLS))
+def _marked(table: Table, bold: str, symbols: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Cells and notes in a markup: its `symbols` written out, bold cells put into `bold`."""
+    escape = methodcaller("translate", str.maketrans(symbols))
+    cells = table.cells.map(escape)
+    for place in table.bold:
+        cells.loc[place] = bold.format(cells.loc[place])
+    return cells.rename(index=escape, columns=escape), [*map(escape, table.notes)]
