@@ -28,54 +28,28 @@ def test_faster_forms_equal_the_literal_one_in_values_and_gradients(size, channe
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("spectral", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 6, 7), (1, 3, 2, 2), (64, 3, 1, 1), (64, 3, 1, 2)])
-def test_an_upsampling_block_is_the_same_function_in_both_forms(spectral, shape):
-    """Also where maps are too small for the faster form."""
-    block = ConvBlock(3, 8, upsample=True, norm="none", spectral=spectral).eval()
-    x = torch.randn(shape)
-    mine = block(x)
-    block.fused = False
-    torch.testing.assert_close(mine, block(x), rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize(
-    ("options", "form"),
+    ("options", "size", "expected"),
     [
-        ({"c_out": 8, "upsample": True}, "upsample_convolve"),
-        ({"c_out": 3}, "narrow_convolve"),
-        ({"c_out": 8}, None),
-        ({"c_out": 1, "stride": 2}, None),
-        ({"c_out": 1, "kernel": 4, "padding": 1}, None),
+        ({}, (9, 12), (9, 12)),
+        ({"kernel": 7}, (9, 12), (9, 12)),
+        ({"kernel": 7, "c_out": 3}, (9, 12), (9, 12)),
+        ({"stride": 2}, (9, 12), (5, 6)),
+        ({"stride": 2, "c_out": 1}, (9, 12), (5, 6)),
+        ({"kernel": 4, "padding": 1, "c_out": 1}, (9, 12), (8, 11)),
+        ({"upsample": True, "spectral": False}, (9, 12), (18, 24)),
+        ({"upsample": True}, (1, 40), (2, 80)),  # too small for the faster form
+        ({"upsample": True}, (2, 3), (4, 6)),
     ],
 )
-def test_each_form_serves_the_blocks_that_it_fits(options, form, monkeypatch):
-    used = []
-    for name in ("upsample_convolve", "narrow_convolve"):
-        plain = getattr(fast, name)
-        monkeypatch.setattr(fast, name, lambda *a, n=name, f=plain: used.append(n) or f(*a))
-    block, x = ConvBlock(3, **options), torch.randn(2, 3, 8, 8)
-    block(x)
-    assert used == ([form] if form else [])
-    block.fused = False
-    block(x)
-    assert len(used) == bool(form)
-
-
-@pytest.mark.parametrize(
-    ("options", "shape"),
-    [
-        ({}, (9, 12)),
-        ({"kernel": 7}, (9, 12)),
-        ({"stride": 2}, (5, 6)),
-        ({"upsample": True}, (18, 24)),
-        ({"kernel": 4, "padding": 1}, (8, 11)),
-    ],
-)
-def test_block_shapes_and_no_bias(options, shape):
-    block = ConvBlock(3, 4, **options)
-    assert block(torch.randn(2, 3, 9, 12)).shape == (2, 4, *shape)
+def test_blocks_have_no_bias_and_the_same_values_in_both_forms(options, size, expected):
+    block = ConvBlock(3, **({"c_out": 8} | options)).eval()
     assert block.conv.bias is None
+    x = torch.randn(2, 3, *size)
+    y = block(x)
+    assert y.shape == (2, block.conv.out_channels, *expected)
+    block.fused = False
+    torch.testing.assert_close(y, block(x), rtol=0, atol=1e-5)
 
 
 def test_block_by_hand():
@@ -94,13 +68,10 @@ def test_block_by_hand():
     ("kind", "dims"), [("instance", (2, 3)), ("layer", (1, 2, 3)), ("batch", (0, 2, 3))]
 )
 def test_normalisation_by_name(kind, dims):
-    y = normalisation(kind, 4)(torch.randn(3, 4, 8, 8) * 5 + 7)
+    x = torch.randn(3, 4, 8, 8) * 5 + 7
+    y = normalisation(kind, 4)(x)
     assert y.mean(dims).abs().max() < 1e-5
     assert (y.var(dims, unbiased=False) - 1).abs().max() < 1e-3
-
-
-def test_other_names_of_normalisations():
-    x = torch.randn(2, 4, 3, 3)
     assert torch.equal(normalisation("none", 4)(x), x)
     with pytest.raises(ValueError, match=r"bach.*batch"):
         normalisation("bach", 4)

@@ -6,7 +6,6 @@ import argparse
 import ast
 import os
 import re
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,40 +14,21 @@ import jupytext
 import nbformat
 import papermill
 import yaml
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, papermill_engines
+from nbclient import NotebookClient
 from traitlets.config import Config
 
 from scgan_lib.paths import ROOT, UserError, atomic_write, output_root
 from scgan_lib.progress import MARK
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-MAX_BYTES = 600_000  # of an executed chapter in git
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
 
 
-class ChapterEngine(Engine):
-    """papermill's engine, with a time limit for the chapter and no imitation of Output widgets.
-
-    nbclient's imitation can lose a wake-up and wait for ever (nbclient issue 312).
-    """
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, timeout, transport, **_):
-        end = time.monotonic() + timeout
-        options = {"coalesce_streams": True, "store_widget_state": False, "startup_timeout": 120}
-        options |= {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-        options["timeout_func"] = lambda cell: max(1, round(end - time.monotonic()))
-        options["config"] = Config({"KernelManager": {"transport": transport}})
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, **options)
-        client.widget_registry = {}
-        return client.execute()
-
-
-papermill_engines.register("chapter", ChapterEngine)
+# nbclient's imitation of Output widgets can lose a wake-up and wait for ever (nbclient issue 312).
+NotebookClient.on_comm_open_jupyter_widget = lambda client, message: None
 
 
 def _environment() -> str:
@@ -56,8 +36,7 @@ def _environment() -> str:
     home = ROOT / "build" / "jupyter"
     (home / "ipythondir").mkdir(parents=True, exist_ok=True)
     names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
-    os.environ |= {name: str(home / name.lower()) for name in names}
-    os.environ |= {
+    os.environ |= {name: str(home / name.lower()) for name in names} | {
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this very environment
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -100,8 +79,7 @@ def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     seconds = round(nb.metadata.get("papermill", {}).get("duration") or 0, 1)
     nb.metadata = nbformat.from_dict(METADATA | {"papermill": {"duration": seconds}})
     for cell in nb.cells:
-        for note in ("papermill", "execution"):
-            cell.metadata.pop(note, None)
+        cell.metadata.pop("papermill", None)
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if data.pop(VIEW, None) is not None and set(data) <= {"text/plain"}:
@@ -128,14 +106,26 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
         raise UserError(f"{source}: no parameter '{min(unknown)}' among {', '.join(defaults)}")
     failed = target.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
-    options = {"engine_name": "chapter", "kernel_name": "python3", "language": "python"}
-    options |= {"cwd": str(ROOT), "timeout": timeout, "transport": _environment()}
-    options["parameters"] = {k: v for k, v in values.items() if v != defaults[k]}
+    end = time.monotonic() + timeout
+    options = {
+        "kernel_name": "python3", "language": "python", "cwd": str(ROOT), "progress_bar": False,
+        "start_timeout": 120, "stdout_file": sys.stdout, "stderr_file": sys.stderr,
+        "coalesce_streams": True, "store_widget_state": False, "record_timing": False,
+        "timeout_func": lambda cell: max(1, round(end - time.monotonic())),
+        "config": Config({"KernelManager": {"transport": _environment()}}),
+    }  # fmt: skip
     path = str(failed).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     try:
-        papermill.execute_notebook(nb, path, progress_bar=False, **options)
+        chosen = {name: value for name, value in values.items() if value != defaults[name]}
+        papermill.execute_notebook(nb, path, chosen, **options)
     except Exception as error:
-        raise RuntimeError(_explain(source, failed, error, timeout)) from error
+        where, what = source, f"{type(error).__name__}: {error}"
+        if isinstance(error, papermill.PapermillExecutionError):
+            line = source.read_text().partition(error.source.strip())[0].count("\n") + 1
+            where, what = f"{source}:{line}", f"{error.ename}: {error.evalue}"
+        elif isinstance(error, TimeoutError):
+            what = f"the chapter took longer than {timeout:g} s (--timeout)"
+        raise RuntimeError(f"{where}: {what.splitlines()[0]} (see {failed})") from error
     nb = tidy(nbformat.read(failed, 4))
     with atomic_write(target) as part:
         nbformat.write(nb, part)
@@ -143,54 +133,31 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
     return nb.metadata.papermill.duration
 
 
-def _explain(source: Path, failed: Path, error: Exception, timeout: float) -> str:
-    """One line: chapter and line, the cell's first line of code, the error, where to look."""
-    cells = nbformat.read(failed, 4).cells if failed.exists() else []
-    started = [c for c in cells if c.metadata.get("papermill", {}).get("start_time")]
-    code = next((c.source.strip() for c in started[::-1] if c.cell_type == "code"), "")
-    line = source.read_text().partition(code)[0].count("\n") + 1
-    if isinstance(error, papermill.PapermillExecutionError):
-        what = f"{error.ename}: {error.evalue}"
-    elif isinstance(error, TimeoutError):
-        what = f"the chapter took longer than {timeout:g} s (--timeout)"
-    else:
-        what = f"{type(error).__name__}: {error}"
-    what = re.sub(r"\x1b\[[0-9;]*m", "", what).strip().splitlines()[0]
-    return f"{source}:{line}: cell '{code.partition(chr(10))[0]}': {what} (see {failed})"
+def pair(profile: str, check: bool = False, folder: Path = ROOT / "notebooks") -> list[str]:
+    """Copy executed chapters of `profile` beside their sources, or only `check`; list mistakes."""
 
+    def cells(nb: nbformat.NotebookNode) -> list[tuple[str, str]]:
+        mine = [c for c in nb.cells if "injected-parameters" not in c.metadata.get("tags", ())]
+        return [(c.cell_type, c.source.strip()) for c in mine]
 
-def pair(profile: str, check: bool = False, folder: Path | None = None) -> list[str]:
-    """Copy executed chapters of `profile` beside their sources, or only `check`; list mistakes.
-
-    A pair is right when both have the same cells, the injected parameters apart, and the notebook
-    is small enough for git.
-    """
     wrong = []
-    for source in sorted((folder or ROOT / "notebooks").glob("[0-9]*.py")):
+    for source in sorted(folder.glob("[0-9]*.py")):
         beside = source.with_suffix(".ipynb")
         made = output_root() / "results" / profile / "notebooks" / beside.name
         chosen = beside if check else made
         if not chosen.exists():
             wrong.append(f"{chosen}: missing; run the chapter on profile {profile}, then `pair`")
-        elif _cells(nbformat.read(chosen, 4)) != _cells(jupytext.read(source)):
+        elif cells(nbformat.read(chosen, 4)) != cells(jupytext.read(source)):
             wrong.append(f"{chosen}: differs from {source.name}; run the chapter, then `pair`")
-        elif chosen.stat().st_size > MAX_BYTES:
-            wrong.append(f"{chosen}: {chosen.stat().st_size} bytes, more than {MAX_BYTES}")
         elif not check:
-            shutil.copyfile(made, beside)
+            beside.write_bytes(made.read_bytes())
     return wrong
-
-
-def _cells(nb: nbformat.NotebookNode) -> list[tuple[str, str]]:
-    mine = [c for c in nb.cells if "injected-parameters" not in c.metadata.get("tags", ())]
-    return [(c.cell_type, c.source.strip()) for c in mine]
 
 
 def durations(folder: Path) -> dict[str, float]:
     """Executed chapters of a folder -> seconds that papermill has measured."""
     chapters = [p for p in sorted(folder.glob("[0-9]*.ipynb")) if ".failed" not in p.name]
-    notes = {p.stem: nbformat.read(p, 4).metadata.get("papermill", {}) for p in chapters}
-    return {name: note["duration"] for name, note in notes.items() if note.get("duration")}
+    return {p.stem: nbformat.read(p, 4).metadata.papermill.duration for p in chapters}
 
 
 def summary(profile: str) -> str:
@@ -201,18 +168,16 @@ def summary(profile: str) -> str:
         raise UserError(f"{table}: missing; run `make reproduce PROFILE={profile}`")
     times = durations(results / "notebooks")
     times["total"] = sum(times.values())
-    pictures = [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
-    taken = [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
-    return "\n".join([
-        table.read_text().strip(), "", "Pictures:", *pictures,
-        f"Executed chapters: {results / 'notebooks'}", "Time of their last run:", *taken,
-        "Next: `make lab` opens the chapters with live sliders;",
-        "      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own.",
-    ])  # fmt: skip
+    lines = [table.read_text().strip(), "", f"Pictures: {figures}"]
+    lines += [f"Executed chapters: {results / 'notebooks'}", "Time of their last run:"]
+    lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
+    lines += ["Next: `make lab` opens the chapters with live sliders;"]
+    lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
+    return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line. Returns 0, 1 (a chapter failed, a pair differs) or 2 (a wrong call)."""
+def main(argv: list[str] | None = None) -> None:
+    """Command line. Exit status 1: a chapter failed or a pair differs; 2: a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", help="execute a chapter")
@@ -220,10 +185,8 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("target", type=Path, metavar="TARGET.ipynb")
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "YAML"))
     one.add_argument("--timeout", type=float, default=3600, help="seconds, for the whole chapter")
-    commands.add_parser("pair", help="executed chapters beside their sources")
-    commands.add_parser("summary", help="print the table, the pictures, the times")
-    for command in list(commands.choices.values())[1:]:
-        command.add_argument("--profile", default="mini")
+    for name in ("pair", "summary"):
+        commands.add_parser(name).add_argument("--profile", default="mini")
     args = parser.parse_args(argv)
     try:
         if args.command == "run":
@@ -232,12 +195,12 @@ def main(argv: list[str] | None = None) -> int:
         elif args.command == "summary":
             print(summary(args.profile))
         elif wrong := pair(args.profile):
-            raise RuntimeError("\n".join(wrong))
-    except (UserError, FileNotFoundError, yaml.YAMLError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RuntimeError) else 2
-    return 0
+            sys.exit("\n".join(wrong))
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
+    except (UserError, FileNotFoundError, yaml.YAMLError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
