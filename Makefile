@@ -129,7 +129,7 @@ lab: env  ## JupyterLab on the chapters
 gallery: env  ## the picture at the top of README
 	$(BIN)/python tools/gallery.py
 
-exercises: env  ## to write oneself, for students and lecturers: build/exercises
+exercises: env  ## functions to write, with tests, for students and lecturers: build/exercises
 	$(BIN)/python tools/exercises.py
 
 pairs: env

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 5 · Stage 2: generator against two critics
 #
-# **You will learn** how one step of adversarial training is built, how to tell from the log whether
-# the critics do their work, what they change in the pictures, and what that costs: the trade-off
-# between colourful and near to the truth.
+# **After this chapter you can** build one step of adversarial training; tell from the log whether
+# the critics do their work; and measure what they change in the pictures and what that costs: the
+# trade-off between colourful and near to the truth.
 #
 # **Time:** 20 minutes to read. The training cell takes some minutes on a two-core laptop on the
 # profile `mini`, seconds on `smoke`, and no time at all when the stage is already trained.
@@ -43,9 +43,9 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## The game
 #
-# Stage 1 left us with safe colours. Now two critics join: $D_c$ compares colour pictures, $D_s$
-# compares salient areas. In every step the critics learn first, then the generator, which is told
-# by them in which direction "more real" lies. The losses of stage 1 stay, and the perceptual loss
+# Stage 1 gave us safe colours. Now two critics join: $D_c$ compares colour pictures, $D_s$ compares
+# salient areas. In every step, the critics learn first. Then the generator learns, and the critics
+# show it which direction leads to "more real". The losses of stage 1 stay, and the perceptual loss
 # joins them: they keep the colours on the right things.
 
 # %%
@@ -73,9 +73,10 @@ print(f"critic updates for each generator update: {p.critic_steps}")
 
 # %% [markdown]
 # *The alternation, drawn from the profile's numbers.* Here is the whole step. Follow `rgb_hat`
-# through it: the critics get it *detached*, so that their lesson does not change the generator; the
-# generator's own loss uses the same tensor with its history. So the generator runs once a step. And
-# while the generator learns, the critics are frozen: gradients pass through them and leave nothing.
+# through it. The critics get it *detached*, so that their update does not change the generator. The
+# generator's own loss uses the same tensor with its history. So the generator runs only once per
+# step. While the generator learns, the critics are frozen: gradients pass through them but are not
+# stored in them.
 
 # %%
 print(inspect.getsource(training.stage2_step))
@@ -116,15 +117,16 @@ print("weights:", after.relative_to(p.results))
 #
 # Four questions, in this order.
 #
-# 1. **Do the critics learn?** The *gap* is the mean score of real pictures minus that of made ones.
-#    It must become positive. If it stays at zero, the critic sees nothing, and the generator is
-#    pushed by noise.
-# 2. **Does the penalty hold?** It is $(\lVert\nabla\rVert - 1)^2$: 1 means a critic without any
-#    slope, near 0 the slope 1 that we want. Large values mean that the critic runs away.
-# 3. **Does the generator answer?** A gap that shrinks again after it has grown says that the
-#    generator has learned what the critics look for.
-# 4. **What happens to the pixel loss?** If it rises, the network takes more risk than before. Some
-#    rise is the price. A steep one means that $\lambda_{adv}$ is too large.
+# 1. **Do the critics learn?** The *gap* is the mean score of real pictures minus that of generated
+#    ones. It must become positive. If it stays at zero, the critic sees no difference, and the
+#    generator is pushed by noise.
+# 2. **Does the penalty hold?** It is $(\lVert\nabla\rVert - 1)^2$. A value of 1 means a critic
+#    without any slope. A value near 0 means the slope 1 that we want. Large values mean that the
+#    critic is out of control.
+# 3. **Does the generator respond?** If the gap grows and then shrinks again, the generator has
+#    learned what the critics look for.
+# 4. **What happens to the pixel loss?** If it rises, the network takes more risk than before. A
+#    small rise is the price. A steep rise means that $\lambda_{adv}$ is too large.
 
 # %%
 log = pd.read_csv(training.stage_folder(p, 2) / "log.csv")
@@ -140,14 +142,14 @@ critics = shown[[x for x in critics if x in log]]
 viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
 
 # %% [markdown]
-# *Lines of the log of stage 2: above the losses, here the critics' gaps and penalties.*
+# *Lines from the log of stage 2: the losses above, the critics' gaps and penalties here.*
 
 # %%
 viz.training_curves(p.results)
 
 # %% [markdown]
-# *Both stages. Thin: as logged; thick: running mean.* The same answers in words, computed from the
-# log:
+# *Both stages. Thin: as logged; thick: running mean.* The same in words, computed from the log
+# ("made" means generated):
 
 # %%
 part = max(1, len(log) // 5)
@@ -184,8 +186,8 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 # %% [markdown]
 # *Gallery photos over stage 2; the first column is where stage 1 ended.*
 #
-# And this is what the second critic sees of the finished pictures: the colours, weighted by the
-# saliency that the generator predicts. Where the map is black, the salient area is mid-gray.
+# This is what the second critic sees of the finished pictures: the colours, weighted by the
+# predicted saliency. Where the map is black, the salient area is mid-gray.
 
 # %%
 last = max(shots)
@@ -197,8 +199,8 @@ for i in range(len(rows[:4])):
 viz.grid(areas, blocks=2)
 
 # %% [markdown]
-# *The first four of these photos at the end of stage 2.* Ask of each: is the thing that you look at
-# first the bright one in the map? What is gray in the last column gets no judgement from $D_s$.
+# *The first four of these photos at the end of stage 2.* For each, ask: is the thing that you look
+# at first bright in the map? $D_s$ does not judge what is gray in the last column.
 #
 # ## Before and after, on validation photos
 
@@ -242,14 +244,15 @@ viz.grid(rows, [f"CCI {change[i]:+.0f}" for i in chosen], blocks=2)
 
 # %% [markdown]
 # *Left block: the photos that gained most in colourfulness from stage 1 to SCGAN; right block:
-# those that gained least, or lost.* Ask of each picture: is the new colour *right*, or only
-# *more*?
+# those that gained least, or lost.* For each picture, ask: is the new colour *right*, or only
+# *stronger*?
 #
 # ## The trade-off
 #
-# There is a cheap way to more colour: multiply the chroma of stage 1 by a factor $k$. It needs no
-# critic. So the honest question is not "is SCGAN more colourful" but "is it nearer to the truth
-# than stage 1 *made equally colourful by hand*". The line below is stage 1 with $k$ from 0 to 3.
+# There is a cheap way to get more colour: multiply the chroma of stage 1 by a factor $k$. It needs
+# no critic. So the honest question is not "is SCGAN more colourful?" It is "is SCGAN nearer to the
+# truth than stage 1 *made equally colourful by hand*?" The line below shows stage 1 for $k$ from 0
+# to 3.
 
 
 # %%
@@ -274,10 +277,10 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Each point is the mean of the validation photos. The upper right is where one wants to be.* A
-# point above the gray line has something that turning up the colour does not give. The curve itself
-# is the lesson: PSNR and colourfulness are not friends. Whoever reports only one of them can
-# look as good as they like.
+# *Each point is the mean of the validation photos. The upper right is best.* A point above the gray
+# line has something that turning up the colour does not give. The curve itself is the lesson:
+# beyond its peak, more colour costs PSNR. Whoever reports only one of the two can look as good as
+# they like.
 
 # %%
 n = len(photos)
@@ -309,9 +312,9 @@ else:
 print(f"against the gray copy: {won(methods['gray'])}")
 
 # %% [markdown]
-# *More* stands there only where 0 is below the interval, *less* only where it is above. Then, for
-# photos like these, stage 2 did something that turning up the colour does not do. An interval with
-# 0 in it says that these photos are too few to tell, not that there is no difference.
+# We print *more* only if the whole interval is above 0, and *less* only if it is below 0. Then, for
+# photos like these, stage 2 did something that turning up the colour does not do. An interval that
+# contains 0 means that these photos are too few to tell, not that there is no difference.
 #
 # Picture by picture, the spread is large:
 
@@ -329,20 +332,20 @@ for name in ("CCI", "PSNR"):
     print(f"{name} rose on {share:.0%} of the validation photos")
 
 # %% [markdown]
-# *A point a photo; above the line, stage 2 has raised the number.*
+# *One point per photo. Above the line, stage 2 has raised the number.*
 #
-# The paper, too, finds its PSNR below that of some rivals, and gives PSNR little weight: a
-# plausible blue car scores badly when the real one was red. That is fair, and it is also an excuse
-# that fits every bad picture. So [chapter 6](06_evaluation_table1.ipynb) asks several judges, each
+# The paper, too, finds its PSNR below that of some other methods, and gives PSNR little weight: a
+# plausible blue car scores badly if the real one was red. That is a fair point, but it is also an
+# excuse for any bad picture. So [chapter 6](06_evaluation_table1.ipynb) asks several judges, each
 # with its own weakness, and prints the gray copy and the real photo beside them.
 
 # %% [markdown]
 # ## What differs from the paper and from the released code
 #
-# The released code trains **one** critic, on the colours. It has BatchNorm together with the
-# gradient penalty (chapter 3 measures why that is no penalty any more). Before stage 2 it sets a
+# The released code trains **one** critic, on the colours. It combines BatchNorm with the gradient
+# penalty (chapter 3 measures why this is then no longer a penalty). Before stage 2 it sets a
 # learning rate for the critic, and then overwrites it with the generator's. It runs the generator
-# twice a step. The rows that belong to this chapter, and those about critics from chapter 3:
+# twice per step. Below are the rows of this chapter, and those about critics from chapter 3:
 
 # %%
 paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
@@ -390,5 +393,14 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
 # puts them in `build/exercises/student/`; the solutions are in
 # [exercises/05_stage2_adversarial_training.py](exercises/05_stage2_adversarial_training.py).
+#
+# ## Three lines to remember
+#
+# 1. The critics learn first, from detached pictures; then the generator learns through frozen
+#    critics.
+# 2. Read gap and penalty together: a gap says little when the penalty shows that the slope is far
+#    from 1.
+# 3. More colour is easy. Ask whether it is nearer to the truth than stage 1 turned up to the same
+#    colourfulness.
 #
 # **Next:** [chapter 6, evaluation](06_evaluation_table1.ipynb).

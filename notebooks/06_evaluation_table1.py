@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 6 · Evaluation: what Table 1 says, and what it does not
 #
-# **You will learn** what each column of Table 1 measures, as an equation, as a few lines of code
-# and as a number that you can check; how each can mislead; how wide an interval has to be drawn
-# around a mean of a few dozen photos; and how to look past the mean.
+# **After this chapter you can** say what each column of Table 1 measures, as an equation, as a few
+# lines of code and as a number that you can check; say how each can mislead; compute how wide the
+# interval around a mean of a few dozen photos is; and look past the mean.
 #
 # **Time:** 40 minutes to read, about a minute to run. **Before this:**
 # [chapter 5](05_stage2_adversarial_training.ipynb) trained both stages. If it did not, the first
@@ -50,8 +50,8 @@ _ = training.train(p, stage=2)  # trained already: returns at once
 #
 # `evaluation.evaluate` colorizes the test photos with both stages, scores the pictures, and writes
 # a row for each photo and method to `metrics.csv`. Everything after this cell reads files: a table
-# or a figure can be made again without any network. The column `set` tells photos from
-# *composites*, cut-outs laid on photos, which come into play further down.
+# or a figure can be made again without any network. The column `set` separates photos from
+# *composites*, cut-outs laid on photos, which are used further down.
 
 # %%
 everything, skipped = evaluation.evaluate(p)
@@ -62,17 +62,17 @@ print(f"\n{len(stems)} test photos, {exact['image'].nunique()} composites, ", en
 print(f"{len(skipped)} pictures skipped; methods: {', '.join(scores['method'].unique())}")
 
 # %% [markdown]
-# That paragraph is part of the result. Papers on colorization differ in each of its points (crop or
-# squash, 8 bits or floats, which data range, which colour space), and a difference of a few tenths
-# of a dB between two papers often means nothing else.
+# That paragraph is part of the result. Papers on colorization differ in each of these points (crop
+# or squash, 8 bits or floats, which data range, which colour space). A difference of a few tenths
+# of a dB between two papers often has no other cause.
 #
 # Besides the two stages there are three rows without any learning:
 #
-# - **gray**: a copy of the input. No method at all. What is not better than this has not earned its
-#   electricity.
+# - **gray**: a copy of the input. No method at all. A method that is not better than this is not
+#   worth its electricity.
 # - **mean colour**: the luma of the input with the mean chroma of the training photos. The best
 #   constant guess.
-# - **real**: the photo itself. The end of the road, and the yardstick for colourfulness.
+# - **real**: the photo itself. The upper bound, and the reference for colourfulness.
 
 
 # %%
@@ -95,7 +95,7 @@ viz.strip(
 #
 # $$\mathrm{PSNR}(c, \hat c) = 10 \log_{10} \frac{255^2}{\mathrm{MSE}(c, \hat c)} .$$
 #
-# 3 dB more is half the squared error. In code, and checked against the library:
+# 3 dB more means half the squared error. In code, and checked against the library:
 
 # %%
 mse = np.mean((real.astype(float) - fake) ** 2)
@@ -106,7 +106,7 @@ print(f"{stems[0]}: PSNR {mine:.2f} dB")
 # %% [markdown]
 # **The trap: dullness pays.** Turn the hue of a real photo and keep its brightness and saturation.
 # The result may be perfectly plausible (a blue car for a red one), and PSNR punishes it. Now take
-# colour away: the error shrinks.
+# colour away: the error becomes smaller.
 
 
 # %%
@@ -149,8 +149,8 @@ _ = ax.legend()
 # *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
 # test photos).* Writing chroma as a complex number, the error of a strength $k$ at an angle
 # $\theta$ is $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$. It is smallest at $k = \cos\theta$.
-# So who is 60° off does best at half strength, where full colours are no better than none; and at
-# 90° every colour costs. A method that is unsure of the hue has to be pale to win this measure.
+# So a method that is 60° off does best at half strength, and there full colours are no better than
+# none. At 90° every colour costs. A method that is unsure of the hue has to be pale to score well.
 # This is why the paper gives PSNR little weight, and why the table needs the gray row.
 #
 # ## SSIM
@@ -206,10 +206,10 @@ for method in ("gray", "stage1", "scgan"):
 viz.numbers(pd.DataFrame(rows).T, 4, "gift")
 
 # %% [markdown]
-# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1]. The gift was
-# not earned by any method.* The same slip in PSNR adds $20\log_{10} 2$ dB. Another slip of that
-# script: a mean of $|a|$ where $|a-b|$ is meant, so that a number does not depend on the prediction
-# at all:
+# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1]. No method has
+# earned the gift.* The same slip in PSNR adds $20\log_{10} 2$ dB. Another slip of that script: it
+# takes the mean of $|a|$ where $|a-b|$ is meant, so one of its numbers does not depend on the
+# prediction at all:
 
 # %%
 for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items():
@@ -225,8 +225,8 @@ for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items
 # $$rg = R - G, \qquad yb = \tfrac12 (R + G) - B,$$
 # $$\mathrm{CCI} = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0.3 \sqrt{\mu_{rg}^2 + \mu_{yb}^2} .$$
 #
-# The first term asks how *different* the colours of a picture are, the second how far it lies from
-# gray as a whole. A monochrome picture has the second term only.
+# The first term asks how *different* the colours of a picture are. The second asks how far the
+# picture as a whole lies from gray. A picture of one colour has only the second term.
 
 
 # %%
@@ -252,8 +252,8 @@ examples = {
 viz.strip({name: (x, f"CCI {cci(x):.1f}") for name, x in examples.items()}, width=4)
 
 # %% [markdown]
-# *Invented pictures: one colour has the second term only; two colours and noise have, nearly, the
-# first term only.*
+# *Invented pictures: one colour has only the second term; two colours and noise have almost only
+# the first.*
 
 # %%
 ordered = scores[scores["method"] == "real"].sort_values("cci")
@@ -273,8 +273,8 @@ ratio.columns = ["mean CCI", f"CCI ratio (share in {low:g}..{high:g})"]
 viz.numbers(ratio, 3, "ratio")
 
 # %% [markdown]
-# *The row "real" is the yardstick. Nature is far more colourful than the band, so a high ratio
-# means "much paler than nature", and not "good".* This course prints the ratio since the paper
+# *The row "real" is the reference. Nature is far more colourful than the band, so a high ratio
+# means "much paler than nature", and not "good".* This course prints the ratio because the paper
 # does, and never calls its largest value the best.
 #
 # A second trap: some scripts take $|rg|$ and $|yb|$. The absolute value folds red onto green, and
@@ -295,11 +295,11 @@ print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ou
 # %% [markdown]
 # ## The judge
 #
-# If colours are right, a classifier should recognise the thing. The paper asks a VGG-16 and counts
-# **top-1** hits. The released code asks the author's own VGG-16, which nobody else has, so those
-# hits cannot be compared with other papers'. Here the judge is a public network, and the column
-# names it. Where the photos have no label, the question becomes: does the judge give the *same
-# answer* as on the real photo? For the photo itself that is true by definition.
+# If the colours are right, a classifier should recognise the thing. The paper asks a VGG-16 and
+# counts **top-1** hits. The released code asks the author's own VGG-16, which nobody else has, so
+# those hits cannot be compared with other papers'. Here the judge is a public network, and the
+# column names it. If the photos have no labels, we ask instead: does the judge give the *same
+# answer* as on the real photo? For the photo itself this is true by definition.
 
 # %%
 manifest = json.loads((p.results / "manifest.json").read_text())
@@ -314,11 +314,11 @@ viz.numbers(judged.reindex(order), 3, "judged") if heads else "no judge in this 
 
 # %% [markdown]
 # *Share of the n photos with an answer to compare.* Compare with the row "gray": modern classifiers
-# recognise most things without colour. What a colorizer can add is only the rest, and wrong colours
-# can take away.
+# recognise most things without colour. A colorizer can add only the rest, and wrong colours can do
+# harm.
 #
-# How much does a difference of a few photos say? Suppose that colours and gray are equally good.
-# Then each photo on which they disagree falls to either side like a coin (the sign test):
+# How much does a difference of a few photos mean? Suppose that colours and gray are equally good.
+# Then each photo on which they disagree is like the toss of a coin (the sign test):
 
 # %%
 for m, table in answers.items():
@@ -363,23 +363,23 @@ else:
 confusion
 
 # %% [markdown]
-# *Where the judge changes its mind, two photos of each kind where there are so many. Its answer
-# stands below each picture. "Brought back": another answer on gray than on the real photo (which
-# need not be right), and with the predicted colours the same. "Lost": the same answer on gray, and
-# another one with the colours. "Not found": neither gray nor the colours give the answer that the
-# real photo gives.*
+# *Photos on which the judge changes its mind, up to two of each kind. Its answer stands below each
+# picture. "Brought back": another answer on gray than on the real photo (which need not be right),
+# and with the predicted colours the same. "Lost": the same answer on gray, and another one with the
+# colours. "Not found": neither gray nor the colours give the answer that the real photo gives.*
 #
 # ## Bleeding, and colours of the object
 #
 # The paper claims less colour bleeding and truer salient objects, but measures neither. Two numbers
-# in Lab, lightness left out, say both. With the distance
+# measure them, in Lab without the lightness. With the distance
 # $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ at each pixel:
 #
 # - **boundary chroma error**: mean $d$ in a band of 3 pixels on both sides of the object's edge;
 # - **salient chroma error**: mean $d$ inside the object.
 #
-# They need to know where the object ends, to the pixel. No photograph comes with that. An invented
-# case shows what the numbers say: a red square on gray, its red running over by $n$ pixels.
+# For both we must know where the object ends, to the pixel. No photograph comes with this. An
+# invented case shows what the numbers say: a red square on gray, whose red runs over the edge by
+# $n$ pixels.
 
 # %%
 mask = np.zeros((64, 64), bool)
@@ -407,7 +407,7 @@ np.testing.assert_allclose(inside, d, rtol=1e-6)
 viz.strip(panels | {"no colour": (gray64, f"salient error {inside:.1f}")}, width=5)
 
 # %% [markdown]
-# *A red square whose red runs over, and one that has none.*
+# *A red square whose red runs over its edge, and one without any red.*
 #
 # Now with real pictures. A **composite** is a cut-out of the test split laid over a test photo: the
 # alpha of the cut-out says for each pixel how much of it is object, so its edge is exact. Which
@@ -474,7 +474,7 @@ bleeding
 # *Composites, from top to bottom: the least, the middle and the largest boundary error of SCGAN.
 # Below each picture its two errors; last column: $d$ at each pixel, white from 50 on.* What to look
 # for: is the error column bright *along the edge*, inside and outside? That is bleeding: a colour
-# that did not stop where the thing stops. Or is it bright *all over* the object? Then the object
+# that does not stop where the thing ends. Or is it bright *all over* the object? Then the object
 # has the wrong colour or none, and the band is wrong on its inner half for that reason alone. So
 # the boundary error is not bleeding alone; read it beside the salient error.
 
@@ -492,18 +492,18 @@ viz.numbers(chroma, 2, "chroma")
 # %% [markdown]
 # *Mean over composites; above it, paired differences with 95 % intervals (the next section says how
 # they are made).* The row "gray" has no colour that could bleed: its two errors are the chroma of
-# the real pictures, in the band and in the object. A method that lies above gray by more than its
-# interval, so that 0 is below both ends, has done harm. The objects are cut-outs on photos to which
-# they do not belong, so nothing around them gives their colour away, and sharp edges help to see
-# them: these numbers compare methods, they do not tell how large the errors are on photographs.
+# the real pictures, in the band and in the object. A method has done harm if both ends of its
+# interval are above 0. The objects are cut-outs on photos to which they do not belong: nothing
+# around them suggests their colour, and sharp edges make them easy to see. So these numbers compare
+# methods. They do not say how large the errors are on photographs.
 
 # %% [markdown]
 # ## How sure is a mean? The bootstrap
 #
-# Suppose SCGAN's mean PSNR is above the gray copy's. Would it be so with other test photos? We have
+# Suppose SCGAN's mean PSNR is above the gray copy's. Would that hold for other test photos? We have
 # no others. The **bootstrap** (Efron) draws new test sets *from the one we have*, with replacement:
-# some photos appear twice, some not at all. The spread of the means over many such sets is an
-# honest picture of how much the mean depends on which photos we happened to have.
+# some photos appear twice, some not at all. The spread of the means over many such sets shows how
+# much the mean depends on the photos that we happen to have.
 #
 # **Pairing matters.** A hard photo is hard for all methods. So the same photos are drawn for both
 # methods, and what is resampled is the *difference* on each photo.
@@ -534,15 +534,15 @@ ax.set(xlabel="mean PSNR of SCGAN minus gray (dB)", yticks=[])
 _ = fig.legend(loc="outside upper center", ncols=3)
 
 # %% [markdown]
-# *Means of 10,000 resampled test sets. Where the paired interval leaves 0 (black line) out, these
-# photos tell the two methods apart.* What the interval does *not* cover: another seed of the
-# training, another data set, another resizing. It speaks of the choice of photos alone.
+# *Means of 10,000 resampled test sets. If the paired interval excludes 0 (black line), these photos
+# distinguish the two methods.* What the interval does *not* cover: another seed of the training,
+# another data set, another resizing. It is about the choice of photos alone.
 #
-# **Another seed.** The same training, begun with other random numbers, ends in another network.
-# That spread is seen only by training again: `make reproduce SEEDS="0 1 2"` runs each seed and
-# prints, behind each interval, "runs: mean ± standard deviation" of the runs' own means. Where the
-# runs disagree in the sign of a difference, the table calls nothing best, however narrow the
-# interval over photos is. What other seeds have left on this machine:
+# **Another seed.** The same training, started with other random numbers, ends in another network.
+# Only training again shows that spread: `make reproduce SEEDS="0 1 2"` runs each seed and prints,
+# behind each interval, "runs: mean ± standard deviation" of the runs' own means. If the runs
+# disagree about the sign of a difference, the table calls nothing best, however narrow the interval
+# over photos is. The results of other seeds on this machine:
 
 # %%
 others = [config.from_environment(profile, s) for s in range(5) if s != seed]
@@ -559,8 +559,8 @@ else:
     print(f"Only one run is here, seed {seed}: nothing to say about the spread over seeds.")
 
 # %% [markdown]
-# *Where there are several runs: mean PSNR (dB) of each, a column a run.* Three seeds give a rough
-# idea of the spread and no more: its own standard error is half of it.
+# *Where there are several runs: mean PSNR (dB), one column per run.* Three runs estimate the spread
+# only to about ±50 %.
 #
 # ## Table 1
 
@@ -569,9 +569,9 @@ tables.table1_html(p.results)
 
 # %% [markdown]
 # The table is made from `metrics.csv` and `manifest.json` alone and is written as `table1.csv`,
-# `table1.md` and `table1.tex` beside them. The lines below it are part of it. A number is bold
-# only where its paired difference to the next method leaves 0 out. The row `tiny` is stage 1 of the
-# same method, trained on 68,000 other photographs.
+# `table1.md` and `table1.tex` beside them. The lines below it are part of it. A number is bold only
+# if the interval of its paired difference to the next method excludes 0. The row `tiny` is stage 1
+# of the same method, trained on 68,000 other photographs.
 #
 # In plain counts of photos:
 
@@ -592,12 +592,12 @@ for statement, true in counts.items():
 # %% [markdown]
 # ## Past the mean: distributions
 #
-# A mean hides whether all photos gained a little or a few gained much. The curves show, for each
-# value, the share of photos that lie at or below it. A curve further right has larger values; where
-# two curves cross, neither method is better for all photos. PSNR, SSIM and the two errors differ
-# far more between photos than between methods, so there the curves are of the difference to gray on
-# the same photo. Where such a curve meets 0, its height is the share of photos that are no better
-# than gray (for the errors: no worse).
+# A mean does not show whether all photos gained a little or a few gained much. The curves show, for
+# each value, the share of photos that lie at or below it. A curve further right has larger values;
+# where two curves cross, neither method is better for all photos. PSNR, SSIM and the two errors
+# differ far more between photos than between methods, so there the curves are of the difference to
+# gray on the same photo. Where such a curve meets 0, its height is the share of photos that are no
+# better than gray (for the errors: no worse).
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(viz.PAGE, 4.2))
@@ -689,11 +689,11 @@ extremes
 #
 # ## What may be concluded
 #
-# - From a difference whose interval leaves 0 out: on photos *like these*, with *this* training run,
+# - From a difference whose interval excludes 0: on photos *like these*, with *this* training run,
 #   the one method has the larger mean. Not more.
-# - From PSNR: nearness to one of many possible truths.
+# - From PSNR: how near a picture is to one of many possible truths.
 # - From CCI: how colourful, not how right. Random colours have a high CCI.
-# - From agreement: that one network was not disturbed.
+# - From agreement: that the colours did not disturb one network.
 # - Nothing about the paper's own Table 1. Other photos, other sizes, another saliency teacher: see
 #   the list below.
 #
@@ -737,5 +737,13 @@ paper.show_deviations("06")
 # **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
 # puts them in `build/exercises/student/`; the solutions are in
 # [exercises/06_evaluation_table1.py](exercises/06_evaluation_table1.py).
+#
+# ## Three lines to remember
+#
+# 1. No metric stands alone: PSNR rewards pale colours, CCI rewards any colour, and the judge hardly
+#    needs colour.
+# 2. Always print the gray copy and the real photo beside the methods.
+# 3. A difference counts only if its paired interval excludes 0, and then only for photos like these
+#    and this training run.
 #
 # **Next:** [chapter 7, compare interactively](07_compare_interactively.ipynb).

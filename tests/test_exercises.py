@@ -62,6 +62,7 @@ def test_each_chapter_from_1_to_6_has_exercises_and_links_them():
         chapter = (ROOT / "notebooks" / f"{name}.py").read_text()
         assert f"(exercises/{name}.py)" in chapter
         assert len(solutions(LECTURER[name])) >= 2
+    assert len(ALL) == 20 and "writes twenty exercises" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("notebooks", [LECTURER, STUDENT], ids=["lecturer", "student"])

@@ -127,12 +127,13 @@ assert_close(gradient_penalty(critic, gray, real, fake, t), theirs, rtol=1e-4, a
 # %% [markdown]
 # ## 4 · A critic that cheats (3 points)
 #
-# A critic wants a large gap, the mean score of real pictures minus that of made ones. Without a
-# penalty it only has to multiply its scores. With the penalty it can still cheat, if it may be any
-# function: the penalty looks at the slope in a few points only.
+# A critic wants a large gap: the mean score of real pictures minus that of generated ones. Without
+# a penalty, it only has to multiply its scores. With the penalty, a critic that may be any function
+# can still cheat: the penalty looks at the slope in a few points only.
 #
-# In this exercise all real pictures are bright (mean above 0) and all made ones dark (mean below
-# 0). Return a critic whose gap grows with $k$ while its penalty stays at 1 or less, so that
+# In this exercise all real pictures are bright (mean above 0), and all generated ones are dark
+# (mean below 0). Return a critic whose gap grows with $k$ while its penalty stays at 1 or less, so
+# that
 #
 # $$L_D = -\text{gap} + 10 \cdot \text{penalty}$$
 #

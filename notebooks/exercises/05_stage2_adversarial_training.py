@@ -70,7 +70,7 @@ assert_close(mine, losses.generator_loss(terms, LossWeights()))
 
 # %% solution="critic-step"
 def critic_step(critic, optimizer, generator, batch, penalty_weight):
-    """One update of `critic`; returns the gap before it, real minus made, as a float.
+    """One update of `critic`; returns the gap before it, real minus generated, as a float.
 
     `generator(gray)` gives (rgb_hat, saliency_hat); `batch` has gray and rgb.
     """
@@ -88,7 +88,7 @@ def critic_step(critic, optimizer, generator, batch, penalty_weight):
 
 
 # %% test="critic-step" points=4
-# A critic of one number: w times the red of the picture. Real pictures have red 1, made ones 0.
+# A critic of one number: w times the picture's red, which is 1 in real and 0 in generated pictures.
 w, v = torch.tensor(0.5, requires_grad=True), torch.tensor(0.0, requires_grad=True)
 batch = {"gray": torch.ones(4, 1, 1, 1), "rgb": torch.ones(4, 3, 1, 1)}
 
@@ -113,8 +113,8 @@ assert_close(w.detach(), torch.tensor(1.05))  # chapter 3: 1 + 1 / (2 · 10)
 # %% [markdown]
 # ## 3 · The Wasserstein estimate of a log (3 points)
 #
-# If a critic's slope is about 1, its gap estimates how far made pictures are from real ones (the
-# Wasserstein distance). Batches differ, so take the mean gap over the last fifth of the log:
+# If a critic's slope is about 1, its gap estimates how far generated pictures are from real ones:
+# the Wasserstein distance. Batches differ, so take the mean gap over the last fifth of the log:
 # `len(gap) // 5` rows, and at least one. The penalty tells whether to trust it: its mean $p$ over
 # the same rows is the mean of $(\lVert\nabla\rVert - 1)^2$, so the slope is off by about
 # $\sqrt{p}$. Trust the estimate if it is positive and $\sqrt{p} \le 0.5$.
@@ -136,7 +136,7 @@ penalty = np.array([1.0, 0.9, 0.5, 0.3, 0.2, 0.2, 0.2, 0.2, 0.16, 0.04])
 estimate, trusted = wasserstein_estimate(gap, penalty)
 assert abs(estimate - 0.5) < 1e-9 and trusted  # the slope is off by about √0.1 = 0.32
 assert not wasserstein_estimate(gap, np.ones(10))[1]  # a penalty of 1: a critic without slope
-assert not wasserstein_estimate(-gap, penalty)[1]  # made pictures score higher than real ones
+assert not wasserstein_estimate(-gap, penalty)[1]  # generated pictures score higher than real ones
 ### BEGIN HIDDEN TESTS
 estimate, trusted = wasserstein_estimate(np.array([9.0, 9.0, 0.2]), np.array([0.0, 0.0, 0.3]))
 assert abs(estimate - 0.2) < 1e-9 and not trusted  # a short log: the last row; √0.3 = 0.55
