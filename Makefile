@@ -1,6 +1,7 @@
 # SCGAN, replicated. `make` lists what there is; `make reproduce` does everything.
-# Variables: PROFILE=mini|smoke|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda
-#            DATA=DIR  IMAGENET=DIR
+# Variables: PROFILE=mini|smoke|tiny|folder|imagenet  SEED=0 or SEEDS="0 1 2"  DEVICE=auto|cpu|cuda
+#            DATA=DIR  IMAGENET=DIR  TINY=FILE_OR_DIR (Tiny ImageNet; fetched where none is given)
+#            SET="stage1_steps=100 batch=8": override numbers of the profile
 #            PROCESSES=4: train with so many, one on each GPU  TIMEOUT=3600: seconds for a chapter
 # What is typed after `make` wins over what the shell exports.
 
@@ -9,8 +10,9 @@ SEED    ?= 0
 PYTHON  ?= python3
 PROCESSES ?= 1
 # Seconds that a chapter may take: 20 days where the training is as long as the user makes it.
-TIMEOUT ?= $(if $(filter imagenet folder,$(PROFILE)),1728000,3600)
-export DEVICE DATA IMAGENET SCGAN_OUTPUT
+TIMEOUT ?= $(if $(filter imagenet tiny folder,$(PROFILE)),1728000,3600)
+export DEVICE DATA IMAGENET TINY SCGAN_OUTPUT
+export SCGAN_SET = $(SET)
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -34,7 +36,7 @@ ON       := --profile $(PROFILE) --seed $(SEED)
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET PROCESSES"
+	@echo "Variables: PROFILE=$(PROFILE) SEED=$(SEED) SEEDS DEVICE DATA IMAGENET TINY SET PROCESSES"
 
 # --- set-up: a step of its own only for those who want it -------------------------------------------
 
