@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib
 import json
 import os
 import platform
@@ -43,8 +42,7 @@ TOLERANCE = 1e-4
 PATIENCE = 60.0  # seconds of pairs on one line, after which three of them are enough
 STEPS = ("inference", "stage 1", "stage 2")
 LINES = [f"{size} {step}" for size in ("full", "mini") for step in STEPS]
-MODULES = {"loader": "bench_loader"}  # a file beside this one
-EXTRA = (*MODULES, "small cpu", "growth")
+EXTRA = ("small cpu", "growth")
 
 
 def profile_of(line: str, quick: bool = False) -> Profile:
@@ -263,11 +261,6 @@ def network_line(line: str, runs: int, quick: bool) -> dict[str, float]:
     return facts
 
 
-def other_line(name: str, runs: int) -> dict[str, float]:
-    """`case(runs)` of the file that measures this line."""
-    return importlib.import_module(MODULES[name]).case(runs)
-
-
 def show(line: str, row: dict) -> str:
     def pair(key: str, form: str) -> str:
         values = [row.get(f"{side}_{key}") for side in ("reference", "ours")]
@@ -405,9 +398,9 @@ def bench(only: str, runs: int, quick: bool, folder: Path) -> dict:
     print(f"reference / scgan_lib, at most {runs} pairs a line, {threads}")
     results: dict = {"machine": about, "quick": quick, "lines": {}, "failed": {}}
     print(HEADER)
-    for name in (n for n in names if n in LINES or n in MODULES):
+    for name in (n for n in names if n in LINES):
         try:
-            row = network_line(name, runs, quick) if name in LINES else other_line(name, runs)
+            row = network_line(name, runs, quick)
         except (UserError, AssertionError, ImportError) as error:  # the other lines still count
             results["failed"][name] = str(error)
             print(f"{name:15} FAILED: {error}", flush=True)

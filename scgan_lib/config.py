@@ -115,7 +115,6 @@ class Profile:
     samples: Whole = 12  # snapshots of the gallery kept over each stage
     log_every: Count = 10
     workers: Whole = 0
-    cache_pictures: bool = True  # decode once, to disk; off: each time anew (the same pixels)
 
     def __post_init__(self) -> None:
         for key, kind in KINDS.items():
@@ -154,7 +153,7 @@ class Profile:
         """Everything that changes a result, as plain values: what checkpoints are bound to."""
         no_result = {
             "device", "checkpoint_seconds", "log_every", "workers", "variant", "test_list",
-            "beside", "cache_pictures", "compile", "channels_last",
+            "beside", "compile", "channels_last",
         }  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in no_result}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -30,9 +30,7 @@ from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, cache_dir
 from scgan_lib.pictures import (
     IMAGE_SUFFIXES,
-    KEPT_BYTES,
     LUMA,
-    Decoded,
     center_crop,
     list_pictures,
     luma_u8,
@@ -275,8 +273,8 @@ class TrainingSet(Dataset):
         self.photos = photos(profile, "train")
         cutouts = photos(profile, "train", "cutout") if profile.composites else []
         verify_hashes([p for p in (*self.photos, *cutouts) if p.sha256])
-        self.pictures = decoded_photos(self.photos, profile, profile.teacher)
-        self.cutouts = decoded_cutouts(cutouts, profile)
+        self.picture = photo_reader(self.photos, profile, profile.teacher)
+        self.cutouts = [p.path for p in cutouts]
         self.backgrounds = [i for i, p in enumerate(self.photos) if p.free]
         possible = bool(self.backgrounds and cutouts)
         self.in_batch = int(profile.composites * profile.batch) if possible else 0
@@ -292,12 +290,12 @@ class TrainingSet(Dataset):
         rng = np.random.default_rng([self.profile.seed, self.stage, item])
         if item % self.profile.batch < self.in_batch:
             index = int(rng.choice(self.backgrounds))
-            pixels = random_crop(self.pictures[index], self.profile, rng)
-            cutout = self.cutouts[int(rng.integers(len(self.cutouts)))]
+            pixels = random_crop(self.picture(index), self.profile, rng)
+            cutout = _cutout(self.cutouts[int(rng.integers(len(self.cutouts)))])
             rgb, saliency = composite(pixels[..., :3], cutout, rng)
             pixels = np.dstack([rgb, saliency])
         else:
-            pixels = random_crop(self.pictures[self._shuffled(item)], self.profile, rng)
+            pixels = random_crop(self.picture(self._shuffled(item)), self.profile, rng)
         return {"u8": torch.from_numpy(pixels)}
 
     def _shuffled(self, item: int) -> int:
@@ -333,24 +331,23 @@ def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator
     return pixels
 
 
-def decoded_photos(found: Sequence[Photo], profile: Profile, teacher: str = "") -> Decoded:
-    """Photos in mode RGBX: colour and the teacher's saliency (255 without a teacher).
+def photo_reader(
+    found: Sequence[Photo], profile: Profile, teacher: str = ""
+) -> Callable[[int], Image.Image]:
+    """Number of a photo -> mode RGBX: colour and the teacher's saliency (255 without a teacher).
 
-    Larger ones are kept with a short side a quarter longer than the smallest crop needs: crops of
+    Larger ones are shrunk to a short side a quarter longer than the smallest crop needs: crops of
     them (ImageNet's are about 375) equal those from the file within about 46 dB at the same
-    sharpness. At least 288, the most that the shipped photographs have: these are kept as they are,
-    and their crops are the same to the last bit.
+    sharpness. At least 288, the most that the shipped photographs have: these stay as they are.
     """
     if found[0].row >= 0 and teacher in ("", saliency_maps.DEFAULT):
         arrays = tiny.open_tiny(data_root(profile))
         maps = arrays.saliency_file() if teacher else None
-        make = partial(_row_and_map, arrays.rgb_file, maps, [p.row for p in found])
-        return Decoded(len(found), make, KEPT_BYTES * profile.cache_pictures)
+        return partial(_row_and_map, arrays.rgb_file, maps, [p.row for p in found])
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
     side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
-    make = partial(_photo_and_map, paths, maps, side)
-    return Decoded(len(paths), make, KEPT_BYTES * profile.cache_pictures)
+    return lambda i: _photo_and_map(paths[i], maps and maps[i], side)
 
 
 def _row_and_map(rgb: Path, maps: Path | None, rows: Sequence[int], i: int) -> Image.Image:
@@ -364,13 +361,12 @@ def _array(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r")  # by each process anew: a worker is not sent the array
 
 
-def _photo_and_map(
-    paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int
-) -> Image.Image:
-    rgb = Image.fromarray(read_rgb(paths[i]))
-    saliency = open_picture(maps[i]).convert("L") if maps else Image.new("L", rgb.size, 255)
+@lru_cache(maxsize=256)
+def _photo_and_map(path: Path, map_path: Path | None, side: int) -> Image.Image:
+    rgb = Image.fromarray(read_rgb(path))
+    saliency = open_picture(map_path).convert("L") if map_path else Image.new("L", rgb.size, 255)
     if saliency.size != rgb.size:
-        raise UserError(f"{maps[i]}: not of the size of {paths[i]}; remove this map")
+        raise UserError(f"{map_path}: not of the size of {path}; remove this map")
     picture = Image.merge("RGBX", (*rgb.split(), saliency))  # RGBA would be weighed by its alpha
     scale = side / min(picture.size)
     if scale >= 1:
@@ -379,14 +375,9 @@ def _photo_and_map(
     return picture.resize([round(extent * scale) for extent in picture.size], Image.LANCZOS)
 
 
-def decoded_cutouts(found: Sequence[Photo], profile: Profile) -> Decoded:
-    """Cut-outs as RGBA, each pixel as it is in its file: their alpha is the truth."""
-    make = partial(_cutout, [p.path for p in found])
-    return Decoded(len(found), make, KEPT_BYTES * profile.cache_pictures)
-
-
-def _cutout(paths: Sequence[Path], i: int) -> Image.Image:
-    return open_picture(paths[i]).convert("RGBA")
+@lru_cache(maxsize=256)
+def _cutout(path: Path) -> Image.Image:
+    return open_picture(path).convert("RGBA")
 
 
 def composite(

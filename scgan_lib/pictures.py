@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import zipfile
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -25,7 +24,6 @@ with contextlib.suppress(ImportError):  # not needed, but used where it is insta
 
     pillow_heif.register_heif_opener()
     IMAGE_SUFFIXES |= {".heic", ".heif"}
-KEPT_BYTES = 2**28  # decoded pictures that a process keeps, of each kind
 LUMA = np.array([0.299, 0.587, 0.114])
 # What of a file's EXIF is carried to a result: who, when, where, how; never the old pixels' layout.
 CARRIED = (269, 270, 271, 272, 282, 283, 296, 306, 315, 316, 18246, 33432, *range(40091, 40096))
@@ -178,32 +176,6 @@ def list_pictures(root: Path) -> list[Path]:
             found += [Path(folder, x) for x in files if not x.startswith(".")]
         seen.add(real)
     return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
-
-
-class Decoded:
-    """`decoded[i]`: `make(i)`, a picture of four channels, made when first asked for.
-
-    Each process keeps the latest of them, together no more than `kept_bytes`.
-    """
-
-    def __init__(self, count: int, make: Callable[[int], Image.Image], kept_bytes: int) -> None:
-        self.count, self.make, self.kept_bytes = count, make, kept_bytes
-        self.kept: dict[int, Image.Image] = {}
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, i: int) -> Image.Image:
-        if not 0 <= i < self.count:
-            raise IndexError(i)
-        if i in self.kept:
-            return self.kept[i]
-        picture = self.kept[i] = self.make(i)
-        self.kept_bytes -= 4 * picture.width * picture.height
-        while self.kept_bytes < 0:
-            oldest = self.kept.pop(next(iter(self.kept)))
-            self.kept_bytes += 4 * oldest.width * oldest.height
-        return picture
 
 
 # --- pixels ---------------------------------------------------------------------------------------

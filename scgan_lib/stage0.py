@@ -25,8 +25,8 @@ from scgan_lib.config import Profile
 from scgan_lib.data import (
     Photo,
     TrainingSet,
-    decoded_photos,
     make_batch,
+    photo_reader,
     photos,
     random_crop,
     test_picture,
@@ -78,7 +78,7 @@ class GrayPictures(TrainingSet):
     ) -> None:
         self.profile, self.stage, self.random = profile, 0, length > 0
         self.photos = [p for p, _ in found]
-        self.pictures = decoded_photos(self.photos, profile) if self.random else None
+        self.picture = photo_reader(self.photos, profile) if self.random else None
         self.labels = [classes.index(c) if c in classes else -1 for _, c in found]
         self.length = length or len(found)
 
@@ -91,7 +91,7 @@ class GrayPictures(TrainingSet):
         index = self._shuffled(item) if self.random else item
         if self.random:
             rng = np.random.default_rng([self.profile.seed, 0, item])
-            pixels = random_crop(self.pictures[index], self.profile, rng)
+            pixels = random_crop(self.picture(index), self.profile, rng)
         else:
             pixels = test_picture(self.photos[index], self.profile.image_size)
         label = torch.tensor(self.labels[index])
