@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from PIL import Image
 from scgan_lib import colorize, data, metrics, pretrained, tiny, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import ROOT, UserError, atomic_write
-from scgan_lib.pictures import IMAGE_SUFFIXES, luma_u8, open_picture, read_rgb, to_chw
+from scgan_lib.pictures import IMAGE_SUFFIXES, luma_u8, read_rgb, to_chw
 from scgan_lib.progress import progress
 
 PROTOCOL = (
@@ -42,7 +41,6 @@ COLUMNS = (
 PHOTOS, COMPOSITES = "photos", "composites"  # the values of the column `set`
 # Folders and methods that an evaluation makes by itself.
 RESERVED = ("", "real", "gray", "mean_color", "stage1", "scgan", "saliency", "mask", COMPOSITES)
-BATCH = 32
 
 
 class Skipped(NamedTuple):
@@ -72,40 +70,32 @@ def score(
     returned as `Skipped`, the rest is scored. UserError if a folder is missing or none is left.
     """
     skipped: list[Skipped] = []
-    originals = _listing("real", real, skipped)
-    folders = {name: _listing(name, folder, skipped) for name, folder in methods.items()}
-    folders = {"real": originals} | folders
-    if "gray" not in folders:
-        folders["gray"] = None
-    for name, files in folders.items():
-        files = originals if files is None else files
-        skipped += [Skipped(name, s, "missing") for s in originals if s not in files]
-        skipped += [
-            Skipped(name, s, "no real photo of this name") for s in files.keys() - originals
-        ]
-    mask_files = _listing("masks", masks, skipped) if masks else {}
+    folders = {"real": real, **methods}
+    files = {name: _listing(name, folder, skipped) for name, folder in folders.items()}
+    for name, found in files.items():
+        missing, surplus = files["real"].keys() - found, found.keys() - files["real"]
+        skipped += [Skipped(name, stem, "missing") for stem in missing]
+        skipped += [Skipped(name, stem, "no real photo of this name") for stem in surplus]
+    if masks:
+        files["masks"] = _listing("masks", masks, skipped)
     rows: list[dict[str, Any]] = []
-    stems = list(originals)
-    for start in progress(range(0, len(stems), BATCH)):
-        reals = _load("real", originals, stems[start : start + BATCH], skipped)
-        objects = _load("masks", mask_files, reals, skipped, reals, _read_mask)
-        answers: dict[str, int] = {}  # the judge's first choice on the real photos
-        for name, files in folders.items():
-            if name == "real":
-                images = reals
-            elif files is None:
-                images = {s: np.repeat(luma_u8(x)[..., None], 3, 2) for s, x in reals.items()}
-            else:
-                images = _load(name, files, reals, skipped, reals)
-            logits = _judge(judge, images)
-            if name == "real":
-                answers = {s: int(x.argmax()) for s, x in logits.items()}
-            for stem, image in images.items():
-                row = {"image": stem, "method": name, "set": COMPOSITES if masks else PHOTOS}
-                row |= _numbers(reals[stem], image, objects.get(stem))
-                if stem in logits:
-                    row |= _verdict(logits[stem], answers[stem], (labels or {}).get(stem))
-                rows.append(row)
+    for stem in progress(list(files["real"])):
+        pictures = _pictures(stem, files, skipped)
+        mask = pictures.pop("masks", None)
+        if "real" not in pictures:
+            continue
+        gray = np.repeat(luma_u8(pictures["real"])[..., None], 3, 2)
+        answer = None  # the judge's first choice on the real photo
+        for name, image in ({"real": pictures["real"], "gray": gray} | pictures).items():
+            row = {"image": stem, "method": name, "set": COMPOSITES if masks else PHOTOS}
+            row |= _numbers(pictures["real"], image, mask)
+            if judge:
+                best = judge(to_chw(image)[None])[0].topk(5).indices.tolist()
+                answer = best[0] if name == "real" else answer
+                row |= {"judge_class": best[0], "agree": int(best[0] == answer)}
+                if (label := (labels or {}).get(stem)) is not None:
+                    row |= {"top1": int(best[0] == label), "top5": int(label in best)}
+            rows.append(row)
     if not rows:
         raise UserError(f"{real}: no picture could be scored; the first: {skipped[:1]}")
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
@@ -127,29 +117,24 @@ def _listing(name: str, folder: Path, skipped: list[Skipped]) -> dict[str, Path]
     return files
 
 
-def _load(name, files, stems, skipped, reals=None, read=read_rgb) -> dict[str, np.ndarray]:
-    """The readable pictures of `stems`; with `reals`, only those of the real picture's size."""
-    images = {}
-    for stem in stems:
-        if stem not in files:
-            continue  # named as missing already
+def _pictures(
+    stem: str, files: Mapping[str, Mapping[str, Path]], skipped: list[Skipped]
+) -> dict[str, np.ndarray]:
+    """The readable pictures called `stem`, uint8 (H,W,3), those of the real one's size alone."""
+    images: dict[str, np.ndarray] = {}
+    for name, path in ((n, found[stem]) for n, found in files.items() if stem in found):
         try:
-            image = read(files[stem])
+            image = read_rgb(path)
         except UserError as error:
-            reason = str(error).replace(f"{files[stem]}", files[stem].name)
+            skipped.append(Skipped(name, stem, str(error).replace(f"{path}", path.name)))
+            continue
+        (h, w), (real_h, real_w) = image.shape[:2], images.get("real", image).shape[:2]
+        if (h, w) != (real_h, real_w):
+            reason = f"{path.name}: {w}x{h} pixels, the real photo has {real_w}x{real_h}"
             skipped.append(Skipped(name, stem, reason))
             continue
-        if reals is not None and image.shape[:2] != reals[stem].shape[:2]:
-            (h, w), (rh, rw) = image.shape[:2], reals[stem].shape[:2]
-            reason = f"{files[stem].name}: {w}x{h} pixels, the real photo has {rw}x{rh}"
-            skipped.append(Skipped(name, stem, reason))
-            continue
-        images[stem] = image
+        images[name] = image
     return images
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    return np.asarray(open_picture(path).convert("L"))
 
 
 def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
@@ -157,26 +142,9 @@ def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> di
     out |= {"cci": metrics.cci(image), "cni": metrics.cni(image)}
     out["saturation"] = metrics.mean_saturation(image)
     if mask is not None:
-        out["boundary_chroma"] = metrics.boundary_chroma_error(real, image, mask)
-        out["salient_chroma"] = metrics.salient_chroma_error(real, image, mask)
+        out["boundary_chroma"] = metrics.boundary_chroma_error(real, image, mask[..., 0])
+        out["salient_chroma"] = metrics.salient_chroma_error(real, image, mask[..., 0])
     return out
-
-
-def _judge(judge, images: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Logits (1000,) by stem; pictures of one size are judged together."""
-    logits, by_size = {}, sorted(images, key=lambda s: images[s].shape)
-    for _, group in groupby(by_size if judge else (), lambda s: images[s].shape):
-        stems = list(group)
-        logits |= zip(stems, judge(torch.stack([to_chw(images[s]) for s in stems])), strict=True)
-    return logits
-
-
-def _verdict(logits: torch.Tensor, answer: int, label: int | None) -> dict[str, int]:
-    best = logits.topk(min(5, len(logits))).indices.tolist()
-    verdict = {"judge_class": best[0], "agree": int(best[0] == answer)}
-    if label is not None:
-        verdict |= {"top1": int(best[0] == label), "top5": int(label in best)}
-    return verdict
 
 
 def write_metrics(table: pd.DataFrame, path: Path) -> None:
@@ -256,7 +224,7 @@ def score_outputs(
     methods = dict(folders)
     real = Path(methods.pop("real"))
     table, skipped = score(
-        real, methods, judge, labels, progress=partial(progress, desc="score", unit="batch")
+        real, methods, judge, labels, progress=partial(progress, desc="score", unit="photo")
     )
     home = real.parent / COMPOSITES
     if not (home / "real").is_dir():

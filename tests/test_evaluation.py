@@ -120,16 +120,6 @@ def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
     assert "same name as twice.bmp" in reasons["twice"]
 
 
-def test_more_pictures_than_one_batch_and_progress(tmp_path):
-    count = evaluation.BATCH + 3
-    pictures = {f"p{i:03d}_png": picture(i) for i in range(count)}
-    real = save(tmp_path / "real", **pictures)
-    seen = []
-    table, _ = score(real, {}, FirstPixel(), progress=lambda steps: seen.extend(steps) or seen)
-    assert len(seen) == 2 and (table["method"] == "real").sum() == count
-    assert table[table.method == "real"]["image"].is_monotonic_increasing
-
-
 def test_missing_and_empty_folders_name_themselves(folders, tmp_path):
     real, _ = folders
     with pytest.raises(UserError, match="nowhere"):
