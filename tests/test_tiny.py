@@ -1,14 +1,18 @@
 """Tiny ImageNet from a zip and from a folder; wrong, missing and damaged parts are named."""
 
 import io
+import json
 import shutil
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from scgan_lib import tiny
+from scgan_lib import cli, colorize, config, data, evaluation, pretrained, tiny
 from scgan_lib.paths import UserError
 
 WNIDS = ["n02124075", "n04067472"]
@@ -31,21 +35,21 @@ def layout() -> dict[str, bytes]:
         files[f"train/{wnid}/{wnid}_boxes.txt"] = boxes.encode()
     rows = [f"val_{i}.JPEG\t{WNIDS[i % 2]}\t5\t6\t7\t8\n" for i in range(VAL)]
     files["val/val_annotations.txt"] = "".join(rows).encode()
-    return files | {f"val/images/val_{i}.JPEG": jpeg(200 + i) for i in range(VAL)}
+    return files | {f"val/images/val_{i}.JPEG": jpeg(200 + 10 * i) for i in range(VAL)}
 
 
 def as_zip(files: dict[str, bytes], path):
     with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(f"tiny-imagenet-200/{name}", data)
+        for name, content in files.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
     return path
 
 
 def as_folder(files: dict[str, bytes], path):
-    for name, data in files.items():
+    for name, content in files.items():
         target = path / "tiny-imagenet-200" / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        target.write_bytes(content)
     return path
 
 
@@ -63,9 +67,9 @@ def test_zip_and_folder_give_the_same_array(layout, tmp_path):
 
 
 def test_the_last_training_photographs_of_each_class_are_held_back(layout, tmp_path):
-    data = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
-    assert data.indices("train").tolist() == [0, 1, TRAIN, TRAIN + 1]
-    assert len(data.indices("held")) == 2 * tiny.HELD and len(data.indices("val")) == VAL
+    found = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
+    assert found.indices("train").tolist() == [0, 1, TRAIN, TRAIN + 1]
+    assert len(found.indices("held")) == 2 * tiny.HELD and len(found.indices("val")) == VAL
 
 
 def test_the_second_opening_reads_what_the_first_has_written(layout, tmp_path):
@@ -77,8 +81,8 @@ def test_the_second_opening_reads_what_the_first_has_written(layout, tmp_path):
 
 
 def test_saliency_maps_are_made_once_for_all_pictures(layout, tmp_path):
-    data = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
-    maps = data.saliency(workers=1)
+    found = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
+    maps = found.saliency(workers=1)
     assert maps.shape == (2 * TRAIN + VAL, 64, 64) and maps.dtype == np.uint8
     assert maps.max() == 0  # flat pictures hold no object
 
@@ -112,3 +116,59 @@ def test_a_cut_zip_and_a_missing_path_are_named(layout, tmp_path):
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     with pytest.raises(UserError, match="nowhere"):
         tiny.open_tiny(tmp_path / "nowhere", tmp_path / "cache")
+
+
+# --- as a profile ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [as_zip, as_folder])
+def test_the_profile_sees_training_held_back_and_validation_photographs(layout, tmp_path, kind):
+    p = config.load("tiny", data=str(kind(layout, tmp_path / "source.zip")))
+    splits = {s: data.photos(p, s) for s in ("train", "val", "test")}
+    assert {s: len(found) for s, found in splits.items()} == {"train": 4, "val": 20, "test": VAL}
+    assert [x.label for x in splits["test"]] == [WNIDS[0], WNIDS[1], WNIDS[0]]
+    # each picture is read from the zip or the folder: the red level says which one it is
+    reds = [int(data.test_picture(x, 64)[9, 9, 0]) for x in splits["test"]]
+    assert reds == pytest.approx([200, 210, 220], abs=2)
+    items = data.TrainingSet(p, 1, 4)
+    shown = sorted(round(float((items[i]["rgb"][0].mean() + 1) * 127.5)) for i in range(4))
+    assert shown == pytest.approx([0, 1, 100, 101], abs=2)
+    assert evaluation.test_labels(p) == {"val_0": 285, "val_1": 758, "val_2": 285}
+
+
+def test_from_the_zip_to_table_1(layout, tmp_path, monkeypatch):
+    """All three stages, the scores among the 200 classes and the table, by the commands alone."""
+    rng = np.random.default_rng(0)
+    for name in [n for n in layout if n.endswith(".JPEG")]:  # flat ones stop BatchNorm
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(file, "JPEG")
+        layout = layout | {name: file.getvalue()}
+    source = as_zip(layout, tmp_path / "t.zip")
+    monkeypatch.setenv("TINY", str(source))
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
+    sizes = "width=8 saliency_width=8 critic_width=8 samples=1 stage0_batch=2 batch=2"
+    monkeypatch.setenv("SCGAN_SET", f"{sizes} stage2_batch=1 stage0_steps=2 stage1_steps=2")
+    assert cli.main("train --profile tiny --set stage2_steps=1".split()) == 0
+    runs = tmp_path / "out" / "results" / "tiny" / "runs"
+    settings = {i: json.loads((runs / f"stage{i}/settings.json").read_text()) for i in (0, 1, 2)}
+    assert settings[1]["batch"] == 2 and settings[2]["batch"] == 1
+    learned = load_file(runs / "stage0" / "final.safetensors")["conv5_3.conv.weight"]
+    start = colorize.build_generator(config.from_environment("tiny"))
+    assert torch.equal(start.global_encoder.conv5_3.conv.weight, learned)
+    assert cli.main("evaluate --profile tiny --set stage2_steps=1".split()) == 0
+    assert cli.main("table --profile tiny".split()) == 0
+    rows = pd.read_csv(runs.parent / "metrics.csv")
+    assert rows.groupby("method")["top1"].count().to_dict() == dict.fromkeys(
+        ("gray", "mean_color", "real", "scgan", "stage1"), VAL
+    )
+    known = set(pretrained.tiny_classes().values())
+    assert set(rows["judge_class"]) <= known
+    assert "200 classes" in (runs.parent / "table1.md").read_text()
+
+
+def test_without_a_file_and_a_network_the_message_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path))
+    monkeypatch.setenv("SCGAN_OFFLINE", "1")
+    monkeypatch.delenv("TINY", raising=False)
+    with pytest.raises(UserError, match="TINY=FILE"):
+        data.photos(config.from_environment("tiny"), "test")
