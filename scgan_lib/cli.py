@@ -127,7 +127,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from scgan_lib import evaluation
 
     others = _pairs("--method", "NAME=FOLDER", arguments.method)
-    profile = replace(_profile(arguments), test_list=arguments.list)
+    profile = _profile(arguments)
+    profile = replace(profile, test_list=arguments.list or profile.test_list)
     rows, skipped = evaluation.evaluate(profile, {n: Path(f) for n, f in others.items()})
     print(f"{len(rows)} rows in {profile.results / 'metrics.csv'}")
     for entry in skipped:
@@ -173,7 +174,8 @@ def figures(arguments: argparse.Namespace) -> None:
     from scgan_lib import viz
 
     profile = _profile(arguments)
-    print(*viz.draw(profile.results, profile.figures, arguments.only or None), sep="\n")
+    for path in viz.draw(profile.results, profile.figures, arguments.only or None):
+        print(path)
 
 
 def convert(arguments: argparse.Namespace) -> None:

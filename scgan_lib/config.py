@@ -14,7 +14,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -217,14 +217,15 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
 
     Raises UserError for an unknown profile or key; the message names the nearest ones.
     """
-    if name not in PROFILES:
-        raise UserError(f"unknown profile {name!r}{_near(name, PROFILES)}; there are {[*PROFILES]}")
+    _check_names([name], PROFILES, "unknown profile")
     released = RELEASED if overrides.get("fidelity") == "released" else {}
     values = {"name": name, "seed": seed} | PROFILES[name] | released | overrides
-    if isinstance(values.get("loss"), dict):
-        values["loss"] = _make(LossWeights, values["loss"], f"profile {name}: unknown loss weight")
+    _check_names(values, KINDS, f"profile {name}: unknown key")
+    if isinstance(loss := values.get("loss"), dict):
+        _check_names(loss, get_type_hints(LossWeights), f"profile {name}: unknown loss weight")
+        values["loss"] = LossWeights(**loss)
     values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-    return _make(Profile, values, f"profile {name}: unknown key")
+    return Profile(**values)
 
 
 def stored(settings: dict[str, Any]) -> Profile:
@@ -288,15 +289,10 @@ def _mistake(value: Any, kind: Any) -> str:
     return ""
 
 
-def _make(kind: type, values: dict[str, Any], unknown: str) -> Any:
-    """`kind(**values)`; UserError that starts with `unknown` for a key it does not have."""
-    known = kind.__dataclass_fields__
-    for key in values:
-        if key not in known:
-            raise UserError(f"{unknown} {key!r}{_near(key, known)}")
-    return kind(**values)
-
-
-def _near(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.4)
-    return f"; did you mean {', '.join(close)}?" if close else ""
+def _check_names(words: Iterable, known: Iterable[str], complaint: str) -> None:
+    """UserError for a word that is not `known`, with its neighbours; without any, all there are."""
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(str(word), known, n=3, cutoff=0.4)
+            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise UserError(f"{complaint} {word!r}; {hint}")

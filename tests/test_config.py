@@ -94,23 +94,25 @@ def test_released_fidelity_brings_its_settings_and_overrides_win():
 
 def test_folders_follow_seed_and_output(monkeypatch, tmp_path):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    assert load("mini").results == tmp_path / "results" / "mini"
-    assert load("mini", 3).figures == tmp_path / "figures" / "mini-seed3"
-    assert load("mini").runs == tmp_path / "results" / "mini" / "runs"
-    assert load("mini").data_path == ROOT / "data" / "mini"
+    assert load("mini").results == tmp_path / "results/mini"
+    assert load("mini", 3).figures == tmp_path / "figures/mini-seed3"
+    assert load("mini", 3, variant="no-x").runs.parent.name == "no-x-seed3"
+    assert load("mini").data_path == ROOT / "data/mini"
     assert load("folder", data=str(tmp_path)).data_path == tmp_path
 
 
-def test_make_variables(monkeypatch):
-    for name in ("DEVICE", "DATA", "IMAGENET"):
-        monkeypatch.delenv(name, raising=False)
-    assert config.from_environment("mini") == load("mini")
-    monkeypatch.setenv("IMAGENET", "/pictures")
-    monkeypatch.setenv("DEVICE", "cpu")
-    assert config.from_environment("imagenet").data == "/pictures"
-    assert config.from_environment("mini").data == load("mini").data
-    assert config.from_environment("mini").device == "cpu"
-    assert config.from_environment("mini", device="auto").device == "auto"
-    monkeypatch.setenv("DATA", "/mine")
-    assert config.from_environment("folder").data == "/mine"
-    assert config.from_environment("mini").data == load("mini").data  # what was named wins
+@pytest.mark.parametrize(
+    ("name", "environment", "expected"),
+    [
+        ("mini", {}, {}),
+        ("mini", {"DEVICE": "cpu"}, {"device": "cpu"}),
+        ("mini", {"IMAGENET": "/pictures", "DATA": "/mine"}, {}),  # what was named wins
+        ("imagenet", {"IMAGENET": "/pictures"}, {"data": "/pictures"}),
+        ("folder", {"IMAGENET": "/pictures", "DATA": "/mine"}, {"data": "/mine"}),
+    ],
+)
+def test_make_variables(monkeypatch, name, environment, expected):
+    for variable in ("DEVICE", "DATA", "IMAGENET"):
+        monkeypatch.setenv(variable, environment.get(variable, ""))
+    assert config.from_environment(name) == load(name, **expected)
+    assert config.from_environment(name, device="mps").device == "mps"

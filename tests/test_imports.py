@@ -68,10 +68,3 @@ def test_widgets_alone_know_ipywidgets():
         used = imported(tree, own=False)
         assert not {"ipywidgets", "anywidget"} & used or name == "widgets", name
         assert "notebooks" not in used and "tests" not in used
-
-
-def test_the_checker_sees_what_it_should():
-    tree = ast.parse("from scgan_lib import data\ndef f():\n    import scgan_lib.cli, ipywidgets")
-    assert imported(tree) == {"data", "cli"}
-    assert imported(tree, body_only=True) == {"data"}
-    assert "ipywidgets" in imported(tree, own=False)
