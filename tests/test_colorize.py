@@ -80,43 +80,36 @@ def test_the_input_is_never_written(colorizer, tmp_path):
 
 
 @pytest.mark.parametrize("size", [32, 64])
-def test_image_size_switch(untied, size):
-    """The networks see the picture with its short side at the working size."""
-    p = untied(image_size=size)
-    generator = build_generator(p).eval()
-    seen = []
+def test_the_networks_see_the_short_side_at_the_working_size(untied, size):
+    generator, seen = build_generator(untied()).eval(), []
     generator.down[0].register_forward_pre_hook(lambda m, x: seen.append(tuple(x[0].shape)))
-    gray = torch.from_numpy(noise(96, 144, 1)[..., 0].copy())[None, None]
-    rgb, saliency = render(generator, gray, p.image_size)
+    rgb, saliency = render(generator, torch.zeros(1, 1, 96, 144, dtype=torch.uint8), size)
     assert seen == [(1, 1, size, size * 3 // 2)]
     assert rgb.shape == (1, 3, 96, 144) and saliency.shape == (1, 1, 96, 144)
-    assert rgb.dtype == saliency.dtype == torch.uint8
 
 
 def test_without_kept_luminance_the_colours_are_the_networks(untied):
-    p = untied(keep_luminance=False)
-    generator = build_generator(p).eval()
+    generator = build_generator(untied(keep_luminance=False)).eval()
     gray = torch.from_numpy(noise(32, 32, 1)[..., 0].copy())[None, None]
     rgb, saliency = render(generator, gray, 32)
     with torch.no_grad():
         rgb_hat, saliency_hat = generator(gray.float() / 127.5 - 1)
+    assert rgb.dtype == saliency.dtype == torch.uint8
     np.testing.assert_allclose(rgb.float(), ((rgb_hat + 1) * 127.5).clamp(0, 255), atol=0.51)
     np.testing.assert_allclose(saliency.float(), saliency_hat * 255, atol=0.51)
-
-
-def test_global_encoder_switch(tiny):
-    kinds = {"none": type(None), "vgg16_gray": GlobalEncoder, "folded_vgg16": FoldedGlobal}
-    for name, kind in kinds.items():
-        assert type(build_generator(tiny(global_encoder=name)).global_encoder) is kind
 
 
 # --- files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["none", "folded_vgg16"])
-def test_saved_and_loaded_is_the_same_function(tiny, tmp_path, encoder):
+@pytest.mark.parametrize(
+    ("encoder", "kind"),
+    [("none", type(None)), ("vgg16_gray", GlobalEncoder), ("folded_vgg16", FoldedGlobal)],
+)
+def test_saved_and_loaded_is_the_same_function(tiny, tmp_path, encoder, kind):
     p = tiny(global_encoder=encoder)
     generator = build_generator(p).eval()
+    assert type(generator.global_encoder) is kind
     save_generator(generator, p, tmp_path / "g.safetensors", stage=2, steps=7)
     again, profile, facts = load_generator(tmp_path / "g.safetensors")
     assert profile.settings() == p.settings() and not again.training
