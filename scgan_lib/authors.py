@@ -69,11 +69,9 @@ def load_author_encoder(source: Source, encoder: GlobalEncoder) -> GlobalEncoder
 @torch.no_grad()
 def _load(source: Source, build: Callable[[dict[str, Tensor]], nn.Module]):
     """The module that `build` makes for a state dict, filled. No code in a pickle may run."""
-    state, what = source, "state dict"
+    what = "state dict" if isinstance(source, Mapping) else source
     try:
-        if isinstance(source, str | Path):
-            what = source
-            state = torch.load(source, map_location="cpu", weights_only=True)
+        state = torch.load(what, "cpu", weights_only=True) if what is source else source
         if not isinstance(state, Mapping):
             raise TypeError("no state dict")
         state = state.get("state_dict", state)

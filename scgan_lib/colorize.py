@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils import parametrize
@@ -32,12 +35,11 @@ def pick_device(name: str) -> str:
 
     UserError for another name, or a device that torch does not see: never a silent run on the CPU.
     """
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if name == "auto":
-        return next((d for d, seen in there.items() if seen()), "cpu")
-    if name != "cpu" and not (name in there and there[name]()):
+    seen = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = [device for device in seen if seen[device]] + ["cpu"]
+    if name not in ("auto", *here):
         raise UserError(f"device {name}: torch sees no such device here; use cpu or auto")
-    return name
+    return here[0] if name == "auto" else name
 
 
 def build_generator(profile: Profile) -> Generator:
@@ -47,23 +49,15 @@ def build_generator(profile: Profile) -> Generator:
     what the profile's own stage 0 has trained).
     """
     if profile.global_weights and profile.global_encoder != "vgg16_gray":
-        raise UserError(
-            f"{profile.global_weights}: global_weights needs global_encoder=vgg16_gray, "
-            f"not {profile.global_encoder}"
-        )
+        raise UserError(f"{profile.global_weights}: global_weights needs global_encoder=vgg16_gray")
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
         encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
     generator = Generator(
-        profile.width,
-        profile.saliency_width,
-        profile.levels,
-        encoder=encoder,
-        norm=profile.generator_norm,
-        spectral=profile.generator_spectral,
-        keep_luminance=profile.keep_luminance,
-        fidelity=profile.fidelity,
-    )
+        profile.width, profile.saliency_width, profile.levels, encoder=encoder,
+        norm=profile.generator_norm, spectral=profile.generator_spectral,
+        keep_luminance=profile.keep_luminance, fidelity=profile.fidelity,
+    )  # fmt: skip
     if given := profile.global_weights:
         own = profile.runs / "stage0" / "final.safetensors"
         load_global_weights(generator.global_encoder, own if given == "stage0" else given)
@@ -81,24 +75,20 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
             raise UserError(f"{path}: the author's encoder needs generator_spectral=true")
         load_author_encoder(path, encoder)
         return
-    try:
+    need = "the author's .pth, or the .safetensors of stage 0 with the same width and norms"
+    with _blaming(path, f"none of it was loaded, global_weights is {need}"):
         state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: not readable as global_weights ({reason}); give the .safetensors of "
-            "`scgan train --stage 0` or the author's .pth"
-        ) from None
-    shapes, wanted = ({k: [*v.shape] for k, v in s.items()} for s in (state, encoder.state_dict()))
-    names = [n for n in wanted | shapes if wanted.get(n) != shapes.get(n)]
-    if names:
-        name = names[0]
-        raise UserError(
-            f"{path}: does not fit this profile's VGG-16-Gray, nothing loaded: {len(names)} "
-            f"tensors differ, {name} has shape {shapes.get(name, 'none')}, expected "
-            f"{wanted.get(name, 'none')}; train stage 0 with the same width and norms"
-        )
+        copy.deepcopy(encoder).load_state_dict(state)  # fails before anything is filled
     encoder.load_state_dict(state)
+
+
+@contextmanager
+def _blaming(path: Path, cure: str) -> Iterator[None]:
+    """What goes wrong inside is the fault of the file `path`: a UserError of one line says so."""
+    try:
+        yield
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise UserError(f"{path}: {cure} ({shorten(str(error), 300)})") from error
 
 
 def save_generator(
@@ -125,21 +115,17 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights; train first (`make reproduce`) or give a file")
-    try:
+    cure = "not a generator of this project; an authors' file goes through `scgan convert` first"
+    with _blaming(path, cure):
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-        settings = json.loads(metadata.pop("profile"))
-        profile = config.load(settings.pop("name"), settings.pop("seed"), **settings)
-        # the file holds the whole encoder: where it once started from is not asked for
-        generator = build_generator(replace(profile, global_weights=""))
-        generator.load_trainable_state(load_file(path))
-        generator.unit_range = metadata.get("unit_range") == "True"
-    except (SafetensorError, LookupError, ValueError, RuntimeError, TypeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: not a generator saved by this project ({reason}); "
-            "an authors' file goes through `scgan convert` first"
-        ) from None
+        profile = config.stored(json.loads(metadata.pop("profile")))
+        state = load_file(path)
+    # the file holds the whole encoder: where it once started from is not asked for
+    generator = build_generator(replace(profile, global_weights=""))
+    with _blaming(path, cure):
+        generator.load_trainable_state(state)
+    generator.unit_range = metadata.get("unit_range") == "True"
     for name, value in generator.trainable_state().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: {name} holds NaN or infinity; these weights are of no use")
@@ -149,9 +135,8 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
 def inference_form(generator: Generator) -> Generator:
     """A copy of `generator` that gives the same pictures (within 1e-5) with less work.
 
-    Spectral norm and BatchNorm are folded into the convolutions, weights lie channels-last. It
-    cannot be trained or saved. `fidelity="released"` is only set to eval mode: its power iteration
-    goes on at inference, so that there is no fixed network to fold.
+    Spectral norm and BatchNorm are folded into the convolutions; it cannot be trained or saved.
+    `fidelity="released"` is only set to eval mode: its power iteration goes on at inference.
     """
     if generator.fidelity == "released":
         return generator.eval()
@@ -169,17 +154,16 @@ def render(
     """Colorize gray pictures of one size at the working size, and bring the result back up.
 
     gray_u8 (B,1,H,W) uint8 -> rgb (B,3,H,W) uint8 and saliency (B,1,H,W) uint8. The networks see
-    the picture with its short side at `size`. With `keep_luminance` only the chroma (rgb_hat −
-    gray, whose luma is 0) is up-sampled and the input's own luminance is kept at full resolution.
-    `strength` multiplies the chroma and keeps the luma of colours outside the RGB cube, see
-    `fit_cube`. None: as the networks have it, each channel clipped by itself (what is evaluated).
+    the picture with its short side at `size`; with `keep_luminance` only the chroma (rgb_hat −
+    gray, whose luma is 0) is up-sampled. `strength` multiplies the chroma and keeps the luma of
+    colours outside the RGB cube, see `fit_cube`. None: each channel clipped by itself (what is
+    evaluated).
     """
     device = next(generator.parameters()).device
     gray = to_pm1(gray_u8.to(device))
     h, w = gray.shape[-2:]
     scale = size / min(h, w)
-    small_size = (max(size, round(h * scale)), max(size, round(w * scale)))
-    small = _resize(gray, small_size)
+    small = _resize(gray, tuple(max(size, round(side * scale)) for side in (h, w)))
     rgb_hat, saliency_hat = generator(small)
     if generator.keep_luminance:
         rgb = gray + _resize(rgb_hat - small, (h, w))
@@ -250,8 +234,8 @@ class Colorizer:
 
     def both(self, picture: Image.Image | str | Path) -> tuple[Image.Image, Image.Image]:
         """(colour picture, saliency picture in mode L), both of the input's size."""
-        image = picture if isinstance(picture, Image.Image) else open_picture(picture)
-        image = to_rgb_mode(image)
+        opened = picture if isinstance(picture, Image.Image) else open_picture(picture)
+        image = to_rgb_mode(opened)
         gray = luma_u8(np.asarray(image.convert("RGB")))
         rgb, saliency = render(
             self._form, torch.from_numpy(gray)[None, None], self.profile.image_size, self.chroma

@@ -26,19 +26,17 @@ from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.pictures import list_pictures, open_picture, read_rgb
 from scgan_lib.progress import progress
 
-Teacher = Callable[..., np.ndarray]  # (rgb_u8 (H,W,3), path=None) -> float32 (H,W) in [0,1]
-
 DEFAULT = "robust-background"
 REMBG_MODELS = {"u2netp": "u2netp", "isnet": "isnet-general-use"}
 VERSION = 1  # raise it when maps change: the old ones stay as they were, beside the new
 
 
-def teacher(name: str = DEFAULT) -> Teacher:
-    """The teacher called `name`: uint8 RGB (H,W,3), path of the photo -> float32 (H,W) in [0,1].
+def teacher(name: str = DEFAULT) -> Callable[..., np.ndarray]:
+    """The teacher called `name`: (uint8 RGB (H,W,3), path=None) -> float32 (H,W) in [0,1].
 
-    "robust-background" (no weights), "folder:DIR" (ready maps, found by the photo's stem), "u2netp"
-    and "isnet" (deep, through rembg). Only "folder:DIR" needs the path. UserError if the name is
-    unknown, the folder is missing, or rembg or its weights cannot be had.
+    "robust-background" (no weights), "folder:DIR" (ready maps, found by the stem of the photo's
+    path), "u2netp" and "isnet" (deep, through rembg). UserError if the name is unknown, the folder
+    is missing, or rembg or its weights cannot be had.
     """
     kind, _, folder = name.partition(":")
     if name == DEFAULT:
@@ -156,17 +154,18 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
     """The function that finds the one map in `folder` with the stem of a photo."""
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}: no such folder of saliency maps; check folder:DIR")
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder of saliency maps; check folder:DIR")
     index = defaultdict(list)
-    for path in list_pictures(Path(folder)):
+    for path in list_pictures(root):
         index[path.stem].append(path)
 
     def find(photo: str | Path | None) -> Path:
         found = index[Path(str(photo)).stem]
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
-            raise UserError(f"{photo}: needs one map of its name in {folder}, found {names}")
+            raise UserError(f"{photo}: needs one map of its name in {root}, found {names}")
         return found[0]
 
     return find

