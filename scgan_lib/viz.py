@@ -20,6 +20,7 @@ from matplotlib.ticker import NullFormatter
 from pandas.io.formats.style import Styler
 from PIL import Image
 from skimage.color import rgb2lab
+from skimage.util import img_as_ubyte
 
 from scgan_lib.paths import ROOT, UserError, atomic_write
 
@@ -71,17 +72,16 @@ def grid(
         raise UserError("no pictures to show: give at least one row with one picture")
     keys, deep = list(rows[0]), -(-len(rows) // blocks)
     cells = [[_panel(row.get(key), key) for key in keys] for row in rows]
-    ratios = []  # width / height of each column's widest picture
-    for c in range(len(keys)):
-        there = [row[c][0].shape for row in cells if row[c][0] is not None]
-        ratios.append(max((shape[1] / shape[0] for shape in there), default=1.0))
+    ratios = [  # width / height of each column's widest picture
+        max((x.shape[1] / x.shape[0] for x, _ in column if x is not None), default=1.0)
+        for column in zip(*cells, strict=True)
+    ]
     gap = 0.12 * max(ratios)
     columns = ([*ratios, gap] * blocks)[:-1]
-    captioned = max((text.count("\n") + 1 for row in cells for _, text in row if text), default=0)
+    captioned = max(text.count("\n") + bool(text) for row in cells for _, text in row)
     tall = width * 0.97 / (sum(columns) + 0.2 * blocks * bool(names))  # a row's height, inches
     below = (0.12 * captioned + 0.05) if captioned else 0.02
-    height = deep * (tall + below) + 0.2
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, deep * (tall + below) + 0.2), layout="constrained")
     figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.02)
     axes = figure.subplots(deep, len(columns), squeeze=False, width_ratios=columns)
     for ax in axes.flat:
@@ -94,8 +94,7 @@ def grid(
                 ax.set_title(keys[c])
             if c == 0 and i < len(names):
                 ax.set_ylabel(names[i], fontsize=6.5)
-            if text:
-                ax.set_xlabel(text, fontsize=6, labelpad=2)
+            ax.set_xlabel(text, fontsize=6, labelpad=2)
             if picture is not None:
                 how = "auto" if picture.shape[0] >= tall * figure.dpi else "nearest"
                 ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
@@ -104,16 +103,17 @@ def grid(
 
 def _panel(panel: Panel | None, key: str) -> tuple[np.ndarray | None, str]:
     panel, text = panel if isinstance(panel, tuple) else (panel, "")
-    if panel is None:
-        return None, text
-    picture = np.asarray(panel)
-    if picture.dtype != np.uint8:
-        picture = np.rint(np.clip(picture.astype(float), 0, 1) * 255).astype(np.uint8)
-    if picture.ndim == 3 and picture.shape[2] == 1:
-        picture = picture[..., 0]
-    if picture.ndim != 2 and (picture.ndim != 3 or picture.shape[2] not in (3, 4)):
-        raise UserError(f"picture {key!r} has shape {picture.shape}; give (H,W) or (H,W,3)")
-    return picture, text
+    return None if panel is None else to_u8(panel, key), text
+
+
+def to_u8(picture: np.ndarray | Image.Image, name: str = "picture") -> np.ndarray:
+    """A picture as uint8 (H,W), (H,W,3) or (H,W,4); floats are cut to 0..1. UserError names it."""
+    array = np.asarray(picture)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise UserError(f"picture {name!r} has shape {array.shape}; give (H,W) or (H,W,3)")
+    return array if array.dtype == np.uint8 else img_as_ubyte(np.clip(array.astype(float), 0, 1))
 
 
 def salient_area(rgb_u8: np.ndarray, saliency_u8: np.ndarray) -> np.ndarray:
@@ -165,13 +165,9 @@ def numbers(frame: pd.DataFrame, digits: int = 3, name: str = "numbers") -> Styl
     `name` is part of the ids in its HTML, which are the same each time.
     """
 
-    def text(value: float) -> str:
-        if pd.isna(value):
-            return "–"
-        return ("−∞" if value < 0 else "∞") if np.isinf(value) else f"{value:.{digits}f}"
-
     frame = frame.rename(index=LABELS, columns=MEASURES).rename_axis(index=None, columns=None)
-    return frame.style.format(text).set_uuid(name)
+    style = frame.style.set_uuid(name)
+    return style.format(lambda x: f"{x:.{digits}f}".replace("inf", "∞"), na_rep="–")
 
 
 def picture(results: Path, method: str, stem: str, composite: bool = False) -> np.ndarray:
@@ -179,8 +175,8 @@ def picture(results: Path, method: str, stem: str, composite: bool = False) -> n
 
     `composite`: of a cut-out on a photo, in outputs/composites/; its method "mask" is the alpha.
     """
-    folder = Path(results) / "outputs" / ("composites" if composite else "")
-    path = folder / method / f"{stem}.png"
+    root = Path(results) / "outputs" / ("composites" if composite else "")
+    path = root / method / f"{stem}.png"
     try:
         return np.asarray(Image.open(path))
     except OSError:
@@ -189,24 +185,15 @@ def picture(results: Path, method: str, stem: str, composite: bool = False) -> n
 
 def stems(results: Path) -> list[str]:
     """Names of the test pictures, the gallery first, in the order of the kept samples."""
-    folder = Path(results) / "outputs" / "real"
-    found = {p.stem for p in folder.glob("*.png")}
+    folder, manifest = Path(results) / "outputs" / "real", Path(results) / "manifest.json"
+    found, gallery = {p.stem for p in folder.glob("*.png")}, set()
     if not found:
         raise UserError(f"{folder}: no pictures; make them with `scgan evaluate`")
-    gallery = _gallery(Path(results))
+    if manifest.is_file():  # it names the data set, whose credits mark the gallery
+        data = json.loads(manifest.read_text(encoding="utf-8"))["settings"]["data"]
+        if data and (credits := ROOT / data / "credits.csv").is_file():
+            gallery = {Path(f).stem for f in pd.read_csv(credits).query("gallery == 1")["file"]}
     return sorted(found, key=lambda s: (s not in gallery, f"{s}."))
-
-
-def _gallery(results: Path) -> set[str]:
-    """Stems marked `gallery` in the credits of the data set that the run's settings name."""
-    for path in [*results.glob("manifest.json"), *sorted(results.glob("runs/*/settings.json"))]:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        data = str(record.get("settings", record).get("data", ""))
-        credits = ROOT / data / "credits.csv"
-        if data and credits.is_file():
-            rows = pd.read_csv(credits)
-            return {Path(f).stem for f in rows.loc[rows["gallery"] == 1, "file"]}
-    return set()
 
 
 # --- the project's figures ------------------------------------------------------------------------
@@ -220,79 +207,75 @@ def gallery(results: Path, count: int = 20) -> Figure:
     return grid(rows, blocks=2 if count > 5 else 1)
 
 
-CURVES = {  # title -> (stage, columns, logarithmic)
-    "stage 1: losses": (1, ("pixel", "attention"), False),
-    "stage 2: losses": (2, ("pixel", "attention", "perceptual"), False),
-    "stage 2: adversarial": (2, ("adversarial",), False),
-    "stage 2: critics' gap, real − made": (2, ("color_gap", "salient_gap"), False),
-    "stage 2: gradient penalties": (2, ("color_penalty", "salient_penalty"), True),
+CURVES = {  # title -> (stage, columns)
+    "stage 1: losses": (1, ("pixel", "attention")),
+    "stage 2: losses": (2, ("pixel", "attention", "perceptual")),
+    "stage 2: adversarial": (2, ("adversarial",)),
+    "stage 2: critics' gap, real − made": (2, ("color_gap", "salient_gap")),
+    "stage 2: gradient penalties": (2, ("color_penalty", "salient_penalty")),
 }
 
 
 def training_curves(results: Path) -> Figure:
     """Losses of both stages, the gap that the critics see, their penalties, the learning rate."""
     runs = Path(results) / "runs"
-    filled = [path for path in sorted(runs.glob("stage[12]/log.csv")) if path.stat().st_size > 5]
-    logs = {int(path.parent.name[-1]): pd.read_csv(path) for path in filled}
+    files = [path for path in sorted(runs.glob("stage[12]/log.csv")) if path.stat().st_size > 5]
+    logs = {int(path.parent.name[-1]): pd.read_csv(path, index_col="step") for path in files}
     if not logs:
         raise UserError(f"{runs}: no log.csv; train first with `scgan train`")
     figure = Figure(figsize=(PAGE, 4), layout="constrained")
-    axes = figure.subplots(2, 3).flat
-    for (title, (stage, columns, logarithmic)), ax in zip(CURVES.items(), axes, strict=False):
-        ax.set_title(title, pad=13)
-        ax.set_xlabel("step")
-        log = logs.get(stage, pd.DataFrame())
-        present = [c for c in columns if c in log and log[c].notna().any()]
-        for i, column in enumerate(present):
-            known = log[["step", column]].dropna()
-            smooth = known[column].rolling(max(1, len(known) // 25), 1, center=True).mean()
+    *axes, last = figure.subplots(2, 3).flat
+    for (title, (stage, columns)), ax in zip(CURVES.items(), axes, strict=True):
+        ax.set_title(title)
+        log = logs.get(stage, pd.DataFrame()).filter(columns).dropna(axis=1, how="all")
+        for i, column in enumerate(log):
+            known = log[column].dropna()
+            smooth = known.rolling(max(1, len(known) // 25), 1, center=True).mean()
+            ax.plot(known, color=f"C{i}", alpha=0.25, linewidth=0.6)
             name = column.replace("_", " ").replace("color", "colour")
-            ax.plot(known["step"], known[column], color=f"C{i}", alpha=0.25, linewidth=0.6)
-            ax.plot(known["step"], smooth, color=f"C{i}", label=name)
-        if present:
-            _legend_above(ax)
-            if logarithmic:
-                ax.set_yscale("log")
-                ax.yaxis.set_major_formatter("{x:g}")
-                ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.plot(smooth, color=f"C{i}", label=name)
+        if ax.lines and title.endswith("penalties"):
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter(NullFormatter())
+    last.set(title="generator's learning rate", ylabel=r"$10^{-4}$")
+    for stage, log in logs.items():
+        last.plot(1e4 * log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
+    for ax in figure.axes:  # the legend in one line between title and data, where it hides nothing
+        ax.set_title(ax.get_title(), pad=13)
+        ax.set_xlabel("step")
+        if ax.lines:
+            place = dict(loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0)
+            ax.legend(**place, ncols=3, handlelength=1.2, columnspacing=1, handletextpad=0.4)
         else:
             ax.text(0.5, 0.5, "not in this run", ha="center", transform=ax.transAxes)
-    last = figure.axes[-1]
-    last.set_title("generator's learning rate", pad=13)
-    last.set(xlabel="step", ylabel=r"$10^{-4}$")
-    for stage, log in logs.items():
-        last.plot(log["step"], 1e4 * log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
-    _legend_above(last)
     return figure
-
-
-def _legend_above(ax) -> None:
-    """The legend in one line between title and data, where it hides nothing."""
-    place = dict(loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0)
-    ax.legend(**place, ncols=3, handlelength=1.2, columnspacing=1, handletextpad=0.4)
 
 
 def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
     """Some kept photos at growing steps, each stage up to its end, the real ones at the right."""
     runs = Path(results) / "runs"
     shots = {s: sorted((runs / f"stage{s}" / "samples").glob("step_*.npz")) for s in (1, 2)}
-    shots[2] = shots[2][1:] if shots[1] else shots[2]  # stage 2's step 0 is stage 1's last
     if not any(shots.values()):
         raise UserError(f"{runs}: no samples; train first with `scgan train`")
-    room = {1: (columns - 1) // 2 if shots[2] else columns - 1}
-    room[2] = columns - 1 - min(room[1], len(shots[1]))
-    kept = []
-    for stage, own in shots.items():
-        places = np.linspace(0, len(own) - 1, min(room[stage], len(own))).round().astype(int)
-        for path in (own[i] for i in places):
-            step = int(path.stem.removeprefix("step_"))
-            kept.append((f"stage {stage}\nstep {step}", np.load(path)["rgb"]))
-    names = stems(results)
-    there, rows = min(len(kept[0][1]), len(names)), []
-    for i in np.unique(np.linspace(0, there - 1, min(count, there)).round().astype(int)):
-        row = {title: rgb[i] for title, rgb in kept}
-        rows.append(row | {"\nreal": picture(results, "real", names[i])})
+    if shots[1]:
+        del shots[2][:1]  # step 0 of stage 2 is stage 1's last
+    first = _spread(shots[1], (columns - 1) // 2 if shots[2] else columns - 1)
+    kept = {}
+    for path in (*first, *_spread(shots[2], columns - 1 - len(first))):
+        stage, step = path.parts[-3][-1], int(path.stem.removeprefix("step_"))
+        kept[f"stage {stage}\nstep {step}"] = np.load(path)["rgb"]
+    rows, there = [], min(map(len, kept.values()))
+    for i, stem in _spread([*enumerate(stems(results)[:there])], count):
+        row = {title: rgb[i] for title, rgb in kept.items()}
+        rows.append(row | {"\nreal": picture(results, "real", stem)})
     return grid(rows)
+
+
+def _spread(items: list, count: int) -> list:
+    """`count` of the items, evenly spread, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in np.unique(places)]
 
 
 FIGURES: dict[str, Callable[[Path], Figure]] = {

@@ -17,6 +17,7 @@ import numpy as np
 import traitlets
 from PIL import Image, ImageOps
 
+from scgan_lib import viz
 from scgan_lib.paths import UserError, atomic_write
 
 Picture = np.ndarray | Image.Image | str | Path
@@ -26,8 +27,7 @@ _MODULE = Path(__file__).with_name("compare.js")
 def to_image(picture: Picture, label: str = "picture") -> Image.Image:
     """Return a gray or RGB 8-bit image from a file, a PIL image or an array.
 
-    Arrays: (H, W) or (H, W, 3), uint8, bool, or float in 0..1. Raises UserError on another shape
-    or range, naming `label`.
+    Arrays: see `viz.to_u8`. UserError, naming `label`, on another shape or outside of 0..1.
     """
     if isinstance(picture, (str, Path)):
         try:
@@ -36,16 +36,9 @@ def to_image(picture: Picture, label: str = "picture") -> Image.Image:
             raise UserError(f"{picture}: no readable picture for '{label}'") from error
     if not isinstance(picture, Image.Image):
         array = np.asarray(picture)
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[..., 0]
-        if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == 3):
-            raise UserError(f"'{label}' has shape {array.shape}; give (H, W) or (H, W, 3)")
-        if array.dtype != np.uint8:
-            array = array.astype(np.float64)
-            if not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
-                raise UserError(f"'{label}' leaves 0..1; scale it, or give uint8")
-            array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
-        picture = Image.fromarray(array)
+        if array.dtype != np.uint8 and not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
+            raise UserError(f"'{label}' leaves 0..1; scale it, or give uint8")
+        picture = Image.fromarray(viz.to_u8(array, label))
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
@@ -65,21 +58,11 @@ def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
             raise UserError(
                 f"'{name}' has {[*pictures]}: every frame needs the same labels, two at least"
             )
-        figures, shapes = {}, {}
-        for label, picture in pictures.items():
-            image = to_image(picture, label)
-            if max(image.size) > side:
-                image = ImageOps.contain(image, (side, side))
-            url = _url(image.mode, image.size, image.tobytes(), quality)
-            alt, (width, height) = html.escape(label), image.size
-            shapes[label] = width / height
-            figures[label] = (
-                '<figure style="display:inline-block;margin:2px">'
-                f'<img src="{url}" alt="{alt}" width="{width}" height="{height}"'
-                f' style="width:160px;height:auto"><figcaption>{alt}</figcaption></figure>'
-            )
+        images = {label: to_image(picture, label) for label, picture in pictures.items()}
+        shapes = {label: image.width / image.height for label, image in images.items()}
         if max(shapes.values()) > 1.02 * min(shapes.values()):
             raise UserError(f"'{name}': pictures differ in shape (width / height): {shapes}")
+        figures = {label: _figure(label, image, side, quality) for label, image in images.items()}
         kept = [figure for label, figure in figures.items() if first.get(label) != figure]
         first = first or figures
         title, caption = html.escape(name), html.escape(captions.get(name, ""))
@@ -89,6 +72,17 @@ def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
             f"{f'<p>{text}</p>' if text else ''}{''.join(kept)}</section>"
         )
     return "".join(sections)
+
+
+def _figure(label: str, image: Image.Image, side: int, quality: int) -> str:
+    if max(image.size) > side:
+        image = ImageOps.contain(image, (side, side))
+    url, alt = _url(image.mode, image.size, image.tobytes(), quality), html.escape(label)
+    return (
+        '<figure style="display:inline-block;margin:2px">'
+        f'<img src="{url}" alt="{alt}" width="{image.width}" height="{image.height}"'
+        f' style="width:160px;height:auto"><figcaption>{alt}</figcaption></figure>'
+    )
 
 
 class Compare(anywidget.AnyWidget):
@@ -114,16 +108,16 @@ class Compare(anywidget.AnyWidget):
         self, images: Mapping, *, caption: str = "", side: int = 384, quality: int = 85, **state
     ):
         self._settings = side, quality
-        markup = self._draw({"": images}, {"": caption})
-        super().__init__(markup=markup, **{"right": len(self._labels) - 1} | state)
-
-    def _draw(self, frames: Mapping, captions: Mapping) -> str:
-        self._labels = [*next(iter(frames.values()))]
-        return _markup(frames, captions, *self._settings)
+        super().__init__(**{"right": len(images) - 1} | state)
+        self.show(images, caption)
 
     def show(self, images: Mapping[str, Picture], caption: str = "") -> None:
         """Replace the pictures, keeping border and choice."""
-        self.markup = self._draw({"": images}, {"": caption})
+        self._put({"": images}, {"": caption})
+
+    def _put(self, frames: Mapping, captions: Mapping) -> None:
+        self.markup = _markup(frames, captions, *self._settings)
+        self._labels = [*next(iter(frames.values()))]
 
     def html(self) -> str:
         """The control as self-contained HTML: pictures and script inside, nothing fetched."""
@@ -138,16 +132,15 @@ class Compare(anywidget.AnyWidget):
     def save(self, path: str | Path, title: str = "Comparison") -> None:
         """Write a page that holds nothing but the control."""
         title = html.escape(title)
+        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
         with atomic_write(path) as part:
-            part.write_text(
-                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-                '<meta name="viewport" content="width=device-width, initial-scale=1">'
-                f"<main><h1>{title}</h1>{self.html()}</main></html>",
-                encoding="utf-8",
-            )
+            page = f"{head}<main><h1>{title}</h1>{self.html()}</main></html>"
+            part.write_text(page, encoding="utf-8")
 
     def _repr_mimebundle_(self, **options):
-        return _bundle(super()._repr_mimebundle_(**options), self.html(), repr(self))
+        data, metadata = super()._repr_mimebundle_(**options)
+        return data | {"text/html": self.html()}, metadata
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._labels)})"
@@ -165,7 +158,7 @@ class Gallery(Compare):
             raise UserError("a Gallery needs one frame at least")
         options = {"kind": "photo", "thumbnails": True, "side": 256, "quality": 75} | state
         super().__init__(next(iter(frames.values())), **options)
-        self.markup = self._draw(frames, captions or {})
+        self._put(frames, captions or {})
 
 
 class Explore(ipywidgets.VBox):
@@ -197,15 +190,14 @@ class Explore(ipywidgets.VBox):
         state = dict(left=left, right=len(images) - 1 if right is None else right, width=width)
         self.compare = self._static = Compare(images, caption=caption, **state)
         settings = {name: self.values | dict(v) for name, v in (examples or {}).items()}
-        drawn = {name: self._call(values) for name, values in settings.items()}
-        if drawn:
-            state |= dict(kind=kind, thumbnails=False, side=side, quality=quality)
-            shown = [values == self.values for values in settings.values()]
+        if settings:
+            drawn = {name: self._call(values) for name, values in settings.items()}
+            chosen = [*settings.values()]
             self._static = Gallery(
                 {name: pictures for name, (pictures, _) in drawn.items()},
                 captions={name: text for name, (_, text) in drawn.items()},
-                frame=shown.index(True) if any(shown) else 0,
-                **state,
+                frame=chosen.index(self.values) if self.values in chosen else 0,
+                **state | dict(kind=kind, thumbnails=False, side=side, quality=quality),
             )
         super().__init__([*self.controls.values(), self.compare])
 
@@ -236,13 +228,6 @@ class Explore(ipywidgets.VBox):
         if self._static is not self.compare:
             note += " Here a setting or a few, drawn beforehand, stand in."
         page = f"<p><em>{note}</em></p>{self._static.html()}"
+        text = f"Explore({', '.join(self.controls)})"
         bundle = super()._repr_mimebundle_(**options)
-        return _bundle(bundle, page, f"Explore({', '.join(self.controls)})")
-
-
-def _bundle(bundle, page: str, text: str):
-    """Add static HTML and a short text to a widget's MIME bundle."""
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    if data is not None:
-        data |= {"text/html": page, "text/plain": text}
-    return bundle
+        return bundle | {"text/html": page, "text/plain": text}
