@@ -1,6 +1,8 @@
 """What all tests share: a fixed random state and a tiny profile that trains in seconds."""
 
+import csv
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +41,13 @@ def untied(tiny):
         return tiny(**(dict(global_encoder="none", loss=loss) | overrides))
 
     return load
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    """The rows of a stage's log without its times; an empty cell is 0."""
+    with open(folder / "log.csv", newline="") as file:
+        rows = [{k: float(v or 0) for k, v in row.items()} for row in csv.DictReader(file)]
+    return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_s")} for r in rows]
 
 
 def batches(items, start, steps, size, processes=1) -> list[dict[str, torch.Tensor]]:
