@@ -106,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--dry-run", action="store_true", help="list source -> result, write nothing"
         )
+        text = "a page of all originals and results"
+        command.add_argument("--compare", type=Path, metavar="FILE.html", help=text)
         formats = ("png", "jpg", "webp", "tiff", "same")
         text = "of the results; same: as the source, if it is one of these"
         option(command, "--format", "png", text, choices=formats)
@@ -155,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("target", type=Path, metavar="OUT.safetensors")
     text = "what the file was trained with: [-1,1] (first public version) or [0,1]"
     option(weights, "--range", "pm1", text, choices=("pm1", "01"))
+    text = (
+        "The network alone, for onnxruntime or torch, any height and width; checked against torch."
+    )
+    moved = add("export", export, text, "results/tiny/generator.safetensors tiny.onnx")
+    moved.add_argument("source", type=Path, metavar="WEIGHTS")
+    moved.add_argument("target", type=Path, metavar="OUT.onnx")
+    moved.add_argument("--torch", action="store_true", help="write torch.export's .pt2 instead")
     add("info", info, "What was found: weights, devices, profiles.", "--profile tiny", True)
     return parser
 
@@ -298,6 +307,14 @@ def convert(arguments: argparse.Namespace) -> int:
     generator = load_author_generator(arguments.source, value_range)
     save_generator(generator, author_profile(generator), arguments.target, source="authors")
     print(arguments.target)
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a generator as ONNX or .pt2 and say what was measured."""
+    from scgan_lib import export as exporting
+
+    print(exporting.export(arguments.source, arguments.target, arguments.torch))
     return 0
 
 

@@ -12,7 +12,7 @@ LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
     {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
     {"networks", "pretrained", "authors"},
-    {"colorize", "loop", "training", "stage0", "evaluation"},
+    {"page", "colorize", "loop", "training", "stage0", "evaluation"},
     {"ablations", "batch", "tiny", "export"},
     {"cli"},
 ]
