@@ -11,13 +11,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import config, saliency
+from scgan_lib import config, page, saliency
 from scgan_lib.colorize import Colorizer, newest_weights
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_picture
@@ -33,14 +32,6 @@ FORMATS |= dict.fromkeys([".jpg", ".jpeg", ".jpe", ".jfif"], "JPEG")
 Work = list[tuple[Path, Path]]  # (picture, where its result goes)
 
 
-class Model(NamedTuple):
-    """What makes the results, and what they say of it: in their mark, and to their reader."""
-
-    make: Callable[[Image.Image, Path], Image.Image]
-    mark: str
-    note: str
-
-
 def run(arguments: Namespace) -> int:
     """Every readable picture to OUTPUT/<same relative name>.png; the others are listed.
 
@@ -48,8 +39,12 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.list and arguments.list.exists():
         raise UserError(f"{arguments.list}: exists already; choose another --list")
+    if arguments.compare:
+        if STANDARD in (*arguments.inputs, arguments.output):
+            raise UserError(f"{arguments.compare}: needs files to compare; give names, not -")
+        page.check(arguments.compare)
     kind = "saliency" if arguments.teacher else "colours"
-    model = drawn(arguments) if arguments.teacher else coloured(arguments)
+    make, note = maker(arguments)
     own = MARKS[kind] if kind == "saliency" else MARK
     work = collect(arguments.inputs, arguments.output, own, arguments.format)
     given = _places(source for source, _ in work)
@@ -61,24 +56,32 @@ def run(arguments: Namespace) -> int:
             pair = (str(source), str(target))
             try:
                 found = "" if target == STANDARD else find(target, given, kind, arguments.overwrite)
-                content = read(source) if found or not arguments.dry_run else b""
-                mark = f"{MARKS[kind]}; {model.mark}; source {digest(content)}"
+                content = b""
+                if found or make:
+                    standard = source == STANDARD
+                    content = sys.stdin.buffer.read() if standard else source.read_bytes()
+                mark = f"{MARK}: {note}; source {digest(content)}"
                 if found == mark:
                     there.append(pair)
                     continue
-                if arguments.dry_run:
-                    print(f"{source} -> {target}")
+                if make:
+                    image, words, more = read_picture(source, content)
+                    result = make(image, source)
+                    suffix = ending_of(target, arguments.format)
+                    words["quality"] = arguments.quality
+                    if target == STANDARD:
+                        sys.stdout.buffer.write(encoded(result, suffix, words, mark, note))
+                    else:
+                        with atomic_write(target) as part:
+                            part.write_bytes(encoded(result, suffix, words, mark, note))
+                    several += more
                 else:
-                    image, words = read_picture(source, content)
-                    result = model.make(image, source)
-                    options = words | {"quality": arguments.quality}
-                    save(result, target, options, mark, model.note, arguments.format)
-                    several += words["several"]
+                    print(f"{source} -> {target}")
                 written.append(pair)
                 anew += bool(found)
             except UserError as error:
                 skipped.append(str(error))
-            except (OSError, RuntimeError, ValueError) as error:  # one bad name never ends a batch
+            except Exception as error:  # one bad picture never ends a batch
                 if isinstance(error, BrokenPipeError):
                     raise
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -86,9 +89,11 @@ def run(arguments: Namespace) -> int:
     except KeyboardInterrupt as stop:
         stop.args = (f"{len(written)} {ending}; the same command does the rest",)
         raise
-    if arguments.list and not arguments.dry_run:
+    if arguments.list and make:
         with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
             csv.writer(file).writerows([("source", "result"), *sorted(written + there)])
+    if arguments.compare and make:
+        page.write(arguments.compare, sorted(written + there), quiet)
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
     for count, text in (
@@ -103,31 +108,25 @@ def run(arguments: Namespace) -> int:
     return 1 if skipped else 0
 
 
-def coloured(arguments: Namespace) -> Model:
-    """A Colorizer; a dry run does without."""
-    name = arguments.weights
+def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image] | None, str]:
+    """What turns a picture into its result (nothing for a dry run), and what it says of itself."""
+    if arguments.teacher:
+        teach = None if arguments.dry_run else saliency.teacher(arguments.teacher)
+
+        def draw(image: Image.Image, source: Path) -> Image.Image:
+            levels = teach(np.asarray(on_white(image)), path=source) * 255
+            return Image.fromarray(levels.round().astype("uint8"))
+
+        return teach and draw, f"saliency predicted by a model ({arguments.teacher})"
+    name, chroma = arguments.weights, arguments.chroma
     colorizer = None if arguments.dry_run else Colorizer.load(name, arguments.device)
     if colorizer:
-        colorizer.chroma = arguments.chroma
+        colorizer.chroma = chroma
     path = newest_weights(config.load(name)) if name in config.PROFILES else Path(name)
-    sha = digest(path.read_bytes()) if path and path.is_file() else ""
-    return Model(
-        lambda image, _: colorizer(image),
-        f"weights {sha}, chroma {arguments.chroma:g}",
-        f"Colours predicted by a model (SCGAN, {path and path.name}, sha256 {sha}...)",
-    )
-
-
-def drawn(arguments: Namespace) -> Model:
-    """A teacher's saliency maps."""
-    teach = None if arguments.dry_run else saliency.teacher(arguments.teacher)
-
-    def draw(image: Image.Image, source: Path) -> Image.Image:
-        levels = teach(np.asarray(on_white(image)), path=source) * 255
-        return Image.fromarray(levels.round().astype("uint8"))
-
-    note = f"Saliency predicted by a model ({arguments.teacher})"
-    return Model(draw, f"teacher {arguments.teacher}", note)
+    sha = digest(path.read_bytes()) if path and path.is_file() else "none"
+    facts = f"{path and path.name!a}, sha256 {sha}, chroma {chroma:g}"
+    colour = colorizer and (lambda image, source: colorizer(image))
+    return colour, f"colours predicted by a model ({facts})"
 
 
 def digest(content: bytes) -> str:
@@ -135,46 +134,23 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def read(source: Path) -> bytes:
-    """The file's content; that of standard input for `-`."""
-    if source == STANDARD:
-        return sys.stdin.buffer.read()
-    try:
-        return source.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-
-
-def save(
-    image: Image.Image, target: Path, options: dict, mark: str, note: str, wanted: str
-) -> None:
-    """Write a result with `mark`, `note` and what `options` keep of its original.
-
-    The ending of `target` says the format, for standard output `wanted` does.
-    """
-    suffix = ending_of(target, wanted) if target == STANDARD else target.suffix
-    kind, exif = FORMATS[suffix], options["exif"]
+def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) -> bytes:
+    """The file of a result, in the format of `suffix`; `words`: see `read_picture`."""
+    kind, exif, file = FORMATS[suffix], words["exif"], io.BytesIO()
     exif[SOFTWARE] = mark
     exif.setdefault(DESCRIPTION, note)
     if kind == "PNG":
-        text = options["pnginfo"] = PngInfo()
+        text = words["pnginfo"] = PngInfo()
         text.add_text("Software", mark)
         text.add_text("Comment", note)
-        if "xmp" in options:
-            text.add_itxt("XML:com.adobe.xmp", options["xmp"].decode(errors="replace"))
+        if "xmp" in words:
+            text.add_itxt("XML:com.adobe.xmp", words["xmp"].decode(errors="replace"))
     if kind == "TIFF":
-        del options["quality"]  # uncompressed: libtiff cannot write dates and places
-        if "xmp" in options:
-            exif[XMP] = options["xmp"]
-    if kind == "JPEG":
-        image = on_white(image)
-    if target == STANDARD:
-        content = io.BytesIO()  # TIFF wants to go back and forth
-        image.save(content, kind, **options)
-        sys.stdout.buffer.write(content.getvalue())
-    else:
-        with atomic_write(target) as part:
-            image.save(part, kind, **options)
+        del words["quality"]  # uncompressed: libtiff cannot write dates and places
+        if "xmp" in words:
+            exif[XMP] = words["xmp"]
+    (on_white(image) if kind == "JPEG" else image).save(file, kind, **words)
+    return file.getvalue()
 
 
 def find(target: Path, given: set[Path], kind: str, overwrite: bool) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from scgan_lib import __version__
-from scgan_lib.config import PROFILES, Profile, from_environment, read_settings
+from scgan_lib.config import PROFILES, Profile, from_environment, pairs, read_settings
 from scgan_lib.paths import UserError, cache_dir
 
 
@@ -67,14 +67,6 @@ def _catch_signals() -> dict:
         if before[number] != signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, stop)
     return before
-
-
-def _pairs(option: str, form: str, texts: Sequence[str]) -> dict[str, str]:
-    """What `option` says in `texts`: key -> value. UserError for what is no `form` KEY=VALUE."""
-    for text in texts:
-        if not all(text.partition("=")):
-            raise UserError(f"{option} {text!r}: write {form}")
-    return dict(text.split("=", 1) for text in texts)
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -126,7 +118,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the test photos: metrics.csv."""
     from scgan_lib import evaluation
 
-    others = _pairs("--method", "NAME=FOLDER", arguments.method)
+    others = pairs(arguments.method, "--method", "NAME=FOLDER")
     profile = _profile(arguments)
     profile = replace(profile, test_list=arguments.list or profile.test_list)
     rows, skipped = evaluation.evaluate(profile, {n: Path(f) for n, f in others.items()})
@@ -191,6 +183,13 @@ def convert(arguments: argparse.Namespace) -> None:
     print(arguments.target)
 
 
+def export(arguments: argparse.Namespace) -> None:
+    """The network alone, for onnxruntime or torch, any height and width; checked against torch."""
+    from scgan_lib import export as exporting
+
+    print(exporting.export(arguments.source, arguments.target, arguments.torch))
+
+
 def info(arguments: argparse.Namespace) -> None:
     """What was found: versions, devices, weights, the profile's numbers."""
     import torch
@@ -226,6 +225,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
+    "--compare": dict(
+        type=Path, metavar="FILE.html", help="a page of all originals and results"
+    ),
     "--format": dict(
         default="png", choices=("png", "jpg", "webp", "tiff", "same"),
         help="of the results; same: as the source, if it is one of these",
@@ -251,12 +253,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--only": dict(default=[], nargs="+", metavar="NAME", help="these and no others"),
     "source": dict(type=Path, metavar="AUTHOR.pth"),
     "target": dict(type=Path, metavar="OUT.safetensors"),
+    "export source": dict(type=Path, metavar="WEIGHTS"),
+    "export target": dict(type=Path, metavar="OUT.onnx"),
+    "--torch": dict(action="store_true", help="write torch.export's .pt2 instead"),
     "--range": dict(
         default="pm1", choices=("pm1", "01"),
         help="what the file was trained with: [-1,1] (first public version) or [0,1]",
     ),
 }  # fmt: skip
-FILES = "inputs -o/--output --overwrite --list --quiet --dry-run --format --quality"
+FILES = "inputs -o/--output --overwrite --list --quiet --dry-run --compare --format --quality"
 RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
@@ -267,6 +272,7 @@ COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     ablate: ("--profile smoke --seeds 0 1", "--profile --set --seeds --only"),
     figures: ("--profile smoke", f"{RUN} --only"),
     convert: ("latest_net_G.pth theirs.safetensors", "source target --range"),
+    export: ("results/tiny/generator.safetensors tiny.onnx", "source target --torch"),
     info: ("--profile tiny", RUN),
 }
 

@@ -259,11 +259,16 @@ _Numbers.add_implicit_resolver(
 )
 
 
+def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
+    """What stands before and after the first "=" of each text; UserError where it has none."""
+    if wrong := [text for text in texts if not all(text.partition("="))]:
+        raise UserError(f"{option} {wrong[0]!r}: write {form}")
+    return dict(text.split("=", 1) for text in texts)
+
+
 def read_settings(texts: Sequence[str], option: str) -> dict[str, Any]:
     """KEY=VALUE texts -> settings. UserError, naming `option`, for any other text."""
-    if wrong := [text for text in texts if not all(text.partition("="))]:
-        raise UserError(f"{option} {wrong[0]!r}: write KEY=VALUE")
-    found = dict(text.split("=", 1) for text in texts)
+    found = pairs(texts, option, "KEY=VALUE")
     if found.keys() & {"seed", "name"}:
         raise UserError(
             f"{option}: use --seed (or --seeds) and --profile for the seed and the name"

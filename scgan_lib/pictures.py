@@ -40,11 +40,11 @@ def open_picture(path: str | Path) -> Image.Image:
     return read_picture(path)[0]
 
 
-def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.Image, dict]:
-    """`open_picture`, and what else the file (or its `content`) says, for `Image.save`.
+def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.Image, dict, bool]:
+    """`open_picture` of a file (or its `content`), and what else it says, for `Image.save`.
 
-    `exif` (upright, without a thumbnail), `dpi`, `xmp` where there are some; `several`: whether
-    the file holds more than the one picture.
+    -> picture; its `exif` (upright, without a thumbnail), `dpi` and `xmp` where there are some;
+    whether the file holds more than this picture.
     """
     try:
         with _stream(path, content) as file, Image.open(file) as image:
@@ -52,8 +52,8 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
             image.load()
             tags = dict(getattr(image, "tag_v2", {}))
             upright = ImageOps.exif_transpose(image)
-            words = _words(image, upright.info.get("xmp")) | {"several": several}
-            return to_rgb_mode(to_srgb(upright, tags), tags), words
+            words = _words(image, upright.info)
+            return to_rgb_mode(to_srgb(upright, tags), tags), words, several
     except (FileNotFoundError, KeyError):
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged file can raise nearly anything
@@ -81,20 +81,18 @@ def _archive(path: Path, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)  # of one process: a forked one must not share the file's position
 
 
-def _words(image: Image.Image, xmp: object) -> dict:
+def _words(image: Image.Image, info: dict) -> dict:
     """EXIF, resolution and XMP that are true of a result too; not what is damaged or too long."""
     words: dict = {"exif": Image.Exif()}
     with contextlib.suppress(Exception):  # damaged words are no reason to refuse a picture
-        if isinstance(xmp, bytes) and len(xmp) < MOST_WORDS:
-            words["xmp"] = xmp
-        dpi = [float(x) for x in image.info.get("dpi", ())]
-        if len(dpi) == 2 and all(1 <= x < 2**15 for x in dpi):
-            words["dpi"] = tuple(dpi)
+        if len(info.get("xmp", b"")) in range(1, MOST_WORDS):
+            words["xmp"] = bytes(info["xmp"])
+        if all(1 <= x < 2**15 for x in info.get("dpi", [0])):
+            words["dpi"] = tuple(map(float, info["dpi"]))
         exif, kept = image.getexif(), Image.Exif()
-        for tag in CARRIED:
-            if (value := exif.get(tag)) is not None:  # a text with accents only survives as bytes
-                accents = isinstance(value, str) and not value.isascii()
-                kept[tag] = value.encode("latin-1") if accents else value
+        for tag in (tag for tag in CARRIED if tag in exif):
+            text = exif[tag] if isinstance(exif[tag], str) else ""  # accents survive as bytes only
+            kept[tag] = exif[tag] if text.isascii() else text.encode("latin-1")
         for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             if inside := {k: v for k, v in exif.get_ifd(part).items() if k not in VOID}:
                 kept.get_ifd(part).update(inside)  # Pillow's TIFF asks here,
@@ -106,17 +104,17 @@ def _words(image: Image.Image, xmp: object) -> dict:
 
 def to_srgb(image: Image.Image, tags: dict | None = None) -> Image.Image:
     """`image` in sRGB, seen through its colour profile; unchanged without one that fits it."""
-    mode = image.mode.partition(";")[0]
-    kind = "GRAY" if mode in ("1", "L", "LA", "I", "F") else "CMYK" if mode == "CMYK" else "RGB"
     if not (data := image.info.get("icc_profile")):
         return image
+    gray = image.mode.partition(";")[0] in ("1", "L", "LA", "I", "F")
+    kind = "GRAY" if gray else "CMYK" if image.mode == "CMYK" else "RGB"
+    flat = image if kind == "CMYK" else to_rgb_mode(image, tags)
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        name = ImageCms.getProfileDescription(profile)
-        if profile.profile.xcolor_space.strip() != kind or "sRGB" in name:
+        about = profile.profile
+        if about.xcolor_space.strip() != kind or "sRGB" in str(about.profile_description):
             return image
-        flat = image if kind == "CMYK" else to_rgb_mode(image, tags)
-        given, srgb = flat.convert("L" if kind == "GRAY" else kind), ImageCms.createProfile("sRGB")
+        given, srgb = flat.convert("L" if gray else kind), ImageCms.createProfile("sRGB")
         seen = ImageCms.profileToProfile(given, profile, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image

@@ -208,3 +208,19 @@ def test_standard_input_and_output(weights, tmp_path, monkeypatch, capsysbinary)
     buffer.truncate(100)
     status, content, said = go("-")
     assert (status, content) == (1, b"") and said.startswith(b"skipped: -: not a readable picture")
+
+
+def test_the_page_holds_the_whole_batch(weights, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(noise(40, 50)).save(tmp_path / "in" / name)
+    file = tmp_path / "page.html"
+    more = ("--compare", str(file))
+    for k in range(2):  # results that were there already are on it too
+        assert colours(weights, tmp_path / "in", out=tmp_path / "out", more=more) == 0, k
+        assert file.read_text().count("<template>") == 2
+    assert colours(weights, "-", out=tmp_path / "out", more=more) == 2
+    file.write_text("mine")
+    assert colours(weights, tmp_path / "in", out=tmp_path / "new", more=more) == 2
+    assert file.read_text() == "mine" and not (tmp_path / "new").exists()
+    assert "page.html: exists already" in capsys.readouterr().err

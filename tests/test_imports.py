@@ -10,10 +10,11 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"pictures", "data", "saliency", "layers", "losses", "metrics", "statistics", "vgg"},
+    {"pictures", "tiny", "data", "saliency", "fast", "layers", "losses", "metrics"},
+    {"statistics", "vgg"},
     {"networks", "pretrained", "authors"},
-    {"colorize", "loop", "training", "stage0", "evaluation"},
-    {"ablations", "batch", "tiny", "export"},
+    {"page", "colorize", "loop", "training", "stage0", "evaluation"},
+    {"ablations", "batch", "export"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

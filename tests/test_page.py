@@ -1,0 +1,118 @@
+"""The page that compares a batch with its originals: whole, bounded, and usable by keyboard."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import os
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scgan_lib import page
+from scgan_lib.paths import UserError
+
+sys.path.insert(0, os.path.dirname(__file__))
+import browser_helpers as helpers
+
+NAMES = ["a.png", 'b<i>&".png', "wide.png"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three pictures with their results as a page; the originals are gray, the results red."""
+    folder, pairs = tmp_path_factory.mktemp("page"), []
+    for name, size in zip(NAMES, [(40, 50), (1300, 900), (2000, 20)], strict=True):
+        for kind, colour in (("in", (90, 90, 90)), ("out", (200, 50, 60))):
+            (folder / kind).mkdir(exist_ok=True)
+            Image.new("RGB", size, colour).save(folder / kind / name)
+        pairs.append((str(folder / "in" / name), str(folder / "out" / name)))
+    page.write(folder / "page.html", pairs, quiet=True)
+    return folder / "page.html"
+
+
+class Found(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+
+def test_everything_is_inside_and_bounded(made):
+    text = made.read_text()
+    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+    images = [a for tag, a in Found(text).tags if tag == "img" and "src" in a]
+    images = [a for a in images if a["src"]]
+    assert [a["alt"] for a in images] == ["", "before", "after"] * 3
+    for a in images:
+        head, _, data = a["src"].partition(",")
+        assert head == "data:image/jpeg;base64" and a["loading"] == "lazy"
+        image = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert image.size == (int(a["width"]), int(a["height"]))
+        assert max(image.size) <= (640 if a["alt"] else 128)
+        colour = np.asarray(image).reshape(-1, 3).mean(0)
+        expected = (90, 90, 90) if a["alt"] == "before" else (200, 50, 60)
+        np.testing.assert_allclose(colour, expected, atol=3)
+    titles = [a["title"] for tag, a in Found(text).tags if tag == "button" and "title" in a]
+    assert [os.path.basename(t) for t in titles] == NAMES
+
+
+def test_many_pictures_are_smaller(made, tmp_path):
+    pair = (str(made.parent / "in" / NAMES[1]), str(made.parent / "out" / NAMES[1]))
+    page.write(tmp_path / "many.html", [pair] * 201, quiet=True)
+    text = (tmp_path / "many.html").read_text()
+    assert (
+        text.count("<template>") == 201 and max(map(int, re.findall(r'width="(\d+)"', text))) == 320
+    )
+
+
+def test_only_a_page_of_ours_is_replaced(made, tmp_path):
+    page.check(made)
+    page.check(tmp_path / "new.html")
+    other = tmp_path / "other.html"
+    other.write_text("<!doctype html>mine")
+    with pytest.raises(UserError, match=r"other\.html: exists already"):
+        page.check(other)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not helpers.CHROMIUM, reason="no Chromium (apt-get install chromium)")
+@pytest.mark.skipif(not importlib.util.find_spec("playwright"), reason="no Playwright")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_by_keyboard_on_a_phone(made, scheme):
+    with helpers.browser() as chromium:
+        options = {"width": 390, "height": 800, "color_scheme": scheme}
+        with helpers.open_page(chromium, **options) as tab:
+            helpers.visit(tab, made.as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+            assert helpers.violations(tab) == []
+            tab.keyboard.press("Tab")
+            tab.keyboard.press("ArrowRight")
+            tab.keyboard.press("Enter")
+            assert tab.locator("dialog h2").inner_text().endswith(NAMES[1])
+            wipe = tab.locator("dialog scgan-compare")
+            colours = {}
+            for key, side in (("End", "before"), ("Home", "after")):
+                wipe.locator(".wipe").focus()
+                tab.keyboard.press(key)
+                tab.wait_for_function(
+                    "document.querySelector('scgan-compare').shadowRoot"
+                    ".querySelector('.under').complete"
+                )
+                shot = helpers.pixels(wipe.locator(".stage"))
+                colours[side] = shot[shot.shape[0] // 2, shot.shape[1] // 4]
+            np.testing.assert_allclose(colours["before"], (90, 90, 90), atol=4)
+            np.testing.assert_allclose(colours["after"], (200, 50, 60), atol=4)
+            assert helpers.violations(tab) == []
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+            tab.keyboard.press("Escape")
+            assert tab.evaluate("document.activeElement.title").endswith(NAMES[1])
+            assert tab.complaints == []
