@@ -64,10 +64,11 @@ def write(path: Path, pairs: Sequence[tuple[str, str]], quiet: bool = False) -> 
         file.write(HEAD)
         for pair in progress(pairs, desc="page", unit="picture", disable=quiet):
             before, after = (Image.fromarray(read_rgb(name)) for name in pair)
-            title, ratio = html.escape(pair[0]), before.width / before.height
+            place, ratio = Path(pair[0]).parts[-2:], before.width / before.height
+            title, name = html.escape("/".join(place)), html.escape(place[-1])
             file.write(
                 f'<li><button type="button" title="{title}">{_img(after, 128, "")}<br>'
-                f"{html.escape(Path(pair[0]).name)}</button><template><scgan-compare "
+                f"{name}</button><template><scgan-compare "
                 f'style="--width:min(100%,{75 * ratio:.1f}vh)"><section><figure>'
                 f"{_img(before, side, 'before')}{_img(after, side, 'after')}"
                 "</figure></section></scgan-compare></template></li>\n"

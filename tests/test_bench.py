@@ -35,20 +35,19 @@ def test_reference_and_library_give_the_same_values(name, step):
     assert facts["output_spread"] > 0.05  # a flat picture would agree for no merit
 
 
+@pytest.fixture
+def float64():
+    """float32's own rounding reaches 1e-2 of a gradient on some processors."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("name", ["paper", "mini"])
 @pytest.mark.parametrize("step", ["stage 1", "stage 2"])
-def test_gradients_of_the_generator_agree(name, step):
-    # In float64: float32's own rounding reaches 1e-2 of a gradient on some processors.
+def test_gradients_of_the_generator_agree(name, step, float64):
     # A critic's rate of 0 keeps Adam's first step, which is the gradient's sign, out of it.
     profile = small(name, critic_lr=0.0)
-    torch.set_default_dtype(torch.float64)
-    try:
-        compare_gradients(profile, step)
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
-def compare_gradients(profile, step):
     batch, players = bench.batch_of(profile), bench.players_of(profile, step)
     batch = {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
     for network in (players.generator, *players.critics.values(), players.features):
@@ -65,15 +64,14 @@ def compare_gradients(profile, step):
     ours = {
         k.replace(".parametrizations.weight.original", ".weight"): p.grad
         for k, p in players.generator.named_parameters()
+        if p.requires_grad
     }
-    checked = 0
-    for key, p in plain.generator.named_parameters():
-        if p.requires_grad:
-            assert torch.linalg.norm(p.grad) > 0, key
-            off = torch.linalg.norm(p.grad - ours[key]) / torch.linalg.norm(p.grad)
-            assert off < 1e-10, key
-            checked += 1
-    assert checked == sum(p.requires_grad for p in players.generator.parameters()) > 20
+    theirs = {k: p.grad for k, p in plain.generator.named_parameters() if p.requires_grad}
+    assert theirs.keys() == ours.keys() and len(ours) > 20
+    for key, gradient in theirs.items():
+        assert torch.linalg.norm(gradient) > 0, key
+        off = torch.linalg.norm(gradient - ours[key]) / torch.linalg.norm(gradient)
+        assert off < 1e-10, key
 
 
 def test_a_wrong_weight_is_seen(monkeypatch):
@@ -81,9 +79,7 @@ def test_a_wrong_weight_is_seen(monkeypatch):
     load = reference.load
 
     def load_wrongly(plain, ours):
-        load(plain, ours)
-        with torch.no_grad():
-            plain.down[1].conv.weight[0] *= 1.1
+        load(plain, ours).down[1].conv.weight.data[0] *= 1.1
         return plain
 
     monkeypatch.setattr(reference, "load", load_wrongly)
@@ -97,19 +93,12 @@ def test_ratio_and_difference_by_hand(monkeypatch):
 
     def lasts(*durations):
         left = iter(durations)
-
-        def work():
-            clock["now"] += next(left)
-
-        return work
+        return lambda: clock.update(now=clock["now"] + next(left))
 
     row = bench.ratio(lasts(4.0, 6.0, 9.0), lasts(2.0, 2.0, 1.0), runs=3)
     assert row == {
         "ratio": 3.0, "least": 2.0, "largest": 9.0, "pairs": 3, "reference_s": 6.0, "ours_s": 2.0
     }  # fmt: skip
-    monkeypatch.setattr(bench, "PATIENCE", 20.0)
-    patient, hasty = lasts(2.0, 2.0, 2.0, 2.0, 2.0), lasts(9.0, 9.0, 9.0, 9.0)
-    assert bench.ratio(hasty, patient, runs=5)["pairs"] == 3  # 33 seconds after three pairs
     a = {"small": torch.tensor([0.5, -0.25]), "large": torch.tensor(8.0)}
     b = {"small": torch.tensor([0.5, -0.5]), "large": torch.tensor(6.0)}
     assert bench.largest_difference(a, b) == 0.25  # 2 of 8, and 0.25 of a value below 1
@@ -117,12 +106,10 @@ def test_ratio_and_difference_by_hand(monkeypatch):
         bench.largest_difference(a, {"small": b["small"]})
 
 
-def test_quick_run_writes_well_formed_json(tmp_path, capsys):
+def test_quick_run_writes_well_formed_json(tmp_path):
     bench.bench("mini inference", 2, True, tmp_path)
     written = json.loads((tmp_path / "bench_quick_mini_inference.json").read_text())
-    assert written["quick"] is True and written["machine"]["threads"] == torch.get_num_threads()
-    assert list(written["lines"]) == ["mini inference"]
+    assert written["quick"] is True and list(written["lines"]) == ["mini inference"]
     row = written["lines"]["mini inference"]
     assert row["least"] <= row["ratio"] <= row["largest"] and row["pairs"] == 2
     assert 50 < row["ours_mb"] < 20_000 and 50 < row["reference_mb"] < 20_000
-    assert f"{row['ratio']:.2f}x" in capsys.readouterr().out
