@@ -82,8 +82,8 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
-    others = [m for m in frames[0]["method"].unique() if m not in ROWS and m != REAL]
-    rows = {m: NAMES.get(m, m) for m in (*ROWS, *others, REAL)}
+    others = [m for m in frames[0]["method"].unique() if m != REAL]
+    rows = {m: NAMES.get(m, m) for m in (*ROWS, *others, REAL)}  # a dict holds each once
     runs = pd.concat([frame.assign(run=i) for i, frame in enumerate(frames)])
     values, finals = _values(runs, rows), {}  # (measure, best method) -> the next
     for c, x in values.items():
@@ -102,8 +102,7 @@ def table2(results_dir: Path) -> Table:
     The first is a metrics.csv with variant and seed instead of method. The notes say what the cells
     hold. UserError if a file is missing or damaged or `full` is not in it.
     """
-    folder = Path(results_dir)
-    path = folder / "ablations.csv"
+    folder, path = Path(results_dir), Path(results_dir) / "ablations.csv"
     frame = _read(path)
     if "full" not in set(frame["variant"]):
         raise UserError(f"{path}: no rows of the variant 'full'; write it anew: make ablations")
@@ -178,9 +177,6 @@ def _pictures(frame: pd.DataFrame) -> list[set[str]]:
     return [set(part["image"]) for part in split_sets(frame)]
 
 
-# --- numbers and words ----------------------------------------------------------------------------
-
-
 def _values(runs: pd.DataFrame, rows: Iterable[str]) -> dict[str, pd.DataFrame]:
     """For each measure its values: a line for each (run, image), a column for each method.
 
@@ -211,9 +207,7 @@ def _statistics(values: dict, pairs: dict, shown: list, least: int) -> tuple[dic
     return means, apart
 
 
-def _finish(
-    folder: Path, name: str, rows: dict, means: dict, apart: dict, manifest: dict, frame
-) -> Table:
+def _finish(folder: Path, name: str, rows: dict, means, apart, manifest: dict, frame) -> Table:
     """Put the numbers into cells, with notes below, and write the table."""
     titles = {c: MEASURES[c][0].format(judge=manifest.get("judge") or "no judge") for c, _ in means}
     kept = ["mean", "low", "high", "n", "infinite"]

@@ -71,11 +71,9 @@ def grid(
     if not rows or not rows[0]:
         raise UserError("no pictures to show: give at least one row with one picture")
     keys, deep = list(rows[0]), -(-len(rows) // blocks)
-    cells = [[_panel(row.get(key), key) for key in keys] for row in rows]
-    ratios = [  # width / height of each column's widest picture
-        max((x.shape[1] / x.shape[0] for x, _ in column if x is not None), default=1.0)
-        for column in zip(*cells, strict=True)
-    ]
+    cells = [[_panel(row[key], key) for key in keys] for row in rows]
+    columns = zip(*cells, strict=True)
+    ratios = [max(x.shape[1] / x.shape[0] for x, _ in column) for column in columns]  # the widest
     gap = 0.12 * max(ratios)
     columns = ([*ratios, gap] * blocks)[:-1]
     captioned = max(text.count("\n") + bool(text) for row in cells for _, text in row)
@@ -95,15 +93,14 @@ def grid(
             if c == 0 and i < len(names):
                 ax.set_ylabel(names[i], fontsize=6.5)
             ax.set_xlabel(text, fontsize=6, labelpad=2)
-            if picture is not None:
-                how = "auto" if picture.shape[0] >= tall * figure.dpi else "nearest"
-                ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
+            how = "auto" if picture.shape[0] >= tall * figure.dpi else "nearest"
+            ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
     return figure
 
 
-def _panel(panel: Panel | None, key: str) -> tuple[np.ndarray | None, str]:
-    panel, text = panel if isinstance(panel, tuple) else (panel, "")
-    return None if panel is None else to_u8(panel, key), text
+def _panel(panel: Panel, key: str) -> tuple[np.ndarray, str]:
+    picture, text = panel if isinstance(panel, tuple) else (panel, "")
+    return to_u8(picture, key), text
 
 
 def to_u8(picture: np.ndarray | Image.Image, name: str = "picture") -> np.ndarray:
@@ -146,11 +143,10 @@ def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> lis
     What cannot be drawn is named in one line with its reason, and the others are drawn. ->
     the files written. UserError for an unknown name.
     """
-    wanted = list(FIGURES if only is None else only)
+    wanted, written = list(FIGURES if only is None else only), []
     if unknown := [name for name in wanted if name not in FIGURES]:
         raise UserError(f"unknown figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
     use_style()
-    written: list[Path] = []
     for name in wanted:
         try:
             written += save(FIGURES[name](Path(results)), figures, name)
@@ -160,11 +156,7 @@ def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> lis
 
 
 def numbers(frame: pd.DataFrame, digits: int = 3, name: str = "numbers") -> Styler:
-    """A table for a page: methods and measures in words, ∞, and a dash where nothing was measured.
-
-    `name` is part of the ids in its HTML, which are the same each time.
-    """
-
+    """A table for a page: words for heads, ∞, a dash for nothing. `name` is in its HTML's ids."""
     frame = frame.rename(index=LABELS, columns=MEASURES).rename_axis(index=None, columns=None)
     style = frame.style.set_uuid(name)
     return style.format(lambda x: f"{x:.{digits}f}".replace("inf", "∞"), na_rep="–")
