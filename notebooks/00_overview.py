@@ -208,11 +208,12 @@ except UserError as error:
 # For your own pictures you need no other chapter than 9, and not even that:
 # `scgan colorize old_photos/ -o coloured/` takes any sizes and leaves the originals alone.
 #
-# Data flows one way. *The paper*: `networks`, `layers`, `fast`, `losses`, `training`, `metrics`. *What goes
-# in*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`, `authors`. *What comes out*:
-# `evaluation` (`metrics.csv`), `statistics`, `tables`, `viz`, `ablations`. *What people touch*:
-# `colorize`, `batch`, `page`, `export`, `widgets`, `cli`. *How it runs*: `config`, `loop`, `stage0`, `paths`. The
-# whole library is meant to be read. Its modules, with what each says of itself:
+# Data flows one way. *The paper*: `networks`, `layers`, `fast`, `losses`, `training`, `metrics`.
+# *What goes in*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`, `authors`. *What
+# comes out*: `evaluation` (`metrics.csv`), `statistics`, `tables`, `viz`, `ablations`. *What people
+# touch*: `colorize`, `batch`, `page`, `export`, `widgets`, `cli`. *How it runs*: `config`, `loop`,
+# `stage0`, `paths`. The whole library is meant to be read. Its modules, with what each says of
+# itself:
 
 # %%
 modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
