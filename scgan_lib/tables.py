@@ -30,7 +30,6 @@ MEASURES = {
     "boundary_chroma": ("boundary chroma error ↓", 2, -1),
     "salient_chroma": ("salient chroma error ↓", 2, -1),
 }
-PERCENT = ("top1", "agree", "ratio")
 EXACT = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
 ROWS = {"gray": "gray copy", "mean_color": "mean colour", "stage1": "stage 1", "scgan": "SCGAN"}
 REAL = "real"
@@ -75,8 +74,9 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     """
     folders = [Path(results_dir), *map(Path, extra_seeds)]
     frames = [_read(f / "metrics.csv") for f in folders]
-    for folder, frame in zip(folders, frames, strict=True):
-        if _pictures(frame) != _pictures(frames[0]):
+    pictures = [set(frame.set_index(["image", "set"]).index) for frame in frames]
+    for folder, found in zip(folders, pictures, strict=True):
+        if found != pictures[0]:
             raise UserError(
                 f"{folder / 'metrics.csv'}: other images than in {folders[0] / 'metrics.csv'}; "
                 "evaluate all seeds on the same photos"
@@ -134,9 +134,8 @@ def style(table: Table) -> pd.io.formats.style.Styler:
 
 def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of photos and of composites with exact masks; all are photos without a column `set`."""
-    if "set" not in frame:
-        return frame, frame.iloc[:0]
-    return frame[frame["set"] != "composites"], frame[frame["set"] == "composites"]
+    exact = frame["set"] == "composites" if "set" in frame else pd.Series(False, frame.index)
+    return frame[~exact], frame[exact]
 
 
 def _read(path: Path) -> pd.DataFrame | dict:
@@ -147,8 +146,8 @@ def _read(path: Path) -> pd.DataFrame | dict:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with: {cure}") from None
     except (TypeError, ValueError) as error:  # errors of pandas and json are of these kinds
-        why = str(error).splitlines()[0]
-        raise UserError(f"{path}: damaged ({why}); write it anew: {cure}") from None
+        first = str(error).splitlines()[0]
+        raise UserError(f"{path}: damaged ({first}); write it anew: {cure}") from None
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -162,19 +161,15 @@ def _rows(path: Path) -> pd.DataFrame:
         raise ValueError(f"no column {missing[0]!r}")
     if (empty := frame[needed].isna().any()).any():
         raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
-    same = frame.columns.intersection([*keys, "set"])
-    if (twice := frame.duplicated([*same])).any():
-        raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, same].iloc[0]))}")
+    frame = frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
+    frame["set"] = frame.get("set", "photos")
+    if (twice := frame.duplicated([*keys, "set"])).any():
+        raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
     if split_sets(frame)[0].empty:
         raise ValueError("no rows of photos")
-    frame = frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
     frame["ratio"] = frame["cci"].between(*CCI_RANGE).astype(float)
-    frame[[*PERCENT]] *= 100
+    frame[["top1", "agree", "ratio"]] *= 100  # shares become percent
     return frame
-
-
-def _pictures(frame: pd.DataFrame) -> list[set[str]]:
-    return [set(part["image"]) for part in split_sets(frame)]
 
 
 def _values(runs: pd.DataFrame, rows: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -213,19 +208,18 @@ def _finish(folder: Path, name: str, rows: dict, means, apart, manifest: dict, f
     kept = ["mean", "low", "high", "n", "infinite"]
     if max(x["runs"] for x in means.values()) > 1:
         kept += ["runs", "runs_mean", "runs_sd"]
-    bold = {place for place, x in apart.items() if x["told"]}
+    bold = frozenset((rows[m], titles[c]) for (c, m), x in apart.items() if x["told"])
     numbers = {m: {"method": m} for m in rows}
     cells = pd.DataFrame("", index=[*rows.values()], columns=[*titles.values()])
     for c, m in itertools.product(titles, rows):
         stats = {k: means[c, m][k] for k in kept}
         if name == "table2" and (c, m) in apart:
             stats |= {word: apart[c, m][k] for k, word in DIFFERENCE.items()}
-        stats["bold"] = int((c, m) in bold)
+        stats["bold"] = int((rows[m], titles[c]) in bold)
         numbers[m] |= {f"{c}_{word}": value for word, value in stats.items()}
         cells.loc[rows[m], titles[c]] = _cell(stats, MEASURES[c][1])
-    marked = frozenset((rows[m], titles[c]) for c, m in bold)
     numbers = pd.DataFrame.from_dict(numbers, orient="index")
-    table = Table(cells, numbers, marked, _notes(name, manifest, frame))
+    table = Table(cells, numbers, bold, _notes(name, manifest, frame))
     _write(table, folder, name)
     return table
 
@@ -244,7 +238,7 @@ def _cell(stats: dict, digits: int) -> str:
 
 def _notes(name: str, manifest: dict, frame: pd.DataFrame) -> list[str]:
     """At most five lines: comparable or not, provenance, the cells, chroma errors, skipped."""
-    photos, composites = map(len, _pictures(frame))
+    photos, composites = (part["image"].nunique() for part in split_sets(frame))
     get, skipped = manifest.get, len(manifest.get("skipped") or ())
     chosen = f" of the list {get('test_list')}" if get("test_list") else ""
     notes = {
@@ -263,21 +257,18 @@ def _notes(name: str, manifest: dict, frame: pd.DataFrame) -> list[str]:
 
 
 def _write(table: Table, folder: Path, name: str) -> None:
-    """The three files appear together, each whole."""
+    """The three files, each whole or not at all."""
+    files = {"csv": table.numbers.to_csv(index=False, float_format="%.6f", lineterminator="\n")}
     cells, notes = _marked(table, "**{}**", MARKDOWN)
     lines = [f"**{TITLES[name]}**", "", cells.to_markdown(disable_numparse=True), ""]
-    lines += [*(f"- {note}" for note in notes), ""]
+    files["md"] = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     cells, notes = _marked(table, r"\textbf{{{}}}", LATEX)
     body = cells.style.to_latex(hrules=True, column_format="l" + "r" * len(cells.columns))
-    below = "{\\footnotesize\n" + "\n\n".join(notes) + "\n}\n"
-    with (
-        atomic_write(folder / f"{name}.csv") as csv,
-        atomic_write(folder / f"{name}.md") as md,
-        atomic_write(folder / f"{name}.tex") as tex,
-    ):
-        table.numbers.to_csv(csv, index=False, float_format="%.6f", lineterminator="\n")
-        md.write_text("\n".join(lines), encoding="utf-8")
-        tex.write_text(f"% {TITLES[name]}\n{body}\n{below}", encoding="utf-8")
+    below = "\n\n".join(notes)
+    files["tex"] = f"% {TITLES[name]}\n{body}\n{{\\footnotesize\n{below}\n}}\n"
+    for kind, text in files.items():
+        with atomic_write(folder / f"{name}.{kind}") as part:
+            part.write_text(text, encoding="utf-8")
 
 
 def _marked(table: Table, bold: str, symbols: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:

@@ -66,14 +66,16 @@ def grid(
     A picture is uint8 (H,W) or (H,W,3), bool, float in 0..1, a PIL image, or a pair (picture,
     caption below it). `blocks` sets that many blocks of rows side by side. Pictures are shrunk by
     area where they are larger than their place, else their pixels are shown as they are. Width in
-    inches. UserError for no rows or another kind of picture.
+    inches. A row may lack pictures. UserError for no rows or another kind of picture.
     """
     if not rows or not rows[0]:
         raise UserError("no pictures to show: give at least one row with one picture")
     keys, deep = list(rows[0]), -(-len(rows) // blocks)
-    cells = [[_panel(row[key], key) for key in keys] for row in rows]
-    columns = zip(*cells, strict=True)
-    ratios = [max(x.shape[1] / x.shape[0] for x, _ in column) for column in columns]  # the widest
+    cells = [[_panel(row.get(key), key) for key in keys] for row in rows]
+    ratios = [  # width / height of each column's widest picture
+        max((x.shape[1] / x.shape[0] for x, _ in column if x is not None), default=1.0)
+        for column in zip(*cells, strict=True)
+    ]
     gap = 0.12 * max(ratios)
     columns = ([*ratios, gap] * blocks)[:-1]
     captioned = max(text.count("\n") + bool(text) for row in cells for _, text in row)
@@ -93,14 +95,15 @@ def grid(
             if c == 0 and i < len(names):
                 ax.set_ylabel(names[i], fontsize=6.5)
             ax.set_xlabel(text, fontsize=6, labelpad=2)
-            how = "auto" if picture.shape[0] >= tall * figure.dpi else "nearest"
-            ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
+            if picture is not None:
+                how = "auto" if picture.shape[0] >= tall * figure.dpi else "nearest"
+                ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=how)
     return figure
 
 
-def _panel(panel: Panel, key: str) -> tuple[np.ndarray, str]:
+def _panel(panel: Panel | None, key: str) -> tuple[np.ndarray | None, str]:
     picture, text = panel if isinstance(panel, tuple) else (panel, "")
-    return to_u8(picture, key), text
+    return None if picture is None else to_u8(picture, key), text
 
 
 def to_u8(picture: np.ndarray | Image.Image, name: str = "picture") -> np.ndarray:

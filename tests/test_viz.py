@@ -47,6 +47,7 @@ def test_strip_shows_each_picture_under_its_name_and_pixel_by_pixel():
         assert (ax.images[0].get_array() == pixels).all()
         assert ax.images[0].get_interpolation() == "nearest"  # small: no blur
     assert figure.get_size_inches()[0] == viz.PAGE
+    assert len(shown(viz.grid([{"a": red, "b": red}, {"b": red}, {}]))) == 3  # a place stays empty
 
 
 def test_grid_lays_rows_out_in_blocks_with_names_and_captions():
