@@ -1,24 +1,20 @@
 """Several processes do what one does: the same losses, the same weights, checkpoints together."""
 
-import csv
 import json
-import math
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
+import processes
 import pytest
 import torch
+from conftest import batches, log_of
 from safetensors.torch import load_file
 
-from scgan_lib import loop, training
+from scgan_lib import training
 from scgan_lib.data import TrainingSet
 from scgan_lib.paths import ROOT
-
-sys.path.insert(0, os.path.dirname(__file__))
-import processes
 
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -43,12 +39,6 @@ def folder_of(root: Path, name: str, stage: int) -> Path:
         return training.stage_folder(processes.profile(name, processes.SETTINGS), stage)
 
 
-def log(folder: Path) -> list[dict[str, float]]:
-    with open(folder / "log.csv", newline="") as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_s")} for r in rows]
-
-
 def test_two_processes_have_the_losses_and_weights_of_one(two, tmp_path, monkeypatch):
     """Without BatchNorm and random mixing, both stages, hinge critics."""
     found, folder = two
@@ -57,9 +47,8 @@ def test_two_processes_have_the_losses_and_weights_of_one(two, tmp_path, monkeyp
     training.train(processes.profile("alike", processes.ALIKE), 2)
     for stage in (1, 2):
         there, here = folder_of(folder, "alike", stage), folder_of(tmp_path, "alike", stage)
-        assert len(log(there)) == len(log(here)) == 4
-        for a, b in zip(log(there), log(here), strict=True):
-            assert a == pytest.approx(b, rel=2e-3, abs=2e-5)
+        expected = [pytest.approx(row, rel=2e-3, abs=2e-5) for row in log_of(here)]
+        assert log_of(there) == expected and len(expected) == 4
         one, other = (load_file(f / "final.safetensors") for f in (here, there))
         assert one.keys() == other.keys()
         for name, value in one.items():  # a rate of 1.5e-3 moved them by up to 6e-3
@@ -72,8 +61,7 @@ def test_processes_keep_the_same_weights_with_the_papers_critics(two):
     for name in ("paper", "resumed", "released", "unguided", "clocks"):
         assert first[name] == second[name], name
     assert first["paper"] == first["resumed"] == first["clocks"] != first["unguided"]
-    for row in log(folder_of(folder, "paper", 2)):
-        assert all(map(math.isfinite, row.values()))
+    for row in log_of(folder_of(folder, "paper", 2)):
         assert row["color_penalty"] > 0 and row["salient_penalty"] > 0
 
 
@@ -86,12 +74,10 @@ def test_a_batch_that_cannot_be_shared_is_refused(two):
 def test_each_process_gets_every_second_item_of_a_batch(untied):
     """Composites come first in a batch: each process has its share of them."""
     p = untied(batch=10, composites=0.2)
-    pair = SimpleNamespace(num_processes=2, device=torch.device("cpu"), prepare=lambda x: x)
     items = TrainingSet(p, 1, 30)
     assert items.in_batch == 2
-    shares = [*loop.batches(items, 1, 3, p.batch, pair)]
-    assert len(shares) == 4  # two steps, two processes
-    wanted = [range(start, start + 10, 2) for start in (10, 11, 20, 21)]
+    shares = batches(items, 1, 3, p.batch, processes=2)
+    wanted = [range(start, start + 10, 2) for start in (10, 11, 20, 21)]  # two steps
     for share, indices in zip(shares, wanted, strict=True):
         for key, value in share.items():
             assert torch.equal(value, torch.stack([items[i][key] for i in indices]))
