@@ -23,7 +23,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.pictures import list_pictures, open_picture, read_rgb
+from scgan_lib.pictures import list_pictures, open_picture, read_rgb, zip_of
 from scgan_lib.progress import progress
 
 DEFAULT = "robust-background"
@@ -54,14 +54,15 @@ def teacher(name: str = DEFAULT) -> Callable[..., np.ndarray]:
 # --- the classical teacher ------------------------------------------------------------------------
 
 
-def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = (200, 400)) -> np.ndarray:
+def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = ()) -> np.ndarray:
     """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], no learned weights.
 
-    Superpixels at two scales, averaged, carried to every pixel by a guided filter, stretched by a
-    logistic curve; a flat picture gives zeros. Source: Zhu, Liang, Wei, Sun, "Saliency optimization
+    Superpixels at two scales (about 200 and 400 of them; half as many up to 96 pixels a side),
+    averaged, carried to every pixel by a guided filter, stretched by a logistic curve; a flat picture gives zeros. Source: Zhu, Liang, Wei, Sun, "Saliency optimization
     from robust background detection", CVPR 2014; centre prior, filter and stretch are additions.
     """
     h, w = rgb_u8.shape[:2]
+    scales = scales or ((200, 400) if max(h, w) > 96 else (100, 200))
     shrink = min(1.0, 360 / max(h, w))
     size = tuple(max(16, round(extent * shrink)) for extent in (w, h))
     small_u8 = np.asarray(Image.fromarray(rgb_u8).resize(size, Image.BOX))
@@ -234,6 +235,6 @@ def _is_current(target: Path, *sources: str | Path | None) -> bool:
     """Whether `target` is there and no older than what it was made from."""
     try:
         made = target.stat().st_mtime_ns
-        return all(os.stat(path).st_mtime_ns <= made for path in sources if path)
+        return all(os.stat(zip_of(p) or p).st_mtime_ns <= made for p in sources if p)
     except OSError:  # whoever makes the map says which file cannot be read
         return False

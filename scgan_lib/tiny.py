@@ -30,7 +30,6 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64
 HELD = 10  # of each class, the last training photographs: for choosing hyper-parameters
-SCALES = (100, 200)  # superpixels a picture of 4,096 pixels; larger photographs take 200 and 400
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Tiny:
 def _maps(path: Path, indices: np.ndarray) -> np.ndarray:
     torch.set_num_threads(1)
     rgb = np.load(path, mmap_mode="r")
-    maps = np.stack([robust_background(np.array(rgb[i]), SCALES) for i in indices])
+    maps = np.stack([robust_background(np.array(rgb[i])) for i in indices])
     return np.rint(np.nan_to_num(maps) * 255).clip(0, 255).astype(np.uint8)
 
 
