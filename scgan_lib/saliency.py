@@ -58,8 +58,9 @@ def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = ()) -> np.ndar
     """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], no learned weights.
 
     Superpixels at two scales (about 200 and 400 of them; half as many up to 96 pixels a side),
-    averaged, carried to every pixel by a guided filter, stretched by a logistic curve; a flat picture gives zeros. Source: Zhu, Liang, Wei, Sun, "Saliency optimization
-    from robust background detection", CVPR 2014; centre prior, filter and stretch are additions.
+    averaged, carried to every pixel by a guided filter, stretched by a logistic curve; a flat
+    picture gives zeros. Source: Zhu, Liang, Wei, Sun, "Saliency optimization from robust background
+    detection", CVPR 2014; centre prior, filter and stretch are additions.
     """
     h, w = rgb_u8.shape[:2]
     scales = scales or ((200, 400) if max(h, w) > 96 else (100, 200))
