@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from scgan_lib import __version__
-from scgan_lib.config import PROFILES, Profile, from_environment, pairs, read_settings
+from scgan_lib.config import NETWORK, PROFILES, Profile, from_environment, pairs, read_settings
 from scgan_lib.paths import UserError, cache_dir
 
 
@@ -102,9 +102,13 @@ def saliency(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a stage (and stage 1 before stage 2), or go on with it."""
-    from scgan_lib import stage0, training
+    from scgan_lib import colorize, stage0, training
 
     profile, stage = _profile(arguments), arguments.stage
+    if arguments.init:
+        theirs = colorize.load_generator(arguments.init)[1]
+        same = {name: getattr(theirs, name) for name in NETWORK}
+        profile = replace(profile, init=f"{arguments.init.absolute()}", global_weights="", **same)
     if not getattr(profile, f"stage{stage}_steps"):
         raise UserError(f"profile {profile.name}: stage{stage}_steps=0, so nothing to train")
     path = training.train(profile, stage) if stage else stage0.train(profile)
@@ -243,6 +247,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--seed": dict(default=0, type=int, help="of every random choice"),
     "--set": MANY | dict(metavar="KEY=VALUE", help="override a number: --set stage1_lr=1e-4"),
     "--stage": dict(default=2, type=int, choices=(0, 1, 2), help="0: the global encoder alone"),
+    "--init": dict(
+        type=Path, metavar="WEIGHTS",
+        help="fine-tuning: begin with this generator, networks of its sizes",
+    ),
     "--method": MANY | dict(metavar="NAME=FOLDER", help="somebody's pictures, matched by name"),
     "evaluate --list": dict(
         default="", metavar="FILE",
@@ -266,7 +274,7 @@ RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
     saliency: ("photos/ -o maps/", f"{FILES} --teacher"),
-    train: ("--stage 1 --seed 1", f"{RUN} --stage"),
+    train: ("--stage 1 --seed 1", f"{RUN} --stage --init"),
     evaluate: ("--method theirs=pictures/", f"{RUN} --method --list"),
     table: ("--seeds 1 2", f"{RUN} --seeds"),
     ablate: ("--profile smoke --seeds 0 1", "--profile --set --seeds --only"),

@@ -76,6 +76,7 @@ class Profile:
     global_encoder: Literal["vgg16_gray", "folded_vgg16", "none"] = "vgg16_gray"
     vgg: Literal["auto", "torchvision", "hed"] = "auto"  # whose VGG-16; hed: the offline trunk
     global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0; stage0: our own
+    init: str = ""  # weight file to go on from, of the same networks
     generator_norm: Norm = "batch"
     generator_spectral: bool = True
     critic_width: Count = 64
@@ -163,6 +164,11 @@ class Profile:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+# What a weight file decides: with `init` these are taken from it.
+NETWORK = (
+    "width", "saliency_width", "levels", "global_encoder", "generator_norm", "generator_spectral",
+    "keep_luminance", "fidelity",
+)  # fmt: skip
 KINDS = get_type_hints(Profile, include_extras=True)  # setting -> its annotation
 
 # What the small trainings have in common.

@@ -228,12 +228,13 @@ def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
 
 
 def players_of(profile: Profile, stage: int) -> Players:
-    """Networks and optimisers at the start of a stage; stage 2 begins with stage 1's weights."""
-    if stage == 1 or not profile.stage1_steps:
-        generator = build_generator(profile)
-    else:
-        generator = load_generator(final_weights(profile, 1))[0]
-    generator.train()
+    """Networks and optimisers at the start of a stage; stage 2 begins with stage 1's weights.
+
+    The first stage begins with the weights of the file `init`, where the profile names one.
+    """
+    first = stage == 1 or not profile.stage1_steps
+    given = profile.init if first else final_weights(profile, 1)
+    generator = (load_generator(given)[0] if given else build_generator(profile)).train()
     lr = profile.stage1_lr if stage == 1 else profile.stage2_lr
     players = Players(generator, generator_optimizer=_optimizer(profile, [generator], lr))
     if profile.ema:

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from scgan_lib import __version__, cli, config, data, training
 from scgan_lib.colorize import build_generator, save_generator
+from scgan_lib.paths import ROOT
 
 RNG = np.random.default_rng(0)
 
@@ -240,3 +242,15 @@ def test_a_signal_ends_the_command_and_leaves_no_half_picture(
     assert status == 128 + number
     assert "scgan: stopped; 0 of 1 pictures written" in capsys.readouterr().err
     assert [*(tmp_path / "out").iterdir()] == []
+
+
+def test_fine_tuning_begins_with_the_given_weights_and_their_sizes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
+    given = ROOT / "results" / "mini" / "generator.safetensors"
+    words = "train --profile smoke --stage 1 --set stage1_steps=1 --set stage1_lr=0 --set batch=2"
+    assert cli.main([*words.split(), "--init", str(given)]) == 0
+    path = tmp_path / "results" / "smoke" / "runs" / "stage1" / "final.safetensors"
+    old, new = load_file(given), load_file(path)
+    name = "down.2.conv.weight"
+    assert torch.equal(old[name].float(), new[name]) and new[name].shape[0] == 4 * 24
+    assert cli.main([*words.split(), "--init", str(tmp_path / "none.safetensors")]) == 2
