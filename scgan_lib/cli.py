@@ -1,4 +1,4 @@
-"""The `scgan` command: colorize, saliency, train, evaluate, table, figures, convert, info."""
+"""`scgan`: colorize, saliency, train, evaluate, table, figures, convert, export and info."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     def folders(command) -> None:
         command.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER")
         command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-        command.add_argument("--overwrite", action="store_true", help="replace existing results")
+        command.add_argument("--overwrite", action="store_true", help="make finished results anew")
         command.add_argument("--list", type=Path, metavar="FILE", help="a new csv: source, result")
         command.add_argument("--quiet", action="store_true", help="say nothing but errors")
         command.add_argument(
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         text = "a page of all originals and results"
         command.add_argument("--compare", type=Path, metavar="FILE.html", help=text)
         formats = ("png", "jpg", "webp", "tiff", "same")
-        text = "of the results; same: as the source, if it is one of these"
+        text = "of the results; same: as the source, if it is one of these or avif"
         option(command, "--format", "png", text, choices=formats)
         text = "of jpg and webp, 1 to 100"
         option(command, "--quality", 90, text, type=int, choices=range(1, 101), metavar="N")
