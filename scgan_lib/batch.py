@@ -84,7 +84,9 @@ def run(arguments: Namespace) -> int:
             except Exception as error:  # one bad picture never ends a batch
                 if isinstance(error, BrokenPipeError):
                     raise
-                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                reason = getattr(error, "strerror", None) or " ".join(
+                    (str(error) or repr(error)).split()
+                )
                 skipped.append(f"{source}: {reason}")
     except KeyboardInterrupt as stop:
         stop.args = (f"{len(written)} {ending}; the same command does the rest",)
@@ -117,7 +119,8 @@ def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Ima
             levels = teach(np.asarray(on_white(image)), path=source) * 255
             return Image.fromarray(levels.round().astype("uint8"))
 
-        return teach and draw, f"saliency predicted by a model ({arguments.teacher})"
+        teacher = Path(arguments.teacher).name  # of a folder of maps the last part
+        return teach and draw, f"saliency predicted by a model ({teacher!a})"
     name, chroma = arguments.weights, arguments.chroma
     colorizer = None if arguments.dry_run else Colorizer.load(name, arguments.device)
     if colorizer:

@@ -1,4 +1,4 @@
-"""The `scgan` command: colorize, saliency, train, evaluate, table, figures, convert, info."""
+"""`scgan`: colorize, saliency, train, evaluate, table, figures, convert, export and info."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ MANY: dict[str, Any] = dict(action="append", default=[])  # may be given again
 OPTIONS: dict[str, dict[str, Any]] = {
     "inputs": dict(nargs="+", type=Path, metavar="PICTURE_OR_FOLDER"),
     "-o/--output": dict(required=True, type=Path, metavar="FOLDER"),
-    "--overwrite": dict(action="store_true", help="replace existing results"),
+    "--overwrite": dict(action="store_true", help="make finished results anew"),
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
