@@ -53,32 +53,11 @@ def run(arguments: Namespace) -> int:
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
     try:
         for source, target in progress(work, desc=arguments.command, unit="picture", disable=quiet):
-            pair = (str(source), str(target))
             try:
                 found = "" if target == STANDARD else find(target, given, kind, arguments.overwrite)
-                content = b""
-                if found or make:
-                    standard = source == STANDARD
-                    content = sys.stdin.buffer.read() if standard else source.read_bytes()
-                mark = f"{MARK}: {note}; source {digest(content)}"
-                if found == mark:
-                    there.append(pair)
-                    continue
-                if make:
-                    image, words, more = read_picture(source, content)
-                    result = make(image, source)
-                    suffix = ending_of(target, arguments.format)
-                    words["quality"] = arguments.quality
-                    if target == STANDARD:
-                        sys.stdout.buffer.write(encoded(result, suffix, words, mark, note))
-                    else:
-                        with atomic_write(target) as part:
-                            part.write_bytes(encoded(result, suffix, words, mark, note))
-                    several += more
-                else:
-                    print(f"{source} -> {target}")
-                written.append(pair)
-                anew += bool(found)
+                made, more = _one(source, target, found, make, note, arguments)
+                (written if made else there).append((str(source), str(target)))
+                anew, several = anew + bool(made and found), several + more
             except UserError as error:
                 skipped.append(str(error))
             except Exception as error:  # one bad picture never ends a batch
@@ -108,6 +87,34 @@ def run(arguments: Namespace) -> int:
     if not quiet:
         print(f"{len(written)} {ending}")
     return 1 if skipped else 0
+
+
+def _one(
+    source: Path, target: Path, found: str, make: Callable | None, note: str, arguments: Namespace
+) -> tuple[bool, bool]:
+    """The result of one picture, unless `found`, the mark of what is there, is its very mark.
+
+    -> whether it was made (a dry run only says so); whether its file holds several pictures.
+    """
+    content = b""
+    if found or make:
+        content = sys.stdin.buffer.read() if source == STANDARD else source.read_bytes()
+    mark = f"{MARK}: {note}; source {digest(content)}"
+    if found == mark:
+        return False, False
+    if not make:
+        print(f"{source} -> {target}")
+        return True, False
+    image, words, several = read_picture(source, content)
+    words["quality"] = arguments.quality
+    suffix = ending_of(target, arguments.format)
+    result = encoded(make(image, source), suffix, words, mark, note)
+    if target == STANDARD:
+        sys.stdout.buffer.write(result)
+    else:
+        with atomic_write(target) as part:
+            part.write_bytes(result)
+    return True, several
 
 
 def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image] | None, str]:
