@@ -7,6 +7,7 @@ h5py after its SHA-256 was checked, and what is kept is safetensors.
 import csv
 import hashlib
 import io
+import os
 import re
 import socket
 import subprocess
@@ -84,6 +85,8 @@ def _torchvision_vgg16(needed: bool) -> dict[str, Tensor] | None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)  # a firewall that drops packets would hold a run for minutes
     try:
+        if not path.exists() and os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0"):
+            raise OSError("SCGAN_OFFLINE is set")
         return torch.hub.load_state_dict_from_url(
             TORCHVISION_URL, map_location="cpu", check_hash=True, weights_only=True
         )
