@@ -48,8 +48,12 @@ def build_generator(profile: Profile) -> Generator:
     Where the profile names `global_weights`, its VGG-16-Gray starts from that file ("stage0": from
     what the profile's own stage 0 has trained).
     """
-    if profile.global_weights and profile.global_encoder != "vgg16_gray":
-        raise UserError(f"{profile.global_weights}: global_weights needs global_encoder=vgg16_gray")
+    start = profile.global_weights
+    if start == "stage0":
+        own = profile.runs / "stage0" / "final.safetensors"
+        start = own if profile.global_encoder == "vgg16_gray" else ""
+    elif start and profile.global_encoder != "vgg16_gray":
+        raise UserError(f"{start}: global_weights needs global_encoder=vgg16_gray")
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
         encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
@@ -58,9 +62,8 @@ def build_generator(profile: Profile) -> Generator:
         norm=profile.generator_norm, spectral=profile.generator_spectral,
         keep_luminance=profile.keep_luminance, fidelity=profile.fidelity,
     )  # fmt: skip
-    if given := profile.global_weights:
-        own = profile.runs / "stage0" / "final.safetensors"
-        load_global_weights(generator.global_encoder, own if given == "stage0" else given)
+    if start:
+        load_global_weights(generator.global_encoder, start)
     return generator
 
 

@@ -171,7 +171,8 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
     check_settings(stage_folder(profile, stage), settings)
     # What this stage starts from, before the seed is set: it starts alike whoever trained that.
     if not final_weights(profile, stage).is_file():
-        if stage == 1 and profile.global_weights == "stage0":
+        own = profile.global_weights == "stage0" and profile.global_encoder == "vgg16_gray"
+        if stage == 1 and own:
             stage0.train(profile)
         if stage == 2 and profile.stage1_steps:
             train(profile, 1)
