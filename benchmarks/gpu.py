@@ -41,6 +41,7 @@ from scgan_lib.layers import ConvBlock
 from scgan_lib.metrics import cci, psnr, ssim
 from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic, luma
 from scgan_lib.progress import progress
+from scgan_lib.saliency import robust_background
 from scgan_lib.vgg import CONV3_3, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, vgg16_layers
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations a second
@@ -49,13 +50,17 @@ PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations
 class Card:
     """The whole data set on the device, and random batches of it."""
 
-    def __init__(self, data: tiny.Tiny, device: str, with_saliency: bool, limit: int = 0) -> None:
+    def __init__(
+        self, data: tiny.Tiny, device: str, with_saliency: bool, limit: int = 0, lazy: bool = False
+    ) -> None:
         rgb = np.array(data.rgb[:limit] if limit else data.rgb)
         self.data, self.device = data, device
         self.rgb = torch.from_numpy(rgb).permute(0, 3, 1, 2).contiguous().to(device)
         self.label = torch.from_numpy(data.label[: len(rgb)]).to(device)
-        self.saliency = None
-        if with_saliency:
+        self.saliency, self.unknown = None, None
+        if with_saliency and lazy:  # each map when its photograph is first drawn
+            self.saliency, self.unknown = self.rgb[:, :1] * 0, np.ones(len(rgb), bool)
+        elif with_saliency:
             maps = np.array(data.saliency()[: len(rgb)])
             self.saliency = torch.from_numpy(maps)[:, None].to(device)
         self.split = {s: self._where(s, len(rgb)) for s in ("train", "held", "val")}
@@ -75,6 +80,11 @@ class Card:
 
     def batch(self, index: Tensor, min_scale: float = 1.0) -> dict[str, Tensor]:
         """gray, rgb in [-1,1], saliency in [0,1], label; half of them cropped, half flipped."""
+        if self.unknown is not None:
+            for i in (i for i in index.tolist() if self.unknown[i]):
+                saliency = robust_background(np.array(self.data.rgb[i])) * 255
+                self.saliency[i, 0] = torch.from_numpy(np.rint(np.nan_to_num(saliency)))
+                self.unknown[i] = False
         rgb = self.rgb[index].float() / 127.5 - 1
         planes = [rgb]
         if self.saliency is not None:
@@ -310,6 +320,11 @@ def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str,
     rates = [(players.generator_optimizer, lr)]
     if players.critic_optimizer:
         rates.append((players.critic_optimizer, profile.critic_lr))
+    if stage == 2 and args.critics:
+        state = load_file(args.critics)
+        for name, critic in players.critics.items():
+            own = {k.removeprefix(f"{name}."): v.float() for k, v in state.items()}
+            critic.load_state_dict({k: own[k] for k in critic.state_dict()})
     flops, clock = 0.0, Clock(args)
     plain.train()
     for index in card.order(profile.seed * 10 + stage, profile.batch):
@@ -335,6 +350,13 @@ def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str,
             print("curve", clock.steps * profile.batch, quality(players.average, card, "held"))
     facts = {"held": quality(players.average, card, "held")} if not quiet else {}
     report(args.task, clock, profile.batch, flops, card, **facts)
+    if players.critics and not quiet:
+        state = {
+            f"{name}.{k}": v.half().contiguous()
+            for name, critic in players.critics.items()
+            for k, v in critic.state_dict().items()
+        }
+        save_file(state, args.out / f"critics{args.tag}.safetensors")
     return players.average, clock.steps
 
 
@@ -467,6 +489,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--tag", default="")
     parser.add_argument("--limit", type=int, default=0, help="so many pictures only: a trial")
+    parser.add_argument("--lazy", action="store_true", help="saliency maps only as they are needed")
+    parser.add_argument("--critics", type=Path, help="critics of stage 2 to go on with")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -489,7 +513,8 @@ def main() -> None:
         bench(args, device, make)
         return
     data = tiny.open_tiny(args.source, args.cache)
-    card = Card(data, device, args.task in ("stage1", "stage2", "ablate"), args.limit)
+    with_saliency = args.task in ("stage1", "stage2", "ablate")
+    card = Card(data, device, with_saliency, args.limit, args.lazy)
     target = args.out / f"{args.task}{args.tag}.safetensors"
     torch.manual_seed(args.seed)
     if args.task == "judge":

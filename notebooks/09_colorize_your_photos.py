@@ -164,7 +164,7 @@ def enlarge(coarse):
 
 chroma = enlarge(answer - seen[..., None])
 mine = gray[..., None] + chroma if net.keep_luminance else enlarge(answer)
-inside = ((mine >= 0) & (mine <= 255)).all(-1)  # other colours are brought back: chapter 07
+inside = ((mine >= 0) & (mine <= 255)).all(-1)  # the others are drawn to gray, see below
 mine = mine.clip(0, 255).round().astype(np.uint8)
 result = np.asarray(painted.convert("RGB"))
 far = np.abs(mine.astype(int) - result)[inside].mean()
