@@ -23,16 +23,10 @@ from scgan_lib.paths import ROOT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--no-first-run",
+    "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]  # fmt: skip
 AXE = "4.10.3"
 
 
@@ -94,29 +88,21 @@ def lab(root: Path, home: Path):
     settings.mkdir(parents=True)
     off = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     (settings / "page_config.json").write_text(json.dumps(off))
-    names = ("CONFIG", "DATA", "RUNTIME")
-    env = os.environ | {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in names}
-    env |= {
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-    }
+    names = {f"JUPYTER_{x}_DIR": x.lower() for x in ("CONFIG", "DATA", "RUNTIME")}
+    names |= {f"JUPYTERLAB_{x}_DIR": x.lower() for x in ("SETTINGS", "WORKSPACES")}
+    names |= {"IPYTHONDIR": "ipython"}
+    env = os.environ | {name: str(home / folder) for name, folder in names.items()}
+    env |= {"JUPYTER_PREFER_ENV_PATH": "1"}
     env.pop("SCGAN_HEADLESS", None)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     options = [
-        "--no-browser",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
-        "--ServerApp.allow_root=True",
-        f"--ServerApp.root_dir={root}",
-        f"--IdentityProvider.token={token}",
-        "--LabApp.expose_app_in_browser=True",
-    ]
+        "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
+        "--ServerApp.allow_root=True", f"--ServerApp.root_dir={root}",
+        f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
     url, start = f"http://127.0.0.1:{port}", time.monotonic()
     with (home / "log").open("w") as log:
         words = [sys.executable, "-m", "jupyter", "lab", *options]

@@ -1,10 +1,9 @@
-"""Sliders and site in Chromium: live notebook, static page, no scripts, touch, keyboard, paper."""
+"""Sliders and site in Chromium: live notebook, static page, no scripts, keyboard, paper."""
 
 import importlib.util
-import os
 import shutil
-import sys
 
+import browser_helpers as helpers
 import nbformat
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from chapters import read_source
 
 from scgan_lib.paths import ROOT
 from scgan_lib.widgets import Compare, Gallery
-
-sys.path.insert(0, os.path.dirname(__file__))
-import browser_helpers as helpers
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,23 +46,6 @@ explore
 RAW = """() => [...document.querySelectorAll('article p')].map((p) => {
   const copy = p.cloneNode(true); copy.querySelectorAll('code').forEach((c) => c.remove());
   return copy.textContent; }).find((text) => /\\|---|\\$[^$]*\\\\[a-zA-Z]/.test(text)) ?? ''"""
-# Every control in the page's main part gets a number; the numbers, sliders' shadow parts included.
-CONTROLS = """() => { let n = 0; const all = [];
-  const visit = (root) => { for (const e of root.querySelectorAll('*')) {
-    if (e.matches('a[href], button, input, select, summary') && e.tabIndex >= 0 &&
-        e.checkVisibility() && !e.classList.contains('headerlink')) { e.n = n++; all.push(e.n); }
-    if (e.shadowRoot) visit(e.shadowRoot); } };
-  visit(document.querySelector('article')); return all; }"""
-# The number of what has the focus (null: outside), and whether one can see that it has.
-FOCUS = """() => { let e = document.activeElement;
-  const inside = !!e.closest('article');
-  while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
-  if (!inside) return [null, true];
-  const ring = e.classList.contains('wipe') ? e.parentElement.querySelector('.ring') : e;
-  const style = getComputedStyle(ring);
-  return [e.n ?? -1, e.matches(':focus-visible') &&
-    ((style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) ||
-     style.boxShadow !== 'none')]; }"""
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +88,8 @@ def test_static_page_mouse_and_keyboard(chromium, pages):
         assert abs(float(compare.get_attribute("position")) - 90) < 0.6
         assert near(at(compare, 0.85), (200, 0, 0)) and near(at(compare, 0.96), (0, 0, 200))
         assert page.evaluate("document.activeElement.tagName") == "SCGAN-COMPARE"
-        for key, position in [("Home", 0), ("ArrowRight", 2), ("Shift+ArrowRight", 12)]:
-            page.keyboard.press(key)
-            assert float(compare.get_attribute("position")) == position
-        for key, position in [("End", 100), ("ArrowLeft", 98), ("PageDown", 78)]:
+        for key, position in [("Home", 0), ("ArrowRight", 2), ("Shift+ArrowRight", 12),
+                              ("End", 100), ("ArrowLeft", 98), ("PageDown", 78)]:  # fmt: skip
             page.keyboard.press(key)
             assert float(compare.get_attribute("position")) == position
         page.keyboard.press("Digit2")
@@ -123,9 +100,8 @@ def test_static_page_mouse_and_keyboard(chromium, pages):
         assert compare.get_attribute("right") == "1"
         compare.locator(".pick-right").select_option(label="red")
         assert near(at(compare, 0.9), (200, 0, 0))
-        spoken = compare.locator(".wipe")
-        assert spoken.get_attribute("aria-label").startswith("Compare blue (left) with red (right)")
-        assert spoken.get_attribute("aria-valuetext") == "78 percent blue, 22 percent red"
+        spoken = compare.locator(".wipe").get_attribute("aria-valuetext")
+        assert spoken == "78 percent blue, 22 percent red"
         assert compare.locator(".caption").inner_text() == "PSNR 24 dB"
         assert helpers.violations(page) == []
         page.emulate_media(media="print")
@@ -144,31 +120,10 @@ def test_gallery_slider_and_thumbnails(chromium, pages):
         assert near(at(compare, 0.8), (220, 220, 220))
         assert near(at(compare, 0.2), (200, 0, 0))  # shared with the first frame
         assert compare.locator(".caption").inner_text() == "the end"
-        assert compare.locator(".step input").get_attribute("aria-valuetext") == "step 220"
         compare.locator(".thumbs button").first.click()
         assert near(at(compare, 0.8), (20, 20, 20))
         assert helpers.violations(page) == []
         assert page.complaints == []
-
-
-def test_touch(chromium, pages):
-    with helpers.open_page(chromium, 390, 800, has_touch=True) as page:
-        page.goto(f"file://{pages}/compare.html")
-        box = page.locator("scgan-compare .stage").bounding_box()
-        assert box["x"] + box["width"] <= 390
-        devtools = page.context.new_cdp_session(page)
-
-        def touch(kind, share):
-            point = {"x": box["x"] + share * box["width"], "y": box["y"] + 50}
-            points = [] if kind == "touchEnd" else [point]
-            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-        touch("touchStart", 0.5)
-        for share in (0.4, 0.3, 0.2):
-            touch("touchMove", share)
-        touch("touchEnd", 0.2)
-        page.wait_for_timeout(100)
-        assert abs(float(page.locator("scgan-compare").get_attribute("position")) - 20) < 1
 
 
 def test_without_scripts_a_strip_remains(chromium, pages):
@@ -262,26 +217,6 @@ def test_every_page_of_the_course(chromium, site):
                 page.complaints.append(f"drawn as text: {raw}")
             wrong += [f"{address.stem}: {complaint}" for complaint in page.complaints]
     assert wrong == []
-
-
-def test_site_by_keyboard_alone(chromium, site):
-    """Tab reaches every control of the last chapter's main part, and each shows that it did."""
-    with helpers.open_page(chromium, 1280) as page:
-        helpers.visit(page, f"file://{site}/notebooks/07_compare_interactively.html")
-        wanted = page.evaluate(CONTROLS)
-        reached, hidden = set(), []
-        page.evaluate("document.querySelector('article').tabIndex = -1")
-        page.evaluate("document.querySelector('article').focus()")
-        for _ in range(3 * len(wanted)):
-            page.keyboard.press("Tab")
-            name, shown = page.evaluate(FOCUS)
-            if name is None:
-                break
-            reached.add(name)
-            hidden += [] if shown else [name]
-        assert len(wanted) > 20 and set(wanted) - reached == set()
-        assert hidden == []
-        assert page.complaints == []
 
 
 def test_formulas_sliders_table_and_links_of_the_site(chromium, site):
