@@ -266,7 +266,7 @@ print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {
 
 # %% [markdown]
 # The network is the same, only cheaper, and on a laptop that matters. Trained weights work in both
-# forms (`fused=False` is the literal one).
+# forms (`block.fused = False` gives the literal one).
 
 # %% [markdown]
 # ## Why skip connections
