@@ -693,10 +693,11 @@ viz.strip(shown, width=5)
 paper.show_deviations("input-untouched", "working-size", "luminance")
 
 # %% [markdown]
-# - **The weights.** The shipped ones learned from 174 photographs. A network of the released size,
-#   trained on a million, should do much better, but there are no such weights: the authors never
-#   published theirs. The profile `imagenet` trains them, if you have the data and the GPUs. If you
-#   have trained a generator with the authors' code, `scgan convert` reads its file.
+# - **The weights.** The course's own learned from 174 photographs, those that `scgan colorize` uses
+#   from 68,000 of 64 pixels. A network of the released size, trained on a million large ones,
+#   should do much better, but there are no such weights: the authors never published theirs. The
+#   profile `imagenet` trains them, if you have the data and the GPUs. If you have trained a
+#   generator with the authors' code, `scgan convert` reads its file.
 # - **Large pictures.** The network always sees the small picture, so a large scan costs it nothing.
 #   Memory grows with the pixels of the result, by about 50 bytes each: 24 megapixels need 1.2 GB
 #   more. For the network only the shape counts: a panorama ten times as wide as high costs it ten
@@ -704,8 +705,8 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 # - **Small things.** What is small in the picture is tiny in the network's. A face in a group is a
 #   few pixels there. A part that is cut out and colorized alone is seen with more of them.
 # - **Files.** A folder is searched for the endings in `data.IMAGE_SUFFIXES`; give other files by
-#   name. Of a file with several pages the first is taken. The result is 8-bit PNG; date, resolution
-#   and colour profile of the original are not copied.
+#   name. Of a file with several pages the first is taken. The result is an 8-bit PNG in sRGB, with
+#   `--format` a JPEG, WebP or TIFF. Date, place, author and resolution of the original are kept.
 # - **The models of damage** above are imitations. They say in which direction a damage works, not
 #   how well your album will do.
 #
@@ -738,17 +739,11 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 # is unless it has been trained on such inputs.
 # </details>
 #
-# **3.** Sign your work: write into the PNG that it was colorized, and keep the original's EXIF.
+# **3.** What does a result say of itself? Find out which weights made it, and at which strength.
 # <details><summary>Solution</summary>
 #
 # ```python
-# from PIL.PngImagePlugin import PngInfo
-#
-# words = PngInfo()
-# words.add_text("Description", f"colorized by a neural network, weights {weights.name}")
-# exif = Image.open("old.jpg").getexif()
-# exif[ExifTags.Base.Orientation] = 1  # the result is upright already
-# colorizer("old.jpg").save("old_colorized.png", pnginfo=words, exif=exif)
+# print(Image.open("coloured/one.png").info["Comment"])
 # ```
 # A caption under the picture is read more often than a text inside the file. Write both.
 # </details>
