@@ -439,7 +439,8 @@ def validate(args, card: Card) -> None:
     rows: dict[str, list] = {}
     for index in progress(card.split["val"].split(200), desc="validation", unit="part"):
         gray_u8 = luma(card.rgb[index].float()).round()
-        rgb_hat, _ = generator(gray_u8 / 127.5 - 1)
+        gray_pm1 = gray_u8 / 127.5 - 1
+        rgb_hat = gray_pm1 + args.chroma * (generator(gray_pm1)[0] - gray_pm1)
         made = ((rgb_hat + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
         real, gray = card.rgb[index].cpu(), gray_u8.to(torch.uint8).expand(-1, 3, -1, -1).cpu()
         for name, x in (("", made), ("_gray", gray), ("_real", real)):
@@ -488,6 +489,7 @@ def main() -> None:
     parser.add_argument("--start", default="", help="weights to begin with")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--tag", default="")
+    parser.add_argument("--chroma", type=float, default=1.0, help="validate: strength of colours")
     parser.add_argument("--limit", type=int, default=0, help="so many pictures only: a trial")
     parser.add_argument("--lazy", action="store_true", help="saliency maps only as they are needed")
     parser.add_argument("--critics", type=Path, help="critics of stage 2 to go on with")

@@ -236,7 +236,8 @@ viz.strip(
 print_u8 = Image.fromarray(data.luma_u8(data.read_rgb(test[0].path)))
 print_u8 = ImageOps.fit(print_u8, (288, 192))
 clear = print_u8.convert("RGB")
-clear.putalpha(Image.linear_gradient("L").resize(print_u8.size))
+alpha = Image.linear_gradient("L").resize(print_u8.size)
+clear.putalpha(alpha.point(lambda a: max(a, 1)))  # what cannot be seen at all would not count
 deep = Image.fromarray(np.asarray(print_u8).astype(np.uint16) * 257)
 note = Image.Exif()
 note[ExifTags.Base.Orientation] = 6  # "the top of the picture is at the right"
