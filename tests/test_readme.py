@@ -114,6 +114,13 @@ def test_the_travelling_weights_score_what_readme_and_card_say():
     said = f"reaches CCI {stage2['cci']:.1f}, and spends the whole gain in PSNR for it: "
     assert said + f"{stage2['psnr']:.2f} dB, SSIM {stage2['ssim']:.3f} against" in README
     assert abs(stage2["psnr_gain"]) < facts["psnr_gain"][1]  # no gain and no loss beyond the error
+    facts = json.loads((ROOT / "results/tiny/validation-stage1-chroma.json").read_text())["colour"]
+    turned = {k: v[0] for k, v in facts.items() if k != "n"}
+    assert f"multiplied by 1.75 is as colourful at {turned['psnr']:.2f} dB" in README
+    assert abs(turned["cci"] - stage2["cci"]) < facts["cci"][1]
+    assert turned["psnr"] - stage2["psnr"] > facts["psnr"][1]
+    row = f"{turned['psnr']:.2f} ± 0.09 | {turned['ssim']:.4f} ± 0.0013 | {turned['cci']:.1f} ± 0.3"
+    assert row in card
     for name in ("top1", "top1_gray", "top1_real"):
         assert f"{stage2[name]:.0f} %" in README and f"{stage2[name]:.1f} ± " in card
 
