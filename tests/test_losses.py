@@ -170,7 +170,7 @@ def trunk():
     return pretrained.vgg16_trunk("hed").state
 
 
-def test_perceptual_loss_by_fidelity(trunk):
+def test_eq5_perceptual_loss_by_fidelity(trunk):
     """paper: conv3_3 after ReLU on normalised input; released: before ReLU, input as it is."""
     layers = vgg16_layers(3, 15).eval()
     layers.load_state_dict({k.removeprefix("features."): v for k, v in trunk.items()
