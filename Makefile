@@ -114,8 +114,8 @@ $(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
 
 # --- work on the project ----------------------------------------------------------------------------
 
-test: env  ## all tests, chapters on the smoke profile included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: env  ## tests, chapters on the smoke profile included; SLOW=1: all of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "slow or not slow")
 
 lint: env  ## ruff on code and notebooks
 	$(BIN)/ruff check .

@@ -43,6 +43,7 @@ def float64():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper", "mini"])
 @pytest.mark.parametrize("step", ["stage 1", "stage 2"])
 def test_gradients_of_the_generator_agree(name, step, float64):
@@ -106,6 +107,7 @@ def test_ratio_and_difference_by_hand(monkeypatch):
         bench.largest_difference(a, {"small": b["small"]})
 
 
+@pytest.mark.slow
 def test_quick_run_writes_well_formed_json(tmp_path):
     bench.bench("mini inference", 2, True, tmp_path)
     written = json.loads((tmp_path / "bench_quick_mini_inference.json").read_text())

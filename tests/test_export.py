@@ -47,6 +47,7 @@ def test_onnx_gives_torchs_pictures_at_any_size(weights, tmp_path, capsys):
     assert path.read_bytes() == before and "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_torchs_own_format(weights, tmp_path):
     path = tmp_path / "out.pt2"
     assert cli.main(["export", str(weights), str(path), "--torch"]) == 0
@@ -63,6 +64,7 @@ def test_area_means_are_adaptive_pooling(size):
     torch.testing.assert_close(export.area_means(x, size), F.adaptive_avg_pool2d(x, size))
 
 
+@pytest.mark.slow
 def test_a_network_that_differs_leaves_no_file(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(export, "CLOSE", 0.0)
     assert cli.main(["export", str(weights), str(tmp_path / "out.pt2"), "--torch"]) == 2

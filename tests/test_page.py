@@ -65,6 +65,7 @@ def test_everything_is_inside_and_bounded(made):
     assert [os.path.basename(t) for t in titles] == NAMES
 
 
+@pytest.mark.slow
 def test_many_pictures_are_smaller(made, tmp_path):
     pair = (str(made.parent / "in" / NAMES[1]), str(made.parent / "out" / NAMES[1]))
     page.write(tmp_path / "many.html", [pair] * 201, quiet=True)
