@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.datasets.utils import download_url
 
 from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.progress import progress
@@ -128,6 +127,8 @@ def is_tiny(source: Path) -> bool:
 
 def fetch() -> Path:
     """The public zip in the library's cache, fetched (237 MB) and checked where it is not there."""
+    from torchvision.datasets.utils import download_url  # a second that few need
+
     target = cache_dir() / URL.rpartition("/")[2]
     if not target.is_file():
         try:
