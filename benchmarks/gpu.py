@@ -428,7 +428,7 @@ def ablate(args, card: Card, make) -> None:
 
 @torch.inference_mode()
 def validate(args, card: Card) -> None:
-    """Weights on the 10,000 validation photographs: means with 95 % intervals, as JSON.
+    """Weights on the 10,000 validation photographs, or `--split`: means, 95 % intervals, as JSON.
 
     `all` holds every photograph, PSNR cut at 60 dB, where gray ones dominate the mean of the gray
     copy; `colour` those whose own CCI is above 1. Every tenth photograph is judged as well: top-1
@@ -437,7 +437,7 @@ def validate(args, card: Card) -> None:
     generator = inference_form(load_generator(args.start, card.device)[0])
     judge = pretrained.load_judge("efficientnet-lite0")
     rows: dict[str, list] = {}
-    for index in progress(card.split["val"].split(200), desc="validation", unit="part"):
+    for index in progress(card.split[args.split].split(200), desc="validation", unit="part"):
         gray_u8 = luma(card.rgb[index].float()).round()
         gray_pm1 = gray_u8 / 127.5 - 1
         rgb_hat = gray_pm1 + args.chroma * (generator(gray_pm1)[0] - gray_pm1)
@@ -463,7 +463,8 @@ def validate(args, card: Card) -> None:
             known = v[chosen & ~v.isnan()]
             half = 1.96 * known.std() / len(known) ** 0.5
             facts[name][k] = [round(float(known.mean()), 4), round(float(half), 4)]
-    (args.out / f"validation{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    name = "validation" if args.split == "val" else args.split
+    (args.out / f"{name}{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
     print(json.dumps(facts))
 
 
@@ -489,6 +490,7 @@ def main() -> None:
     parser.add_argument("--start", default="", help="weights to begin with")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--tag", default="")
+    parser.add_argument("--split", default="val", choices=["val", "held"], help="validate: of what")
     parser.add_argument("--chroma", type=float, default=1.0, help="validate: strength of colours")
     parser.add_argument("--limit", type=int, default=0, help="so many pictures only: a trial")
     parser.add_argument("--lazy", action="store_true", help="saliency maps only as they are needed")

@@ -191,8 +191,9 @@ PROFILES: dict[str, dict[str, Any]] = {
         stage0_steps=20, stage0_batch=8, stage0_tenth_every=8,
     ),
     "mini": _MINI | dict(beside="tiny"),
-    # Tiny ImageNet, 200 labelled classes at 64 pixels: the weights that travel. Stage 1 as it was
-    # trained by benchmarks/gpu.py; the rate followed half a cosine after a short warm-up.
+    # Tiny ImageNet, 200 labelled classes at 64 pixels, with the numbers of the weights that travel.
+    # Those were trained by benchmarks/gpu.py, which has a short warm-up, half a cosine in stage 0,
+    # too, and crops every other picture only; with this profile the whole data was not trained on.
     "tiny": _SMALL | dict(
         data="", judge_size=64, min_scale=0.6, width=32, saliency_width=32, critic_width=32,
         global_weights="stage0", stage0_steps=3309, stage0_lr=0.1, stage0_tenth_every=1103,

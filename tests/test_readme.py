@@ -82,6 +82,18 @@ def test_what_the_ablations_say_is_what_they_gave():
     # 95 % intervals over three seeds (Student's t) that leave 0 out
     beyond = seeds.mean().abs() > 4.303 * seeds.std() / 3**0.5
     assert set(beyond.index[beyond.any(axis=1)]) == {"no-adversarial", "no-stage1"}
+    found = set()
+    for measure in change:
+        part = composites if measure == "boundary_chroma" else photos
+        values = part.set_index(["variant", "image", "seed"])[measure].unstack()
+        for variant in beyond.index:
+            of_images = (values.loc[variant] - values.loc["full"]).mean(axis=1).dropna()
+            if abs(of_images.mean()) > 1.96 * of_images.sem() and beyond.loc[variant, measure]:
+                found.add((variant, measure))
+    assert found == {
+        ("no-adversarial", "psnr"), ("no-adversarial", "ssim"), ("no-adversarial", "cci"),
+        ("no-stage1", "ssim"), ("no-stage1", "boundary_chroma"),
+    }  # fmt: skip
     higher = seeds.agg(lambda values: (values > 0).sum())  # in so many seeds of three
     assert higher.loc["no-adversarial", ["psnr", "ssim", "cci"]].tolist() == [3, 3, 0]
     assert higher.loc["no-stage1", ["ssim", "boundary_chroma"]].tolist() == [0, 3]

@@ -161,14 +161,15 @@ def durations(folder: Path) -> dict[str, float]:
 
 
 def summary(profile: str) -> str:
-    """The table, where the pictures and chapters are, the time each took, what comes next."""
+    """The table, the pictures, where the chapters are, the time each took, what comes next."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
     table = results / "table1.md"
     if not table.exists():
         raise UserError(f"{table}: missing; run `make reproduce PROFILE={profile}`")
     times = durations(results / "notebooks")
     times["total"] = sum(times.values())
-    lines = [table.read_text().strip(), "", f"Pictures: {figures}"]
+    lines = [table.read_text().strip(), "", "Pictures:"]
+    lines += [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
     lines += [f"Executed chapters: {results / 'notebooks'}", "Time of their last run:"]
     lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
     lines += ["Next: `make lab` opens the chapters with live sliders;"]
