@@ -133,6 +133,11 @@ def test_the_travelling_weights_score_what_readme_and_card_say():
     assert turned["psnr"] - stage2["psnr"] > facts["psnr"][1]
     row = f"{turned['psnr']:.2f} ± 0.09 | {turned['ssim']:.4f} ± 0.0013 | {turned['cci']:.1f} ± 0.3"
     assert row in card
+    held = {}
+    for tag in ("stage1-chroma", "stage2"):
+        held[tag] = json.loads((ROOT / f"results/tiny/held-{tag}.json").read_text())["colour"]
+        assert f"{held[tag]['cci'][0]:.1f}" in card and f"{held[tag]['top1'][0]:.1f}" in card
+    assert abs(held["stage2"]["cci"][0] - held["stage1-chroma"]["cci"][0]) < 0.1
     for name in ("top1", "top1_gray", "top1_real"):
         assert f"{stage2[name]:.0f} %" in README and f"{stage2[name]:.1f} ± " in card
 
