@@ -147,4 +147,4 @@ soak: env  ## all chapters ROUNDS=10 times on the smoke profile: stalls and time
 	$(BIN)/python benchmarks/soak.py --rounds $(or $(ROUNDS),10)
 
 clean:  ## forget what was made (trained weights and results stay)
-	rm -rf build .pytest_cache .ruff_cache .hypothesis kernel-ipc-*  # sockets of killed kernels
+	rm -rf build .pytest_cache .ruff_cache .hypothesis

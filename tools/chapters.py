@@ -7,6 +7,7 @@ import ast
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -31,8 +32,8 @@ METADATA = {
 NotebookClient.on_comm_open_jupyter_widget = lambda client, message: None
 
 
-def _environment() -> str:
-    """Keep Jupyter's and matplotlib's files in the clone; return the transport to the kernel."""
+def _environment() -> None:
+    """Keep Jupyter's and matplotlib's files in the clone."""
     home = ROOT / "build" / "jupyter"
     (home / "ipythondir").mkdir(parents=True, exist_ok=True)
     names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
@@ -43,8 +44,6 @@ def _environment() -> str:
         "PYTHONHASHSEED": "0",  # sets print in one order
         "SCGAN_HEADLESS": "1",
     }
-    socket = home / "runtime" / f"kernel-{'0' * 36}-ipc-1"  # a socket's path has 107 bytes at most
-    return "ipc" if sys.platform == "linux" and len(os.fsencode(socket)) < 108 else "tcp"
 
 
 def read_source(source: Path) -> nbformat.NotebookNode:
@@ -112,12 +111,16 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
         "start_timeout": 120, "stdout_file": sys.stdout, "stderr_file": sys.stderr,
         "coalesce_streams": True, "store_widget_state": False, "record_timing": False,
         "timeout_func": lambda cell: max(1, round(end - time.monotonic())),
-        "config": Config({"KernelManager": {"transport": _environment()}}),
     }  # fmt: skip
+    _environment()
     path = str(failed).replace("{", "{{").replace("}", "}}")  # papermill formats paths
+    chosen = {name: value for name, value in values.items() if value != defaults[name]}
     try:
-        chosen = {name: value for name, value in values.items() if value != defaults[name]}
-        papermill.execute_notebook(nb, path, chosen, **options)
+        # sockets in a folder of this kernel alone: two kernels at once can take the same port
+        with tempfile.TemporaryDirectory() as sockets:
+            kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"}
+            config = Config({"KernelManager": kernel})
+            papermill.execute_notebook(nb, path, chosen, config=config, **options)
     except Exception as error:
         where, what = source, f"{type(error).__name__}: {error}"
         if isinstance(error, papermill.PapermillExecutionError):
