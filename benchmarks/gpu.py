@@ -368,8 +368,11 @@ VARIANTS = {
 
 
 @torch.inference_mode()
-def rows_of(generator: Generator, card: Card, judge: nn.Module | None) -> dict[str, Tensor]:
-    """Numbers a picture on the validation split: PSNR, CCI, error inside the box, right or not."""
+def rows_of(generator: Generator, card: Card, judge) -> dict[str, Tensor]:
+    """Numbers a picture on the validation split: PSNR, CCI, error inside the box, right or not.
+
+    `judge` is the VGG-16 of this script, a `pretrained.Judge`, or None.
+    """
     index = card.split["val"]
     made, saliency_hat = colorized(generator, card, index)
     real = card.rgb[index]
@@ -382,48 +385,65 @@ def rows_of(generator: Generator, card: Card, judge: nn.Module | None) -> dict[s
         "psnr": torch.as_tensor(psnr(made.cpu(), real.cpu())).clamp(max=60),
         "cci": torch.as_tensor(cci(made.cpu())),
         "box_error": ((error * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)).cpu(),
-        "saliency_mae": (saliency_hat - card.saliency[index].float() / 255)
-        .abs()
-        .mean((1, 2, 3))
-        .cpu(),
     }
+    if card.unknown is None:  # every map is here
+        target = card.saliency[index].float() / 255
+        rows["saliency_mae"] = (saliency_hat - target).abs().mean((1, 2, 3)).cpu()
     if judge is not None:
         hits = []
         for part, label in zip(made.split(500), card.label[index].split(500), strict=True):
-            with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
-                hits.append(judge(part.float() / 127.5 - 1).argmax(1) == label)
-        rows["top1"] = torch.cat(hits).float().cpu()
+            if isinstance(judge, pretrained.Judge):
+                logits = pretrained.restrict(judge(part.cpu()), card.data.wnids)
+            else:
+                with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
+                    logits = judge(part.float() / 127.5 - 1)
+            hits.append(logits.argmax(1).cpu() == label.cpu())
+        rows["top1"] = torch.cat(hits).float()
     return {k: v.float() for k, v in rows.items()}
 
 
 def ablate(args, card: Card, make) -> None:
-    """Every variant with every seed, stage 1 and stage 2 for --seconds each; one npz."""
+    """Every variant with every seed, stage 1 and stage 2 for --seconds or --steps each; one npz.
+
+    With `--stage1 WEIGHTS` all start from those weights, and the variants differ in stage 2 alone.
+    A run that was cut off goes on where it was; `--only` names the variants.
+    """
     judge = load_vgg_judge(args.out / "judge.safetensors", card.device)
-    kept = {}
+    judge = judge or pretrained.load_judge("efficientnet-lite0")
+    target = args.out / f"ablations{args.tag}.npz"
+    kept = dict(np.load(target)) if target.is_file() else {}
+
+    def keep(name: str, seed: int, generator: Generator) -> None:
+        rows = rows_of(generator, card, judge)
+        kept.update({f"{name}/{seed}/{k}": v.numpy() for k, v in rows.items()})
+        means = {k: round(float(v.mean()), 4) for k, v in rows.items()}
+        print("ABLATION", name, seed, json.dumps(means), flush=True)
+        np.savez_compressed(target, **{k: v.astype(np.float32) for k, v in kept.items()})
+
+    variants = {k: v for k, v in VARIANTS.items() if not args.only or k in args.only}
+    if args.stage1:
+        variants = {k: v for k, v in variants.items() if k not in ("no-global", "no-stage1")}
+        if "stage1/0/psnr" not in kept:
+            keep("stage1", 0, load_generator(args.stage1, card.device)[0])
     for seed in args.seeds:
         stage1: dict[str, str] = {}
-        for name, change in VARIANTS.items():
+        for name, change in variants.items():
+            if f"{name}/{seed}/psnr" in kept:
+                continue
             profile = replace(make(change), seed=seed)
             key = "full" if name in ("no-salient-critic", "no-adversarial") else name
             start = str(args.start) if profile.global_encoder != "none" else ""
-            if name != "no-stage1":
+            if args.stage1:
+                start = str(args.stage1)
+            elif name != "no-stage1":
                 if key not in stage1:
                     generator, _ = run_stage(args, card, profile, 1, start, quiet=True)
                     stage1[key] = f"/tmp/ablate-{seed}-{key}.safetensors"
                     save_generator(generator, profile, Path(stage1[key]))
                     if key == "full":
-                        for k, v in rows_of(generator, card, judge).items():
-                            kept[f"stage1/{seed}/{k}"] = v
+                        keep("stage1", seed, generator)
                 start = stage1[key]
-            generator, _ = run_stage(args, card, profile, 2, start, quiet=True)
-            rows = rows_of(generator, card, judge)
-            kept |= {f"{name}/{seed}/{k}": v for k, v in rows.items()}
-            means = {k: round(float(v.mean()), 4) for k, v in rows.items()}
-            print("ABLATION", name, seed, json.dumps(means), flush=True)
-            np.savez_compressed(
-                args.out / f"ablations{args.tag}.npz",
-                **{k: v.numpy().astype(np.float16) for k, v in kept.items()},
-            )
+            keep(name, seed, run_stage(args, card, profile, 2, start, quiet=True)[0])
 
 
 @torch.inference_mode()
@@ -488,6 +508,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--start", default="", help="weights to begin with")
+    parser.add_argument("--stage1", type=Path, help="ablate: weights where every variant starts")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="ablate: these variants")
+    parser.add_argument("--every", type=int, default=1, help="ablate: each N-th validation picture")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--tag", default="")
     parser.add_argument("--split", default="val", choices=["val", "held"], help="validate: of what")
@@ -531,6 +554,7 @@ def main() -> None:
         optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
         classify(args, card, model, "gray", optimizer, 0.1, target)
     elif args.task == "ablate":
+        card.split["val"] = card.split["val"][:: args.every]
         ablate(args, card, make)
     elif args.task == "validate":
         validate(args, card)
