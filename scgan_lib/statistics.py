@@ -6,47 +6,42 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+RESAMPLES = 10_000
 
-def bootstrap_means(values, n: int = 10_000, seed: int = 0) -> np.ndarray:
-    """Means (n, columns) of n resamples, with replacement, of the rows of (images, columns).
 
-    All columns see the same resampled images: differences of two columns are therefore paired.
-    nan is left out of a mean. Efron and Tibshirani, 1993.
+def intervals(values, seed: int = 0) -> np.ndarray:
+    """Ends (2, columns) of the 95 % bootstrap intervals of the means of (images, columns).
+
+    Images are drawn with replacement, the same for all columns: differences of two columns are
+    therefore paired. nan is left out of a mean. Percentile method: Efron and Tibshirani, 1993.
     """
     values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
     known = ~np.isnan(values)
     rng, rows, means = np.random.default_rng(seed), len(values), []
     size = max(1, 2_000_000 // max(rows, 1))  # resamples at a time
-    for start in range(0, n, size):
-        k = min(size, n - start)
+    for start in range(0, RESAMPLES, size):
+        k = min(size, RESAMPLES - start)
         drawn = rng.integers(0, rows, (k, rows)) + rows * np.arange(k)[:, None]
         count = np.bincount(drawn.ravel(), minlength=k * rows).reshape(k, rows).astype(float)
         with np.errstate(invalid="ignore"):
             means.append((count @ np.where(known, values, 0)) / (count @ known))
-    return np.concatenate(means)
+    return pd.DataFrame(np.concatenate(means)).quantile([0.025, 0.975]).to_numpy()
 
 
-def interval(means: np.ndarray) -> np.ndarray:
-    """Ends (2, columns) of the 95 % percentile interval of resampled means (n, columns)."""
-    return pd.DataFrame(means).quantile([0.025, 0.975]).to_numpy()
-
-
-def bootstrap_interval(values, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+def bootstrap_interval(values, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high): the mean over images and its 95 % bootstrap interval; nan left out."""
     values = np.asarray(values, dtype=np.float64)
-    if np.isnan(values).all():
-        return (np.nan,) * 3
-    low, high = interval(bootstrap_means(values, n, seed))[:, 0]
-    return float(np.nanmean(values)), float(low), float(high)
+    low, high = intervals(values, seed)[:, 0]
+    return float(pd.Series(values).mean()), float(low), float(high)
 
 
-def paired_difference(a, b, n: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+def paired_difference(a, b, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high) of a - b over the images that both have: see `bootstrap_interval`.
 
     `a` and `b` hold one number an image, in the same order. An interval that excludes 0 is the
     project's meaning of "these images tell the two methods apart".
     """
-    return bootstrap_interval(np.asarray(a, float) - np.asarray(b, float), n, seed)
+    return bootstrap_interval(np.asarray(a, float) - np.asarray(b, float), seed)
 
 
 def summary(values: pd.DataFrame, shown: list, least: int) -> pd.DataFrame:
@@ -62,7 +57,7 @@ def summary(values: pd.DataFrame, shown: list, least: int) -> pd.DataFrame:
     images = values.loc[shown].groupby("image", sort=False).mean()
     runs = values.groupby("run").mean().T
     found = pd.DataFrame({"mean": images.mean(), "n": images.count(), "infinite": infinite})
-    found["low"], found["high"] = interval(bootstrap_means(images))
+    found["low"], found["high"] = intervals(images)
     found["runs"], found["runs_mean"] = runs.count(axis=1), runs.mean(axis=1)
     found["runs_sd"] = runs.std(axis=1)
     half = t.ppf(0.975, found["runs"] - 1) * runs.sem(axis=1)

@@ -5,12 +5,11 @@ The same files give the same bytes. Every number has its interval and its proven
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from operator import methodcaller
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,25 +55,24 @@ LATEX |= {"±": r"$\pm$", "∞": r"$\infty$"}
 MARKDOWN, HTML = {"|": r"\|"}, {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """What is printed: `cells` (text), `numbers` (a row a method), `bold` cells, lines below."""
 
     cells: pd.DataFrame
     numbers: pd.DataFrame
-    bold: frozenset[tuple[str, str]]
+    bold: set[tuple[str, str]]
     notes: list[str]
 
 
 def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     """Table 1 of `results_dir`, written there as table1.csv, table1.md and table1.tex.
 
-    `extra_seeds`: results folders of other runs over the same images. The notes say what the cells
-    hold. UserError if a file is missing or damaged or the folders do not hold the same images.
+    `extra_seeds`: results folders of other runs over the same images. UserError if a file is
+    missing or damaged or the folders do not hold the same images.
     """
     folders = [Path(results_dir), *map(Path, extra_seeds)]
     frames = [_read(f / "metrics.csv") for f in folders]
-    pictures = [set(frame.set_index(["image", "set"]).index) for frame in frames]
+    pictures = [set(zip(frame["image"], frame["set"], strict=True)) for frame in frames]
     for folder, found in zip(folders, pictures, strict=True):
         if found != pictures[0]:
             raise UserError(
@@ -82,40 +80,36 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
+
+    def best_and_next(measure: str, values: pd.DataFrame) -> dict[str, str]:
+        means = values.loc[0].replace(np.inf, np.nan).mean().drop([*BASELINES]).dropna()
+        best = (MEASURES[measure][2] * means).nlargest(2).index
+        return {best[0]: best[1]} if MEASURES[measure][2] and len(best) == 2 else {}
+
     others = [m for m in frames[0]["method"].unique() if m != REAL]
-    rows = {m: NAMES.get(m, m) for m in (*ROWS, *others, REAL)}  # a dict holds each once
+    rows = [*dict.fromkeys([*ROWS, *others, REAL])]
     runs = pd.concat([frame.assign(run=i) for i, frame in enumerate(frames)])
-    values, finals = _values(runs, rows), {}  # (measure, best method) -> the next
-    for c, x in values.items():
-        means = x.loc[0].replace(np.inf, np.nan).mean().drop([*BASELINES]).dropna()
-        best = (MEASURES[c][2] * means).nlargest(2).index
-        if MEASURES[c][2] and len(best) == 2:
-            finals[c, best[0]] = best[1]
-    means, apart = _statistics(values, finals, shown=[0], least=1)
     manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
-    return _finish(folders[0], "table1", rows, means, apart, manifest, frames[0])
+    return _make("table1", folders[0], runs, rows, best_and_next, manifest)
 
 
 def table2(results_dir: Path) -> Table:
     """Table 2, the ablations: table2.csv, .md and .tex from `ablations.csv` and `ablations.json`.
 
-    The first is a metrics.csv with variant and seed instead of method. The notes say what the cells
-    hold. UserError if a file is missing or damaged or `full` is not in it.
+    The first is a metrics.csv with variant and seed instead of method. UserError if a file is
+    missing or damaged or `full` is not in it.
     """
-    folder, path = Path(results_dir), Path(results_dir) / "ablations.csv"
+    path = Path(results_dir) / "ablations.csv"
     frame = _read(path)
     if "full" not in set(frame["variant"]):
         raise UserError(f"{path}: no rows of the variant 'full'; write it anew: make ablations")
-    manifest = _read(folder / "ablations.json")
-    present, seeds = frame["variant"].unique(), sorted(frame["seed"].unique())
+    present = frame["variant"].unique()
     variants = [v for v in present if v not in ("full", *BASELINES)]
     rows = [v for v in ("gray", "full", *variants, REAL) if v in present]
-    rows = {v: NAMES.get(v, v.replace("-", " ")) for v in rows}
     runs = frame.rename(columns={"variant": "method", "seed": "run"}).sort_values("image")
-    values = _values(runs, rows)
-    pairs = {(c, v): "full" for v in variants for c in values}
-    means, apart = _statistics(values, pairs, shown=seeds, least=2)
-    return _finish(folder, "table2", rows, means, apart, manifest | {"seed": seeds}, frame)
+    manifest = _read(path.with_suffix(".json")) | {"seed": sorted(frame["seed"].unique())}
+    against_full = dict.fromkeys(variants, "full")
+    return _make("table2", path.parent, runs, rows, lambda *_: against_full, manifest)
 
 
 def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
@@ -145,21 +139,18 @@ def _read(path: Path) -> pd.DataFrame | dict:
         return json.loads(path.read_text("utf-8")) | {} if path.suffix == ".json" else _rows(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with: {cure}") from None
-    except (TypeError, ValueError) as error:  # errors of pandas and json are of these kinds
+    except (TypeError, ValueError, KeyError) as error:  # those of pandas and json
         first = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged ({first}); write it anew: {cure}") from None
 
 
 def _rows(path: Path) -> pd.DataFrame:
-    """All measures as numbers; ValueError where rows are incomplete or repeated."""
+    """All measures as numbers; ValueError or KeyError where rows are incomplete or repeated."""
     keys = ["image", *(["variant", "seed"] if path.stem == "ablations" else ["method"])]
     kinds = {"image": str, "method": str, "variant": str, "seed": int}
     kinds |= dict.fromkeys(MEASURES, float)
     frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
-    needed = [*keys, "psnr", "ssim", "cci"]
-    if missing := [c for c in needed if c not in frame]:
-        raise ValueError(f"no column {missing[0]!r}")
-    if (empty := frame[needed].isna().any()).any():
+    if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
         raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
     frame = frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
     frame["set"] = frame.get("set", "photos")
@@ -172,54 +163,47 @@ def _rows(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _values(runs: pd.DataFrame, rows: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """For each measure its values: a line for each (run, image), a column for each method.
+def _make(
+    name: str, folder: Path, runs: pd.DataFrame, rows: list[str],
+    rivals: Callable[[str, pd.DataFrame], dict[str, str]], manifest: dict,
+) -> Table:  # fmt: skip
+    """Compute the table of the methods `rows` from all runs, and write it.
 
-    `top1` if every photo has a label, else `agree`; nothing for what was not measured.
+    rivals(measure, its values): method -> the one that it is compared with, within each run.
+    Photos and composites are resampled apart. `top1` is shown if every photo has a label, else
+    `agree`; nothing of what was not measured.
     """
-    photos, composites = split_sets(runs)
-    other, values = "agree" if photos["top1"].notna().all() else "top1", {}
-    for c in MEASURES:
-        part = composites if c in EXACT else photos
-        if c != other and part[c].notna().any():
-            wide = part.set_index(["run", "image", "method"])[c].unstack("method", sort=False)
-            values[c] = wide.reindex(columns=[*rows])
-    return values
-
-
-def _statistics(values: dict, pairs: dict, shown: list, least: int) -> tuple[dict, dict]:
-    """(measure, method) -> its numbers, and those of its difference to its rival in `pairs`.
-
-    A difference is taken within a run. All are resampled alike, photos and composites apart.
-    """
-    means, apart = {}, {}
-    for exact in (False, True):
-        own = {c: x for c, x in values.items() if (c in EXACT) == exact}
-        minus = {(c, a): own[c][a] - own[c][b] for (c, a), b in pairs.items() if c in own}
-        for parts, found in ((own, means), (minus, apart)):
-            if parts:
-                found |= summary(pd.concat(parts, axis=1), shown, least).to_dict("index")
-    return means, apart
-
-
-def _finish(folder: Path, name: str, rows: dict, means, apart, manifest: dict, frame) -> Table:
-    """Put the numbers into cells, with notes below, and write the table."""
+    # Table 1 shows its first run, and the others behind it; Table 2 the mean of all seeds.
+    shown, least = ([0], 1) if name == "table1" else (manifest["seed"], 2)
+    unused = "agree" if split_sets(runs)[0]["top1"].notna().all() else "top1"
+    means, apart = {}, {}  # (measure, method) -> its numbers, those of the difference to its rival
+    for part, exact in zip(split_sets(runs), (False, True), strict=True):
+        own = [c for c in MEASURES if (c in EXACT) == exact and part[c].notna().any()]
+        if own := [c for c in own if c != unused]:
+            wide = part.set_index(["run", "image", "method"])[own].unstack("method", sort=False)
+            wide = wide.reindex(columns=pd.MultiIndex.from_product([own, rows]))
+            minus = {
+                (c, a): wide[c, a] - wide[c, b] for c in own for a, b in rivals(c, wide[c]).items()
+            }
+            means |= summary(wide, shown, least).to_dict("index")
+            apart |= summary(pd.DataFrame(minus), shown, least).to_dict("index") if minus else {}
     titles = {c: MEASURES[c][0].format(judge=manifest.get("judge") or "no judge") for c, _ in means}
+    names = {m: NAMES.get(m, m.replace("-", " ") if name == "table2" else m) for m in rows}
     kept = ["mean", "low", "high", "n", "infinite"]
     if max(x["runs"] for x in means.values()) > 1:
         kept += ["runs", "runs_mean", "runs_sd"]
-    bold = frozenset((rows[m], titles[c]) for (c, m), x in apart.items() if x["told"])
+    bold = {(names[m], titles[c]) for (c, m), x in apart.items() if x["told"]}
     numbers = {m: {"method": m} for m in rows}
-    cells = pd.DataFrame("", index=[*rows.values()], columns=[*titles.values()])
-    for c, m in itertools.product(titles, rows):
-        stats = {k: means[c, m][k] for k in kept}
+    cells = pd.DataFrame("", index=[*names.values()], columns=[*titles.values()])
+    for (c, m), found in means.items():
+        stats = {k: found[k] for k in kept}
         if name == "table2" and (c, m) in apart:
             stats |= {word: apart[c, m][k] for k, word in DIFFERENCE.items()}
-        stats["bold"] = int((rows[m], titles[c]) in bold)
+        stats["bold"] = int((names[m], titles[c]) in bold)
         numbers[m] |= {f"{c}_{word}": value for word, value in stats.items()}
-        cells.loc[rows[m], titles[c]] = _cell(stats, MEASURES[c][1])
+        cells.loc[names[m], titles[c]] = _cell(stats, MEASURES[c][1])
     numbers = pd.DataFrame.from_dict(numbers, orient="index")
-    table = Table(cells, numbers, bold, _notes(name, manifest, frame))
+    table = Table(cells, numbers, bold, _notes(name, manifest, runs))
     _write(table, folder, name)
     return table
 

@@ -188,7 +188,7 @@ HEAD = "image,method,psnr,ssim,cci,agree\n"
     [
         ("", "No columns"),
         (HEAD, "no rows of photos"),
-        (HEAD.replace("ssim", "x") + ROW.format(20), "no column 'ssim'"),
+        (HEAD.replace("ssim", "x") + ROW.format(20), "['ssim'] not in index"),
         (HEAD + ROW.format(""), "an empty cell in the column 'psnr'"),
         (HEAD + ROW.format("high"), "could not convert string to float: 'high'"),
         (HEAD + ROW.format(20) + ROW.format(21), "two rows of p00, scgan"),
