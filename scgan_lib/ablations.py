@@ -6,12 +6,11 @@ once for all variants that share its settings. What is done stays done: a rerun 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,13 @@ BUDGET: dict[str, dict[str, Any]] = {
     "smoke": dict(stage1_steps=6, stage2_steps=3, samples=0),
     "mini": dict(stage1_steps=240, stage2_steps=60, samples=0),
 }
-# What each variant changes; "loss.x" is one λ of eq. 6. `full` is the method as it is.
+# What each variant changes; `loss` names the λ of eq. 6. `full` is the method as it is.
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "no-saliency": {"saliency_guidance": False, "salient_critic": False},
     "no-salient-critic": {"salient_critic": False},
-    "no-perceptual": {"loss.perceptual": 0.0},
-    "no-adversarial": {"loss.adversarial": 0.0},
+    "no-perceptual": {"loss": {"perceptual": 0.0}},
+    "no-adversarial": {"loss": {"adversarial": 0.0}},
     "no-global": {"global_encoder": "none", "global_weights": ""},
     "no-stage1": {"stage1_steps": 0},  # and its updates go to stage 2: see `variant`
 }
@@ -62,11 +61,11 @@ def variant(base: Profile, name: str, seed: int = 0) -> Profile:
     """`base` with what `name` changes. `no-stage1` keeps the number of updates: all in stage 2."""
     if name not in VARIANTS:
         raise UserError(f"unknown ablation {name!r}; there are {', '.join(VARIANTS)}")
-    changes = {k: v for k, v in VARIANTS[name].items() if "." not in k}
-    weights = {k.partition(".")[2]: v for k, v in VARIANTS[name].items() if "." in k}
+    changes = dict(VARIANTS[name])
+    loss = replace(base.loss, **changes.pop("loss", {}))
     if changes.get("stage1_steps") == 0:
         changes["stage2_steps"] = base.stage1_steps + base.stage2_steps
-    return replace(base, variant=name, seed=seed, loss=replace(base.loss, **weights), **changes)
+    return replace(base, variant=name, seed=seed, loss=loss, **changes)
 
 
 def changed(base: Profile, name: str) -> dict[str, tuple[Any, Any]]:
@@ -86,9 +85,6 @@ def stage1_owner(base: Profile, name: str) -> str:
     if not settings[name]["stage1_steps"]:
         return ""
     return next(n for n in VARIANTS if settings[n] == settings[name])
-
-
-# --- training and evaluation ----------------------------------------------------------------------
 
 
 def run(base: Profile, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, str]:
@@ -111,19 +107,19 @@ def run(base: Profile, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
                 text = " ".join(str(error).split())
                 failed[f"{name}, seed {seed}"] = text or type(error).__name__
         if weights:
-            frames[seed], manifest = _scored(base, seed, weights)
+            together = replace(base, variant="all", seed=seed)
+            rows, _ = evaluation.evaluate(together, weights=weights)
+            rows = rows[rows["method"] != "mean_color"].rename(columns={"method": "variant"})
+            rows.insert(2, "seed", seed)
+            frames[seed] = rows
+            manifest = json.loads((together.results / "manifest.json").read_text("utf-8"))
     if not frames:
         raise UserError(f"{home(base)}: no ablation could be scored: {[*failed.values()][:1]}")
-    path, table = home(base) / "ablations.csv", pd.concat(frames.values())
-    with atomic_write(path) as part:
+    with atomic_write(home(base) / "ablations.csv") as part:
+        table = pd.concat(frames.values())
         table.to_csv(part, index=False, lineterminator="\n", float_format="%.8g")
-    evaluation.write_manifest(
-        path.with_suffix(".json"), base,
-        judge=manifest["judge"], vgg=manifest["vgg"], skipped=manifest["skipped"],
-        metrics_sha256=hashlib.sha256(path.read_bytes()).hexdigest(), seeds=[*frames],
-        variants={n: {k: v[1] for k, v in changed(base, n).items()} for n in VARIANTS},
-        seconds=_seconds(base, frames), failed=failed,
-    )  # fmt: skip
+    manifest |= {"seeds": [*frames], "seconds": _seconds(base, frames), "failed": failed}
+    evaluation.write_json(home(base) / "ablations.json", manifest)
     return failed
 
 
@@ -139,28 +135,7 @@ def _train(base: Profile, name: str, seed: int) -> Path:
     return training.train(profile, 2)
 
 
-def _scored(base: Profile, seed: int, weights: dict[str, Path]) -> tuple[pd.DataFrame, dict]:
-    """The variants of a seed, scored together unless these very weights are: rows, manifest.
-
-    Their pictures and metrics lie in `ablations/all-seed<seed>/`.
-    """
-    profile = replace(base, variant="all", seed=seed)
-    stamp = {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in weights.items()}
-    stamp["settings"] = profile.digest()
-    path = profile.results / "evaluated.json"
-    if not path.is_file() or json.loads(path.read_text()) != stamp:
-        path.unlink(missing_ok=True)
-        evaluation.evaluate(profile, weights=weights)
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(stamp, indent=1))
-    frame = pd.read_csv(path.with_name("metrics.csv"), dtype={"image": str, "method": str})
-    frame = frame[frame["method"].isin([*weights, "gray", "real"])]
-    frame.insert(1, "variant", frame.pop("method"))
-    frame.insert(2, "seed", seed)
-    return frame, json.loads(path.with_name("manifest.json").read_text(encoding="utf-8"))
-
-
-def _seconds(base: Profile, seeds: Iterable[int]) -> dict[str, float]:
+def _seconds(base: Profile, seeds: Sequence[int]) -> dict[str, float]:
     """Training time by "variant, seed s, stage n"; a stage that is shared counts once."""
     seconds = {}
     for seed, name, stage in itertools.product(seeds, VARIANTS, (1, 2)):

@@ -18,18 +18,11 @@ DEVIATIONS = [SimpleNamespace(**row) for row in _ROWS["deviations"]]
 
 
 def deviations_table(*names: str) -> pd.DataFrame:
-    """The rows of chapters ("02" or "02_generator") or with these ids, indexed by id; else all.
-
-    KeyError names what does not exist.
-    """
+    """The rows of chapters ("02" or "02_generator") or with these ids, indexed by id; else all."""
     frame = pd.DataFrame(_ROWS["deviations"]).set_index("id")
-    chosen = {} if names else dict.fromkeys(frame.index)
-    for name in names:
-        found = frame.index[(frame.chapter == name[:2]) | (frame.index == name)]
-        if found.empty:
-            raise KeyError(f"no deviation or chapter of this name: {name}")
-        chosen |= dict.fromkeys(found)
-    return frame.loc[[*chosen]].drop(columns="chapter")
+    ids = [i for n in names for i in [*frame.index[frame["chapter"] == n[:2]]] or [n]]
+    chosen = frame.loc[[*dict.fromkeys(ids)]] if names else frame  # KeyError names an unknown one
+    return chosen.drop(columns="chapter")
 
 
 def show_deviations(*names: str) -> Styler:

@@ -1,7 +1,6 @@
-"""Folders of pictures: what is scored, what is named; the bootstrap; the manifest."""
+"""Folders of pictures: what is scored, what is named; the manifest."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data, evaluation, metrics
+from scgan_lib import config, data, evaluation, metrics, pretrained
 from scgan_lib.evaluation import score
 from scgan_lib.paths import ROOT, UserError
-from scgan_lib.statistics import bootstrap_interval, paired_difference
+
+CHROMA = ["boundary_chroma", "salient_chroma"]
 
 
 class FirstPixel:
@@ -30,7 +30,7 @@ def picture(seed, size=16):
 
 
 def save(folder, **pictures):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, rgb in pictures.items():
         stem, _, suffix = name.rpartition("_")
         Image.fromarray(rgb).save(folder / f"{stem}.{suffix}")
@@ -49,7 +49,7 @@ def test_every_number_is_the_metric_of_its_pair(folders):
     table, skipped = score(real, {"mine": mine})
     assert not skipped
     assert list(table.columns) == evaluation.COLUMNS
-    assert list(table["method"]) == ["mine"] * 3 + ["gray"] * 3 + ["real"] * 3
+    assert list(table["method"]) == ["mine"] * 3 + ["real"] * 3
     row = table.iloc[0]
     assert (row["image"], row["method"]) == ("a", "mine")
     for name in ("psnr", "ssim", "nrmse"):
@@ -58,9 +58,7 @@ def test_every_number_is_the_metric_of_its_pair(folders):
     assert row["saturation"] == metrics.mean_saturation(picture(3))
     assert np.isinf(table.iloc[1]["psnr"])  # b is a copy
     assert np.isinf(table[table.method == "real"]["psnr"]).all()
-    assert (table[table.method == "gray"]["cci"] == 0).all()
-    unmeasured = ["top1", "top5", "agree", "judge_class", "boundary_chroma", "salient_chroma"]
-    assert table[[*unmeasured]].isna().all(axis=None)
+    assert table[["top1", "top5", "agree", "judge_class", *CHROMA]].isna().all(axis=None)
     assert (table["set"] == "photos").all()
 
 
@@ -78,18 +76,30 @@ def test_judge_with_and_without_labels(folders):
     assert (table.loc["real", "agree"] == 1).all()
 
 
-def test_masks_give_the_chroma_errors_where_there_are_any(folders, tmp_path):
+def test_composites_are_scored_with_their_masks_and_without_judge(folders, tmp_path):
     real, mine = folders
     mask = np.zeros((16, 16), np.uint8)
     mask[4:12, 4:12] = 255
-    masks = save(tmp_path / "masks", a_png=mask, c_png=mask[:8])
-    table, skipped = score(real, {"mine": mine}, masks=masks)
-    row = table.iloc[0]
-    expected = metrics.boundary_chroma_error(picture(0), picture(3), mask)
-    assert row["boundary_chroma"] == pytest.approx(expected)
-    assert row["salient_chroma"] == metrics.salient_chroma_error(picture(0), picture(3), mask)
-    assert table.iloc[1:3]["boundary_chroma"].isna().all()
-    assert [(s.method, s.image) for s in skipped] == [("masks", "c")]
+    home = tmp_path / "composites"
+    save(home / "mask", d_png=mask, e_png=mask)
+    save(home / "real", d_png=picture(6), e_png=picture(7))
+    save(home / "mine", d_png=picture(8))
+    theirs = save(tmp_path / "theirs", a_png=picture(3))  # photos alone
+    table, skipped = score(real, {"mine": mine, "theirs": theirs}, FirstPixel())
+    named = {(s.method, s.image, s.reason) for s in skipped}
+    assert named == {
+        (m, s, "missing") for m, s in [("mine", "e"), ("theirs", "b"), ("theirs", "c")]
+    }
+    photos, exact = (table[table["set"] == s] for s in ("photos", "composites"))
+    assert photos[CHROMA].isna().all(axis=None) and photos["agree"].notna().all()
+    assert [*zip(exact["method"], exact["image"], strict=True)] == [
+        ("mine", "d"), ("real", "d"), ("real", "e")
+    ]  # fmt: skip
+    assert exact["agree"].isna().all() and (exact.iloc[1:][CHROMA] == 0).all(axis=None)
+    row, pair = exact.iloc[0], (picture(6), picture(8))
+    assert row["boundary_chroma"] == metrics.boundary_chroma_error(*pair, mask)
+    assert row["salient_chroma"] == metrics.salient_chroma_error(*pair, mask)
+    assert row["psnr"] == metrics.psnr(*pair)
 
 
 def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
@@ -109,7 +119,7 @@ def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
     (mine / "notes.txt").write_text("no picture")
     table, skipped = score(real, {"mine": mine})
     assert set(table[table.method == "mine"]["image"]) == {"fine", "twice"}
-    assert set(table[table.method == "gray"]["image"]) == set(names)
+    assert set(table[table.method == "real"]["image"]) == set(names)
     reasons = {s.image: s.reason for s in skipped}
     assert {s.method for s in skipped} == {"mine"} and len(skipped) == 5
     assert reasons["missing"] == "missing"
@@ -121,155 +131,62 @@ def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
 
 
 def test_missing_and_empty_folders_name_themselves(folders, tmp_path):
-    real, _ = folders
     with pytest.raises(UserError, match="nowhere"):
-        score(real, {"mine": tmp_path / "nowhere"})
+        score(folders[0], {"mine": tmp_path / "nowhere"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty"):
         score(tmp_path / "empty", {})
 
 
-def test_metrics_csv_reads_back_the_same_numbers(folders, tmp_path):
-    table, _ = score(folders[0], {"mine": folders[1]}, FirstPixel())
-    evaluation.write_metrics(table, tmp_path / "metrics.csv")
-    back = pd.read_csv(tmp_path / "metrics.csv")
-    pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
-
-
 # --- a profile's pictures -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def outputs(tiny, tmp_path):
-    """Three photos and three composites, without any generator, and somebody's copies of them."""
-    profile = tiny()
-    folders = evaluation.write_outputs(profile, weights={})
-    shutil.copytree(folders["real"], tmp_path / "theirs")
-    return profile, folders, tmp_path / "theirs"
+def test_a_profile_is_coloured_scored_and_written_with_its_provenance(tiny, monkeypatch):
+    monkeypatch.setattr(pretrained, "load_judge", FirstPixel)
+    profile = tiny(init=f"{ROOT}/results/x", test_list="")
+    table, skipped = evaluation.evaluate(profile, weights={})
+    assert not skipped
+    assert table.groupby(["set", "method"]).size().to_dict() == {
+        (s, m): 3 for s in ("photos", "composites") for m in ("real", "gray", "mean_color")
+    }
+    back = pd.read_csv(profile.results / "metrics.csv")  # the same numbers, to the last digit
+    pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
+    home = profile.results / "outputs" / "composites"
+    assert {p.name for p in home.iterdir()} == {"gray", "mask", "mean_color", "real"}
+    for name, rgb, mask in data.test_composites(profile):
+        expected = {"real": rgb, "mask": mask, "gray": np.stack([data.luma_u8(rgb)] * 3, -1)}
+        for folder, pixels in expected.items():
+            assert (np.asarray(Image.open(home / folder / f"{name}.png")) == pixels).all()
+    facts = json.loads((profile.results / "manifest.json").read_text())
+    assert (facts["profile"], facts["seed"], facts["judge"]) == ("smoke", 0, "first pixel")
+    assert facts["skipped"] == [] and facts["vgg"] and facts["versions"]["torch"]
+    assert facts["protocol"] == evaluation.PROTOCOL and len(facts["commit"].strip("+")) == 40
+    assert facts["settings"]["data"] == "data/mini" and facts["settings"]["init"] == "results/x"
+    assert set(facts["judge_classes"]) == {f"{c:.0f}" for c in table["judge_class"].dropna()}
 
 
-def test_composites_lie_beside_the_photos_with_their_masks(outputs):
-    profile, folders, _ = outputs
-    assert [*folders] == ["real", "gray", "mean_color"]
-    home = folders["real"].parent / "composites"
-    made = data.test_composites(profile)
-    assert len(made) == 3 and sorted(p.name for p in home.iterdir()) == [
-        "gray", "mask", "mean_color", "real"
-    ]  # fmt: skip
-    for name, rgb, mask in made:
-        assert (np.asarray(Image.open(home / "real" / f"{name}.png")) == rgb).all()
-        assert (np.asarray(Image.open(home / "mask" / f"{name}.png")) == mask).all()
-        assert (
-            np.asarray(Image.open(home / "gray" / f"{name}.png"))[..., 1] == data.luma_u8(rgb)
-        ).all()
-
-
-def test_photos_have_no_masks_and_composites_no_judge(outputs):
-    profile, folders, theirs = outputs
-    table, skipped = evaluation.score_outputs(folders | {"theirs": theirs}, FirstPixel())
-    assert not skipped and len(table) == 3 * 4 + 3 * 3  # theirs: photos alone
-    photos, composites = (table[table["set"] == s] for s in ("photos", "composites"))
-    errors = ["boundary_chroma", "salient_chroma"]
-    assert photos[errors].isna().all(axis=None) and photos["agree"].notna().all()
-    assert composites["agree"].isna().all() and composites[errors].notna().all(axis=None)
-    assert (composites[composites["method"] == "real"][errors] == 0).all(axis=None)
-    name, rgb, mask = data.test_composites(profile)[0]
-    gray = np.repeat(data.luma_u8(rgb)[..., None], 3, 2)
-    row = composites.set_index(["method", "image"]).loc["gray", name]
-    assert row["boundary_chroma"] == metrics.boundary_chroma_error(rgb, gray, mask)
-    assert row["salient_chroma"] == metrics.salient_chroma_error(rgb, gray, mask)
-
-
-def test_somebodys_composites_are_scored_where_they_are_given(outputs):
-    _, folders, theirs = outputs
-    home = folders["real"].parent / "composites"
-    shutil.copytree(home / "gray", theirs / "composites")
-    next((theirs / "composites").iterdir()).unlink()
-    # under the name of one of our own methods: theirs, and not ours, is scored
-    table, skipped = evaluation.score_outputs(folders | {"mean_color": theirs})
-    scored = table[(table["method"] == "mean_color") & (table["set"] == "composites")]
-    gray = table[(table["method"] == "gray") & (table["set"] == "composites")]
-    both = scored.merge(gray, on="image")
-    assert len(both) == 2 and (both["boundary_chroma_x"] == both["boundary_chroma_y"]).all()
-    assert [(s.method, s.image.split("/")[0], s.reason) for s in skipped] == [
-        ("mean_color", "composites", "missing")
-    ]
+def test_no_path_of_this_machine_is_told(tmp_path):
+    told = evaluation.provenance(config.load("folder", data=f"{tmp_path}/photos"))
+    assert told["settings"]["data"] == "photos" and str(tmp_path) not in json.dumps(told)
 
 
 def test_rows_of_weights_that_are_not_here_are_never_lost(tiny):
-    profile = tiny()
-    path = profile.results / "metrics.csv"
+    path = tiny().results / "metrics.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("image,method,psnr\na,scgan,20\n")
     with pytest.raises(UserError, match=r"metrics\.csv: has rows of scgan"):
-        evaluation.evaluate(profile)
+        evaluation.evaluate(tiny())
     assert path.read_text() == "image,method,psnr\na,scgan,20\n"
+
+
+def test_outputs_are_deleted_only_when_the_weights_are_known(tiny, tmp_path):
+    old = save(tiny().results / "outputs" / "real", a_png=picture(0)) / "a.png"
+    with pytest.raises(UserError, match=r"none\.safetensors"):
+        evaluation.write_outputs(tiny(), {"mine": tmp_path / "none.safetensors"})
+    assert old.is_file()
 
 
 @pytest.mark.parametrize("name", ["real", "scgan", "", "mask", "composites"])
 def test_names_of_our_own_methods_are_refused(tiny, tmp_path, name):
     with pytest.raises(UserError, match="choose another"):
         evaluation.evaluate(tiny(), {name: tmp_path})
-
-
-# --- bootstrap ------------------------------------------------------------------------------------
-
-
-def test_bootstrap_interval_agrees_with_the_normal_one():
-    x = np.random.default_rng(0).normal(5, 2, 400)
-    mean, low, high = bootstrap_interval(x, seed=1)
-    half = 1.96 * x.std() / 20
-    assert mean == pytest.approx(x.mean())
-    assert (low, high) == (
-        pytest.approx(mean - half, abs=0.02),
-        pytest.approx(mean + half, abs=0.02),
-    )
-    assert bootstrap_interval(x, seed=1) == bootstrap_interval(x, seed=1)
-    assert bootstrap_interval(x, seed=2) != bootstrap_interval(x, seed=1)
-
-
-def test_bootstrap_leaves_out_nan():
-    assert bootstrap_interval([1.0, np.nan, 1.0]) == (1, 1, 1)
-    assert np.isnan(bootstrap_interval([np.nan, np.nan])).all()
-
-
-def test_paired_difference_sees_what_separate_intervals_cannot():
-    rng = np.random.default_rng(0)
-    photo = rng.normal(20, 5, 60)  # photos differ far more than the methods
-    a, b = photo + 0.3 + rng.normal(0, 0.2, 60), photo
-    _, low_a, high_a = bootstrap_interval(a)
-    _, low_b, high_b = bootstrap_interval(b)
-    assert low_a < high_b and low_b < high_a
-    mean, low, high = paired_difference(a, b)
-    assert 0.2 < low < mean < high < 0.4
-    mean, low, high = paired_difference(b, b)
-    assert (mean, low, high) == (0, 0, 0)
-
-
-# --- manifest -------------------------------------------------------------------------------------
-
-
-def test_manifest_says_what_the_result_depends_on(tmp_path):
-    profile = config.load("smoke", seed=3)
-    (tmp_path / "metrics.csv").write_text("image,method\n")
-    skipped = [evaluation.Skipped("mine", "x", "missing")]
-    path = tmp_path / "manifest.json"
-    evaluation.write_manifest(
-        path,
-        profile,
-        judge="J",
-        vgg="V",
-        skipped=skipped,
-        seconds={"stage1": 1.5},
-        at=ROOT / "data",
-    )
-    read = json.loads(path.read_text())
-    assert (read["profile"], read["seed"], read["judge"], read["vgg"]) == ("smoke", 3, "J", "V")
-    assert read["settings"]["data"] == "data/mini" and read["at"] == "data"
-    assert read["skipped"] == [{"method": "mine", "image": "x", "reason": "missing"}]
-    assert read["seconds"] == {"stage1": 1.5} and read["protocol"] == evaluation.PROTOCOL
-    assert len(read["metrics_sha256"]) == 64 and read["versions"]["torch"] and read["commit"]
-    elsewhere = config.load("folder", data=str(tmp_path / "photos"))
-    read = evaluation.write_manifest(path, elsewhere)
-    assert read["settings"]["data"] == "photos"  # no path of this machine
-    assert str(tmp_path) not in path.read_text()
