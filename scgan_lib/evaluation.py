@@ -102,10 +102,8 @@ def _listing(name: str, folder: Path, skipped: list[Skipped]) -> dict[tuple[str,
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of pictures of {name!r}")
     files: dict[tuple[str, str], Path] = {}
-    for kind, place in {
-        PHOTOS: folder,
-        COMPOSITES: folder.parent / COMPOSITES / folder.name,
-    }.items():
+    places = {PHOTOS: folder, COMPOSITES: folder.parent / COMPOSITES / folder.name}
+    for kind, place in places.items():
         for path in list_pictures(place):
             if (used := files.setdefault((kind, path.stem), path)) != path:
                 reason = f"{path.name}: same name as {used.name}, which is used"
@@ -148,19 +146,14 @@ def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> di
 # --- a profile's own results ----------------------------------------------------------------------
 
 
-def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -> dict[str, Path]:
+def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Path]:
     """Colorize what the profile tests: `results/<profile>/outputs/<method>/<stem>.png`.
 
     Methods: real, gray, mean_color (the picture's luma with the training photos' mean chroma) and
-    one for each generator in `weights` (name -> file; None: stage1 and scgan, where trained).
-    The shipped weights of `profile.beside` are one more method there. `saliency` holds the last
-    one's predicted maps. Composites of cut-outs lie in `outputs/composites/<method>/`, their exact
-    masks in `outputs/composites/mask/`.
-    -> the methods' folders of photos. UserError names a photo that cannot be read.
+    one for each generator in `weights`; `saliency` holds the last one's predicted maps. Composites
+    of cut-outs lie in `outputs/composites/<method>/`, their exact masks in
+    `outputs/composites/mask/`. -> the methods' folders of photos.
     """
-    if weights is None:
-        shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
-        weights = (shipped if profile.beside else {}) | trained_weights(profile)
     generators = {
         name: colorize.inference_form(colorize.load_generator(path)[0])
         for name, path in weights.items()
@@ -184,12 +177,6 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path] | None = None) -
             with atomic_write(folder / name / f"{stem}.png") as part:
                 Image.fromarray(picture).save(part, "PNG")
     return {n: root / n for n in ("real", "gray", "mean_color", *generators)}
-
-
-def trained_weights(profile: Profile) -> dict[str, Path]:
-    """The final weights of both stages, where they are trained."""
-    paths = {n: training.final_weights(profile, i) for n, i in (("stage1", 1), ("scgan", 2))}
-    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def mean_chroma(profile: Profile) -> np.ndarray:
@@ -235,28 +222,24 @@ def evaluate(
     """Colorize, score and write `metrics.csv` and `manifest.json` of a profile.
 
     `extra` adds methods: name -> folder of somebody's pictures, matched by name. `weights`: the
-    generators, see `write_outputs`; those of the profile's own stages are copied beside the
-    results in half precision. -> (the rows, what was skipped).
+    generators, name -> file. None: those of both stages, stage1 and scgan, where they are trained,
+    and the shipped ones of `profile.beside`; the last stage's are copied beside the results in half
+    precision. -> (the rows, what was skipped).
     """
     if reserved := {profile.beside, *RESERVED} & (extra or {}).keys():
         raise UserError(f"--method {min(reserved)!r}: a name of our own; choose another")
-    path, own = profile.results / "metrics.csv", trained_weights(profile)
-    absent = {"stage1", "scgan"} - own.keys()
-    if weights is None and absent and path.is_file():
-        if lost := absent & set(pd.read_csv(path, usecols=["method"])["method"]):
-            raise UserError(
-                f"{path}: has rows of {', '.join(sorted(lost))}, whose weights are not trained "
-                f"here and would be lost; run `make reproduce PROFILE={profile.name}`, or set "
-                "SCGAN_OUTPUT to another folder"
-            )
+    own = _own_weights(profile) if weights is None else {}
+    if weights is None:
+        shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
+        weights = (shipped if profile.beside else {}) | own
     unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
     methods = write_outputs(profile, weights) | dict(extra or {})
     judge, judge_name = _judge_for(profile)
     table, skipped = score(methods.pop("real"), methods, judge, test_labels(profile))
     skipped += unlisted
-    with atomic_write(path) as part:
+    with atomic_write(profile.results / "metrics.csv") as part:
         table.to_csv(part, index=False, lineterminator="\n")
-    if weights is None and own:
+    if own:
         generator, settings, facts = colorize.load_generator([*own.values()][-1])
         target = profile.results / colorize.SHIPPED
         colorize.save_generator(generator, settings, target, half=True, **facts)
@@ -265,8 +248,23 @@ def evaluate(
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
         skipped=[s._asdict() for s in skipped], test_list=Path(profile.test_list).name,
     )  # fmt: skip
-    write_json(path.with_name("manifest.json"), provenance(profile) | facts)
+    write_json(profile.results / "manifest.json", provenance(profile) | facts)
     return table, skipped
+
+
+def _own_weights(profile: Profile) -> dict[str, Path]:
+    """The weights of both stages, where trained; UserError if metrics.csv would lose rows."""
+    stages = {n: training.final_weights(profile, i) for n, i in (("stage1", 1), ("scgan", 2))}
+    trained = {name: file for name, file in stages.items() if file.is_file()}
+    path, absent = profile.results / "metrics.csv", stages.keys() - trained.keys()
+    if absent and path.is_file():
+        if lost := absent & set(pd.read_csv(path, usecols=["method"])["method"]):
+            raise UserError(
+                f"{path}: has rows of {', '.join(sorted(lost))}, whose weights are not trained "
+                f"here and would be lost; run `make reproduce PROFILE={profile.name}`, or set "
+                "SCGAN_OUTPUT to another folder"
+            )
+    return trained
 
 
 def _judge_for(profile: Profile) -> tuple[Judge, str]:
