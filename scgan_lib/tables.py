@@ -167,26 +167,10 @@ def _make(
     name: str, folder: Path, runs: pd.DataFrame, rows: list[str],
     rivals: Callable[[str, pd.DataFrame], dict[str, str]], manifest: dict,
 ) -> Table:  # fmt: skip
-    """Compute the table of the methods `rows` from all runs, and write it.
-
-    rivals(measure, its values): method -> the one that it is compared with, within each run.
-    Photos and composites are resampled apart. `top1` is shown if every photo has a label, else
-    `agree`; nothing of what was not measured.
-    """
+    """Compute the table of the methods `rows` from all runs, and write it; see `_statistics`."""
     # Table 1 shows its first run, and the others behind it; Table 2 the mean of all seeds.
     shown, least = ([0], 1) if name == "table1" else (manifest["seed"], 2)
-    unused = "agree" if split_sets(runs)[0]["top1"].notna().all() else "top1"
-    means, apart = {}, {}  # (measure, method) -> its numbers, those of the difference to its rival
-    for part, exact in zip(split_sets(runs), (False, True), strict=True):
-        own = [c for c in MEASURES if (c in EXACT) == exact and part[c].notna().any()]
-        if own := [c for c in own if c != unused]:
-            wide = part.set_index(["run", "image", "method"])[own].unstack("method", sort=False)
-            wide = wide.reindex(columns=pd.MultiIndex.from_product([own, rows]))
-            minus = {
-                (c, a): wide[c, a] - wide[c, b] for c in own for a, b in rivals(c, wide[c]).items()
-            }
-            means |= summary(wide, shown, least).to_dict("index")
-            apart |= summary(pd.DataFrame(minus), shown, least).to_dict("index") if minus else {}
+    means, apart = _statistics(runs, rows, rivals, shown, least)
     titles = {c: MEASURES[c][0].format(judge=manifest.get("judge") or "no judge") for c, _ in means}
     names = {m: NAMES.get(m, m.replace("-", " ") if name == "table2" else m) for m in rows}
     kept = ["mean", "low", "high", "n", "infinite"]
@@ -206,6 +190,31 @@ def _make(
     table = Table(cells, numbers, bold, _notes(name, manifest, runs))
     _write(table, folder, name)
     return table
+
+
+def _statistics(
+    runs: pd.DataFrame, rows: list[str], rivals: Callable, shown: list, least: int
+) -> tuple[dict, dict]:
+    """(measure, method) -> its numbers, and those of its difference to its rival; see `summary`.
+
+    rivals(measure, its values): method -> the one that it is compared with, within each run.
+    Photos and composites are resampled apart. `top1` if every photo has a label, else `agree`;
+    nothing of what was not measured.
+    """
+    photos, composites = split_sets(runs)
+    unused = "agree" if photos["top1"].notna().all() else "top1"
+    means, apart = {}, {}
+    for part, kind in ((photos, MEASURES.keys() - EXACT - {unused}), (composites, {*EXACT})):
+        own = [c for c in MEASURES if c in kind and part[c].notna().any()]
+        if not own:
+            continue
+        wide = part.set_index(["run", "image", "method"])[own].unstack("method", sort=False)
+        wide = wide.reindex(columns=pd.MultiIndex.from_product([own, rows]))
+        means |= summary(wide, shown, least).to_dict("index")
+        pairs = [(c, *pair) for c in own for pair in rivals(c, wide[c]).items()]
+        if minus := {(c, a): wide[c, a] - wide[c, b] for c, a, b in pairs}:
+            apart |= summary(pd.DataFrame(minus), shown, least).to_dict("index")
+    return means, apart
 
 
 def _cell(stats: dict, digits: int) -> str:
