@@ -82,9 +82,8 @@ def changed(base: Profile, name: str) -> dict[str, tuple[Any, Any]]:
 def stage1_owner(base: Profile, name: str) -> str:
     """The variant whose stage 1 this one takes over, itself where it needs its own, "" for none."""
     settings = {n: training.stage_settings(variant(base, n), 1) for n in VARIANTS}
-    if not settings[name]["stage1_steps"]:
-        return ""
-    return next(n for n in VARIANTS if settings[n] == settings[name])
+    own = settings[name]
+    return next(n for n in VARIANTS if settings[n] == own) if own["stage1_steps"] else ""
 
 
 def run(base: Profile, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, str]:

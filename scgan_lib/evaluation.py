@@ -120,17 +120,17 @@ def _readable(
         try:
             image = read_rgb(path)
         except UserError as error:
-            skipped.append(Skipped(name, stem, str(error).replace(f"{path}", path.name)))
-            if name == "real":
-                return
-            continue
-        h, w = image.shape[:2]
-        size = size or (h, w)
-        if (h, w) == size:
-            yield name, image
+            reason = str(error).replace(f"{path}", path.name)
         else:
+            h, w = image.shape[:2]
+            size = size or (h, w)
+            if (h, w) == size:
+                yield name, image
+                continue
             reason = f"{path.name}: {w}x{h} pixels, the real photo has {size[1]}x{size[0]}"
-            skipped.append(Skipped(name, stem, reason))
+        skipped.append(Skipped(name, stem, reason))
+        if name == "real":
+            return
 
 
 def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:

@@ -105,12 +105,14 @@ def test_composites_are_scored_with_their_masks_and_without_judge(folders, tmp_p
 def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
     names = ["fine", "missing", "truncated", "small", "twice"]
     real = save(tmp_path / "real", **{f"{n}_png": picture(i) for i, n in enumerate(names)})
+    (real / "empty.png").touch()
     mine = save(
         tmp_path / "mine",
         fine_png=picture(9),
         truncated_png=picture(9),
         small_png=picture(9, size=8),
         extra_png=picture(9),
+        empty_png=picture(9),
         twice_png=picture(9),
         twice_bmp=picture(8),
     )
@@ -121,7 +123,7 @@ def test_bad_pictures_are_named_counted_and_the_rest_is_scored(tmp_path):
     assert set(table[table.method == "mine"]["image"]) == {"fine", "twice"}
     assert set(table[table.method == "real"]["image"]) == set(names)
     reasons = {s.image: s.reason for s in skipped}
-    assert {s.method for s in skipped} == {"mine"} and len(skipped) == 5
+    assert [s.image for s in skipped if s.method == "real"] == ["empty"] and len(skipped) == 6
     assert reasons["missing"] == "missing"
     assert reasons["extra"] == "no real photo of this name"
     assert "truncated.png: not a readable picture" in reasons["truncated"]
