@@ -157,16 +157,16 @@ def render(
     """Colorize gray pictures of one size at the working size, and bring the result back up.
 
     gray_u8 (B,1,H,W) uint8 -> rgb (B,3,H,W) uint8 and saliency (B,1,H,W) uint8. The networks see
-    the picture with its short side at `size`; with `keep_luminance` only the chroma (rgb_hat −
-    gray, whose luma is 0) is up-sampled. `strength` multiplies the chroma and keeps the luma of
-    colours outside the RGB cube, see `fit_cube`. None: each channel clipped by itself (what is
-    evaluated).
+    the picture with its short side at `size` (a thin strip shortened, so that its pixels bound the
+    work); with `keep_luminance` only the chroma (rgb_hat − gray, whose luma is 0) is up-sampled.
+    `strength` multiplies the chroma and keeps the luma of colours outside the RGB cube, see
+    `fit_cube`. None: each channel clipped by itself (what is evaluated).
     """
     device = next(generator.parameters()).device
     gray = to_pm1(gray_u8.to(device))
     h, w = gray.shape[-2:]
-    scale = size / min(h, w)
-    small = _resize(gray, tuple(max(size, round(side * scale)) for side in (h, w)))
+    scale, most = size / min(h, w), max(8 * size, h * w // size)
+    small = _resize(gray, tuple(max(size, min(round(side * scale), most)) for side in (h, w)))
     rgb_hat, saliency_hat = generator(small)
     if generator.keep_luminance:
         rgb = gray + _resize(rgb_hat - small, (h, w))
@@ -206,13 +206,20 @@ def newest_weights(profile: Profile) -> Path | None:
     return next((p for p in found if p.is_file()), None)
 
 
+def weights_of(path_or_name: str | Path) -> Path:
+    """A weight file; for a profile's name its `newest_weights`, or where they would be."""
+    if (name := str(path_or_name)) not in config.PROFILES:
+        return Path(name)
+    profile = config.load(name)
+    return newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
+
+
 class Colorizer:
     """Colours for gray pictures of any size: `Colorizer.load()("old.jpg").save("new.png")`.
 
     Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
-    the input's transparency); the input file is never written. `chroma` scales the predicted
-    chroma (1: as predicted, 0: gray); where a colour would leave the RGB cube, chroma is given up
-    and not luminance.
+    the input's transparency). `chroma` scales the predicted chroma (1: as predicted, 0: gray);
+    where a colour would leave the RGB cube, chroma is given up and not luminance.
     """
 
     def __init__(self, generator: Generator, profile: Profile, chroma: float = 1.0) -> None:
@@ -221,15 +228,8 @@ class Colorizer:
 
     @classmethod
     def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Colorizer:
-        """From a weight file, or by a profile's name (`"tiny"`, `"mini"`).
-
-        A name means the newest stage trained here, else the weights that came with the clone.
-        """
-        path = Path(path_or_name)
-        if str(path_or_name) in config.PROFILES:
-            profile = config.load(str(path_or_name))
-            path = newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
-        generator, profile, _ = load_generator(path, pick_device(device))
+        """From a weight file, or by a profile's name (`"tiny"`, `"mini"`): see `weights_of`."""
+        generator, profile, _ = load_generator(weights_of(path_or_name), pick_device(device))
         return cls(generator, profile)
 
     def __call__(self, picture: Image.Image | str | Path) -> Image.Image:

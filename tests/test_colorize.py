@@ -79,13 +79,22 @@ def test_the_input_is_never_written(colorizer, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture), content)
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_the_networks_see_the_short_side_at_the_working_size(untied, size):
-    generator, seen = build_generator(untied()).eval(), []
-    generator.down[0].register_forward_pre_hook(lambda m, x: seen.append(tuple(x[0].shape)))
-    rgb, saliency = render(generator, torch.zeros(1, 1, 96, 144, dtype=torch.uint8), size)
-    assert seen == [(1, 1, size, size * 3 // 2)]
-    assert rgb.shape == (1, 3, 96, 144) and saliency.shape == (1, 1, 96, 144)
+@pytest.mark.parametrize(
+    ("picture", "size", "seen"),
+    [
+        ((96, 144), 32, (32, 48)),
+        ((96, 144), 64, (64, 96)),
+        ((20, 30), 64, (64, 96)),
+        ((3, 500), 32, (32, 8 * 32)),  # a strip: not 5333 wide
+        ((20, 600), 32, (32, 600 * 20 // 32)),  # no more pixels than it has
+    ],
+)
+def test_the_networks_see_the_short_side_at_the_working_size(untied, picture, size, seen):
+    generator, shapes = build_generator(untied()).eval(), []
+    generator.down[0].register_forward_pre_hook(lambda m, x: shapes.append(tuple(x[0].shape)))
+    rgb, saliency = render(generator, torch.zeros(1, 1, *picture, dtype=torch.uint8), size)
+    assert shapes == [(1, 1, *seen)]
+    assert rgb.shape == (1, 3, *picture) and saliency.shape == (1, 1, *picture)
 
 
 def test_without_kept_luminance_the_colours_are_the_networks(untied):
