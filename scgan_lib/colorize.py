@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -22,7 +24,7 @@ from torch.nn.utils import parametrize
 
 from scgan_lib import config, pretrained
 from scgan_lib.authors import load_author_encoder
-from scgan_lib.config import Profile
+from scgan_lib.config import NETWORK, Profile
 from scgan_lib.layers import ConvBlock
 from scgan_lib.networks import Generator, GlobalEncoder, luma
 from scgan_lib.paths import ROOT, UserError, atomic_write
@@ -86,8 +88,8 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
 
 
 @contextmanager
-def _blaming(path: Path, cure: str) -> Iterator[None]:
-    """What goes wrong inside is the fault of the file `path`: a UserError of one line says so."""
+def _blaming(path: Path | str, cure: str) -> Iterator[None]:
+    """What goes wrong inside is the fault of `path`: a UserError of one line says so."""
     try:
         yield
     except Exception as error:  # a damaged file can raise nearly anything
@@ -214,7 +216,28 @@ def weights_of(path_or_name: str | Path) -> Path:
     return newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
 
 
-class Colorizer:
+CARD = """---
+{{ card_data }}
+---
+# Colours for gray pictures
+
+A generator of scgan-replicated, the replication of SCGAN. The colours are guesses of a model, not
+what was there. The library and `scgan colorize --weights generator.safetensors` use it:
+
+```python
+from scgan_lib.colorize import Colorizer
+
+Colorizer.from_pretrained("OWNER/NAME")("old.jpg").save("new.png")
+```
+
+| | |
+|---|---|
+{% for name, value in facts.items() -%}
+| {{ name }} | {{ value }} |
+{% endfor %}"""
+
+
+class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-image"):
     """Colours for gray pictures of any size: `Colorizer.load()("old.jpg").save("new.png")`.
 
     Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
@@ -224,13 +247,50 @@ class Colorizer:
 
     def __init__(self, generator: Generator, profile: Profile, chroma: float = 1.0) -> None:
         self.generator, self.profile, self.chroma = generator.eval(), profile, chroma
+        self.facts: dict[str, str] = {}  # what else the weight file says
         self._form = inference_form(generator)
 
     @classmethod
     def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Colorizer:
         """From a weight file, or by a profile's name (`"tiny"`, `"mini"`): see `weights_of`."""
-        generator, profile, _ = load_generator(weights_of(path_or_name), pick_device(device))
-        return cls(generator, profile)
+        generator, profile, facts = load_generator(weights_of(path_or_name), pick_device(device))
+        made = cls(generator, profile)
+        made.facts = facts
+        return made
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Colorizer:
+        """From a folder of `save_pretrained`, or OWNER/NAME on the Hugging Face Hub.
+
+        `options`: those of `ModelHubMixin.from_pretrained` and `device`, `chroma`.
+        """
+        cure = "no such folder here, and the Hugging Face Hub does not give it"
+        with nullcontext() if os.path.isdir(name) else _blaming(name, cure):
+            return super().from_pretrained(name, **options)
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, device: str = "auto", chroma: float = 1.0, **options: Any
+    ) -> Colorizer:
+        local = os.path.isdir(model_id)
+        path = Path(model_id, SHIPPED) if local else hf_hub_download(model_id, SHIPPED, **options)
+        made = cls.load(path, device)
+        made.chroma = chroma
+        return made
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_generator(self.generator, self.profile, save_directory / SHIPPED, **self.facts)
+        (save_directory / "config.json").write_text(json.dumps({"chroma": self.chroma}))
+
+    def generate_model_card(self, **words: Any) -> ModelCard:
+        """The README beside the saved weights: what they are and how to use them."""
+        network = {key: getattr(self.profile, key) for key in ("name", "image_size", *NETWORK)}
+        return super().generate_model_card(facts=network | self.facts, **words)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """`save_pretrained` into the repository OWNER/NAME of the Hub; its address."""
+        with _blaming(repo_id, "not pushed; needs a network and, once, `hf auth login`"):
+            return super().push_to_hub(repo_id, **options)
 
     def __call__(self, picture: Image.Image | str | Path) -> Image.Image:
         return self.both(picture)[0]

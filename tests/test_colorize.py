@@ -188,6 +188,34 @@ def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
         assert all(torch.equal(v, loaded[k]) for k, v in generator.state_dict().items())
 
 
+def test_weights_travel_as_a_folder(colorizer, tmp_path):
+    picture, folder = Image.fromarray(noise(40, 50, 3)), tmp_path / "travels"
+    colorizer.chroma, colorizer.facts = 1.5, {"steps": "7"}
+    colorizer.save_pretrained(folder)
+    again = Colorizer.from_pretrained(folder, device="cpu")
+    assert (again.chroma, again.facts) == (1.5, {"steps": "7"})
+    assert again.profile.settings() == colorizer.profile.settings()
+    np.testing.assert_array_equal(np.asarray(again(picture)), np.asarray(colorizer(picture)))
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\npipeline_tag: image-to-image\n")
+    assert "| width | 4 |\n" in card and card.endswith("| steps | 7 |\n")
+    shipped = Colorizer.from_pretrained(ROOT / "results/tiny", device="cpu")
+    assert shipped.profile.name == "tiny" and shipped.chroma == 1
+
+
+@pytest.mark.parametrize("name", ["results", "no/such/folder", "nobody/nothing"])
+def test_weights_that_cannot_be_had_are_one_line(colorizer, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(UserError, match=f"^{name}.*: no such") as caught:
+        Colorizer.from_pretrained(name, cache_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=f"^{name}: not pushed; .*hf auth login") as caught:
+        colorizer.push_to_hub(name)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_inference_form_gives_the_same_pictures(norm):
     torch.manual_seed(0)
