@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import page, saliency
+from scgan_lib import page
 from scgan_lib.colorize import Colorizer, weights_of
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_picture
@@ -108,6 +108,8 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
 def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image], str]:
     """What turns a picture into its result, and what the result says of itself."""
     if arguments.teacher:
+        from scgan_lib import saliency  # what it imports is not needed to colour
+
         teach = saliency.teacher(arguments.teacher)
 
         def draw(image: Image.Image, source: Path) -> Image.Image:

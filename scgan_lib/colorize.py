@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from scgan_lib import config, pretrained
+from scgan_lib import config
 from scgan_lib.authors import load_author_encoder
 from scgan_lib.config import NETWORK, Profile
 from scgan_lib.layers import ConvBlock
@@ -58,6 +58,8 @@ def build_generator(profile: Profile) -> Generator:
         raise UserError(f"{start}: global_weights needs global_encoder=vgg16_gray")
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
+        from scgan_lib import pretrained  # torchvision takes seconds to import
+
         encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
     generator = Generator(
         profile.width, profile.saliency_width, profile.levels, encoder=encoder,

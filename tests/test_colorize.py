@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from scgan_lib import colorize
+from scgan_lib import colorize, pretrained
 from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
 from scgan_lib.data import luma_u8
 from scgan_lib.networks import FoldedGlobal, Generator, GlobalEncoder
@@ -167,7 +167,7 @@ def test_a_missing_trunk_is_not_blamed_on_the_weights(tiny, tmp_path, monkeypatc
     def missing(source):
         raise UserError("no trunk here")
 
-    monkeypatch.setattr(colorize.pretrained, "vgg16_trunk", missing)
+    monkeypatch.setattr(pretrained, "vgg16_trunk", missing)
     with pytest.raises(UserError, match=r"^no trunk here$"):
         load_generator(tmp_path / "g.safetensors")
 
