@@ -53,8 +53,9 @@ def noise(h: int, w: int, *channels: int) -> np.ndarray:
     return small.repeat(8, 0).repeat(8, 1)[:h, :w]
 
 
-def pictures(folder: Path) -> list[tuple[str, Path, int]]:
+def pictures(folder: Path, large: bool = True) -> list[tuple[str, Path, int]]:
     """(what it is, file, right exit status) of every input picture, made in `folder`."""
+    folder.mkdir()
     made = []
 
     def add(what: str, name: str, image: Image.Image | bytes, status: int = 0, **options) -> None:
@@ -113,8 +114,9 @@ def pictures(folder: Path) -> list[tuple[str, Path, int]]:
     add("damaged EXIF", "exif.jpg", gray, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
     for w, h in ((1, 1), (3, 2000), (1, 3000), (3000, 2), (64, 64)):
         add(f"{w}x{h}", f"{w}x{h}.png", gray.resize((w, h)))
-    add("24 megapixels", "24mp.jpg", Image.fromarray(noise(4000, 6000)))
-    add("20000x15000", "300mp.png", Image.new("1", (20000, 15000)), status=1)
+    if large:
+        add("24 megapixels", "24mp.jpg", Image.fromarray(noise(4000, 6000)))
+        add("20000x15000", "300mp.png", Image.new("1", (20000, 15000)), status=1)
     whole = (folder / "gray.jpg").read_bytes()
     add("JPEG cut short", "cut.jpg", whole[: len(whole) // 2], status=1)
     add("PNG cut short", "cut.png", (folder / "mode-L.png").read_bytes()[:200], status=1)
@@ -136,9 +138,7 @@ def pictures(folder: Path) -> list[tuple[str, Path, int]]:
 
 def cases(base: Path) -> list[Case]:
     """All calls; what they need is made in `base`."""
-    folder = base / "in"
-    folder.mkdir()
-    some = pictures(folder)
+    some = pictures(base / "in")
     few, bad = base / "few", base / "weights"
     for place in (few / "deep", bad):
         place.mkdir(parents=True)
