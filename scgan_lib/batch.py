@@ -7,8 +7,10 @@ import csv
 import hashlib
 import io
 import itertools
+import os
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,20 +18,23 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import config, page, saliency
-from scgan_lib.colorize import Colorizer, newest_weights
+from scgan_lib import page
+from scgan_lib.colorize import Colorizer, weights_of
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_picture
 from scgan_lib.progress import progress
 
 MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
-MARKS = {kind: f"{MARK}: {kind} predicted by a model" for kind in ("colours", "saliency")}
 DESCRIPTION, SOFTWARE, XMP = 270, 305, 700  # tags of EXIF and TIFF
 STANDARD = Path("-")  # as an input or the output: the standard one
 # Formats of results: those that hold 8-bit colours and a mark.
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= dict.fromkeys([".jpg", ".jpeg", ".jpe", ".jfif"], "JPEG")
-Work = list[tuple[Path, Path]]  # (picture, where its result goes)
+SAID = {
+    "there": "were there already; --overwrite makes them anew",
+    "anew": "were made anew: the picture, the model or a setting is another one",
+    "several": "of the files hold several pictures (frames, pages): the first was taken",
+}
 
 
 def run(arguments: Namespace) -> int:
@@ -43,105 +48,82 @@ def run(arguments: Namespace) -> int:
         if STANDARD in (*arguments.inputs, arguments.output):
             raise UserError(f"{arguments.compare}: needs files to compare; give names, not -")
         page.check(arguments.compare)
-    kind = "saliency" if arguments.teacher else "colours"
     make, note = maker(arguments)
-    own = MARKS[kind] if kind == "saliency" else MARK
-    work = collect(arguments.inputs, arguments.output, own, arguments.format)
-    given = _places(source for source, _ in work)
-    skipped, written, there, anew, several = [], [], [], 0, 0
+    work = collect(arguments.inputs, arguments.output, arguments.format)
     ending = f"of {len(work)} pictures written to {arguments.output}"
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
+    done, skipped, counts = [], [], Counter()
     try:
         for source, target in progress(work, desc=arguments.command, unit="picture", disable=quiet):
             try:
-                found = "" if target == STANDARD else find(target, given, kind, arguments.overwrite)
-                made, more = _one(source, target, found, make, note, arguments)
-                (written if made else there).append((str(source), str(target)))
-                anew, several = anew + bool(made and found), several + more
-            except UserError as error:
-                skipped.append(str(error))
+                counts.update(_one(source, target, make, note, arguments))
+                done.append((str(source), str(target)))
+            except BrokenPipeError:
+                raise
             except Exception as error:  # one bad picture never ends a batch
-                if isinstance(error, BrokenPipeError):
-                    raise
-                reason = getattr(error, "strerror", None) or " ".join(
-                    (str(error) or repr(error)).split()
-                )
-                skipped.append(f"{source}: {reason}")
+                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                own = isinstance(error, UserError)  # it names the file itself
+                skipped.append(reason if own else f"{source}: {reason or repr(error)}")
     except KeyboardInterrupt as stop:
-        stop.args = (f"{len(written)} {ending}; the same command does the rest",)
+        stop.add_note(f"{counts['written']} {ending}; the same command does the rest")
         raise
-    if arguments.list and make:
+    if arguments.list and not arguments.dry_run:
         with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
-            csv.writer(file).writerows([("source", "result"), *sorted(written + there)])
-    if arguments.compare and make:
-        page.write(arguments.compare, sorted(written + there), quiet)
+            csv.writer(file).writerows([("source", "result"), *done])
+    if arguments.compare and not arguments.dry_run:
+        page.write(arguments.compare, done, quiet)
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
-    for count, text in (
-        (len(there), "were there already; --overwrite makes them anew"),
-        (anew, "were made anew: the picture, the model or a setting is another one"),
-        (several, "of the files hold several pictures (frames, pages): the first was taken"),
-    ):
-        if count and not arguments.quiet:
-            print(f"{count} {text}", file=sys.stderr)
+    for what, text in SAID.items():
+        if counts[what] and not arguments.quiet:
+            print(f"{counts[what]} {text}", file=sys.stderr)
     if not quiet:
-        print(f"{len(written)} {ending}")
+        print(f"{counts['written']} {ending}")
     return 1 if skipped else 0
 
 
-def _one(
-    source: Path, target: Path, found: str, make: Callable | None, note: str, arguments: Namespace
-) -> tuple[bool, bool]:
-    """The result of one picture, unless `found`, the mark of what is there, is its very mark.
-
-    -> whether it was made (a dry run only says so); whether its file holds several pictures.
-    """
-    content = b""
-    if found or make:
+def _one(source: Path, target: Path, make: Callable, note: str, arguments: Namespace) -> list[str]:
+    """The result of one picture, if it is not there already. -> what to count, see `SAID`."""
+    found = "" if target == STANDARD else find(target, note, arguments.overwrite)
+    content, mark = b"", ""
+    if found or not arguments.dry_run:
         content = sys.stdin.buffer.read() if source == STANDARD else source.read_bytes()
-    mark = f"{MARK}: {note}; source {digest(content)}"
-    if found == mark:
-        return False, False
-    if not make:
+        mark = f"{MARK}: {note}; source {hashlib.sha256(content).hexdigest()[:16]}"
+    if found and found == mark:
+        return ["there"]
+    if arguments.dry_run:
         print(f"{source} -> {target}")
-        return True, False
+        return []
     image, words, several = read_picture(source, content)
     words["quality"] = arguments.quality
-    suffix = ending_of(target, arguments.format)
-    result = encoded(make(image, source), suffix, words, mark, note)
+    result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
     if target == STANDARD:
         sys.stdout.buffer.write(result)
     else:
         with atomic_write(target) as part:
             part.write_bytes(result)
-    return True, several
+    return ["written"] + ["anew"] * bool(found) + ["several"] * several
 
 
-def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image] | None, str]:
-    """What turns a picture into its result (nothing for a dry run), and what it says of itself."""
+def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image], str]:
+    """What turns a picture into its result, and what the result says of itself."""
     if arguments.teacher:
-        teach = None if arguments.dry_run else saliency.teacher(arguments.teacher)
+        from scgan_lib import saliency  # what it imports is not needed to colour
+
+        teach = saliency.teacher(arguments.teacher)
 
         def draw(image: Image.Image, source: Path) -> Image.Image:
             levels = teach(np.asarray(on_white(image)), path=source) * 255
             return Image.fromarray(levels.round().astype("uint8"))
 
-        teacher = Path(arguments.teacher).name  # of a folder of maps the last part
-        return teach and draw, f"saliency predicted by a model ({teacher!a})"
-    name, chroma = arguments.weights, arguments.chroma
-    colorizer = None if arguments.dry_run else Colorizer.load(name, arguments.device)
-    if colorizer:
-        colorizer.chroma = chroma
-    path = newest_weights(config.load(name)) if name in config.PROFILES else Path(name)
-    sha = digest(path.read_bytes()) if path and path.is_file() else "none"
-    facts = f"{path and path.name!a}, sha256 {sha}, chroma {chroma:g}"
-    colour = colorizer and (lambda image, source: colorizer(image))
-    return colour, f"colours predicted by a model ({facts})"
-
-
-def digest(content: bytes) -> str:
-    """The first 16 digits of the SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:16]
+        # of a folder of maps the last part
+        return draw, f"saliency predicted by a model ({Path(arguments.teacher).name!a})"
+    path, chroma = weights_of(arguments.weights), arguments.chroma
+    colorizer = Colorizer.load(path, arguments.device)
+    colorizer.chroma = chroma
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    facts = f"{path.name!a}, sha256 {sha}, chroma {chroma:g}"
+    return lambda image, source: colorizer(image), f"colours predicted by a model ({facts})"
 
 
 def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) -> bytes:
@@ -163,27 +145,21 @@ def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) 
     return file.getvalue()
 
 
-def find(target: Path, given: set[Path], kind: str, overwrite: bool) -> str:
-    """The mark of the result of this `kind` at `target`; "" if there is none or it shall go.
+def find(target: Path, note: str, overwrite: bool) -> str:
+    """The mark of the result at `target`; "" if there is none or it shall go.
 
-    UserError where something else lies there: an original, a foreign file, the other kind.
+    UserError where something else lies there: a foreign file, or a result of another kind than
+    that of `note`.
     """
-    if _places([target]) & given:
-        raise UserError(f"{target}: is an input of this run; choose another --output")
-    if not target.exists():
+    if not os.path.lexists(target):
         return ""
     found = _mark(target)
-    if not found.startswith(MARK):
+    if not found.startswith(f"{MARK}: {note.split()[0]} "):
         raise UserError(
-            f"{target}: exists already and is not a result of scgan, kept; choose another --output"
+            f"{target}: exists already and is not a result of this command, kept; "
+            "choose another --output"
         )
-    if overwrite:
-        return ""
-    if any(found.startswith(text) for other, text in MARKS.items() if other != kind):
-        raise UserError(
-            f"{target}: exists already and is no result of this command; --overwrite replaces it"
-        )
-    return found
+    return "" if overwrite else found
 
 
 def ending_of(source: Path, wanted: str) -> str:
@@ -192,16 +168,16 @@ def ending_of(source: Path, wanted: str) -> str:
     return f".{wanted}" if wanted != "same" else own if own in FORMATS else ".png"
 
 
-def collect(inputs: Sequence[Path], output: Path, own: str = MARK, wanted: str = "png") -> Work:
+def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[tuple[Path, Path]]:
     """(picture, where its result goes); a folder keeps its inner structure.
 
-    Results whose mark starts with `own` are no pictures of a folder: nothing is done twice. No
-    result has the name of another one or of an input. `wanted`: see `ending_of`.
+    In a folder, results of scgan are passed over: nothing is done twice. No result has the name of
+    another one or of an input. `wanted`: see `ending_of`.
     """
-    work: Work = []
+    work = []
     for path in inputs:
-        if path != STANDARD and path.is_dir():
-            inside = [p for p in list_pictures(path) if not _mark(p).startswith(own)]
+        if path != STANDARD and os.path.isdir(path):
+            inside = [p for p in list_pictures(path) if not _mark(p).startswith(MARK)]
             if not inside:
                 raise UserError(
                     f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)}; "
@@ -214,37 +190,26 @@ def collect(inputs: Sequence[Path], output: Path, own: str = MARK, wanted: str =
         if len(work) != 1:
             raise UserError(f"-o -: takes one picture, not {len(work)}; give a folder's name")
         return [(work[0][0], STANDARD)]
-    given = _places(source for source, _ in work)
-    taken: set[Path] = set()
+    taken = {place for source, _ in work for place in _places(source)}
     for i, (source, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
-        suffix = ending_of(source, wanted)
-        names = itertools.chain(
-            [place.stem, place.name], (f"{place.stem}-{k}" for k in itertools.count(2))
-        )
-        tries = (place.with_name(name + suffix) for name in names)
-        target = next(t for t in tries if t not in taken and not _places([t]) & given)
-        taken.add(target)
+        more = (f"{place.stem}-{k}" for k in itertools.count(2))
+        names = itertools.chain([place.stem, place.name], more)
+        tries = (place.with_name(name + ending_of(source, wanted)) for name in names)
+        target = next(t for t in tries if not taken & _places(t))
+        taken |= _places(target)
         work[i] = (source, target)
     return work
 
 
-def _places(paths) -> set[Path]:
-    """Each path as it stands and without links; one that leads to itself stays as it is."""
-    found = set()
-    for path in paths:
-        found.add(path.absolute())
-        try:
-            found.add(path.resolve())
-        except (OSError, RuntimeError):
-            continue
-    return found
+def _places(path: Path) -> set[str]:
+    """A path as it stands and without links."""
+    return {os.path.abspath(path), os.path.realpath(path)}
 
 
 def _mark(path: Path) -> str:
     """What the picture at `path` says about the software that made it; "" where it says nothing."""
-    kind = FORMATS.get(path.suffix.lower())
     with contextlib.suppress(Exception), Image.open(path) as image:
         # the EXIF of a PNG may lie behind its pixels: too long a way for each picture of a folder
-        words = image.info if kind == "PNG" else image.getexif() if kind else {}
-        return str(words.get("Software", words.get(SOFTWARE, "")))
+        words = image.info if image.format == "PNG" else image.getexif()
+        return str(words.get("Software") or words.get(SOFTWARE, ""))
     return ""

@@ -21,6 +21,8 @@ from scgan_lib import __version__
 from scgan_lib.config import NETWORK, PROFILES, Profile, from_environment, pairs, read_settings
 from scgan_lib.paths import UserError, cache_dir
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)  # these end a command as Ctrl-C does
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 some pictures were skipped, 2 a wrong call.
@@ -28,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     128 + its number after a signal (Ctrl-C 130, SIGTERM 143), 141 when nobody reads the output.
     """
     arguments = _parser().parse_args(argv)
-    before = _catch_signals()
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    for number in ENDINGS:
+        if before[number] != signal.SIG_IGN:  # nohup stays nohup
+            signal.signal(number, _stop)
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()
@@ -41,41 +46,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"scgan: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt as stop:
-        said = stop.args[0] if stop.args else "the same command goes on from the last checkpoint"
-        print(f"scgan: stopped; {said}", file=sys.stderr)
-        return 128 + getattr(stop, "number", signal.SIGINT)
+        how_far = ["the same command goes on from the last checkpoint"]
+        print(f"scgan: stopped; {getattr(stop, '__notes__', how_far)[0]}", file=sys.stderr)
+        return 128 + (stop.args or [signal.SIGINT])[0]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 2
 
 
-def _catch_signals() -> dict:
-    """Let SIGTERM and SIGHUP end a command like Ctrl-C. -> what was set before."""
-
-    def stop(number: int, frame) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)  # a terminal that closes sends several
-        for child in multiprocessing.active_children():
-            child.terminate()
-        ending = KeyboardInterrupt()
-        ending.number = number
-        raise ending
-
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
-    for number in before:
-        if before[number] != signal.SIG_IGN:  # nohup stays nohup
-            signal.signal(number, stop)
-    return before
-
-
-def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    return read_settings(arguments.set, "--set")
+def _stop(number: int, frame: object) -> None:
+    for one in ENDINGS:
+        signal.signal(one, signal.SIG_IGN)  # a terminal that closes sends several
+    for child in multiprocessing.active_children():
+        child.terminate()
+    raise KeyboardInterrupt(number)
 
 
 def _profile(arguments: argparse.Namespace) -> Profile:
-    overrides = _overrides(arguments)
+    overrides = read_settings(arguments.set, "--set")
     return from_environment(arguments.profile, arguments.seed, **overrides)
+
+
+def _skipped(lines: Sequence[str]) -> int:
+    """Name what was left out; the exit status that says so."""
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 1 if lines else 0
 
 
 # --- the commands; the first line of each is its help text ----------------------------------------
@@ -89,7 +86,6 @@ def colorize(arguments: argparse.Namespace) -> int:
     """
     from scgan_lib import batch
 
-    arguments.teacher = None
     return batch.run(arguments)
 
 
@@ -127,11 +123,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     profile = replace(profile, test_list=arguments.list or profile.test_list)
     rows, skipped = evaluation.evaluate(profile, {n: Path(f) for n, f in others.items()})
     print(f"{len(rows)} rows in {profile.results / 'metrics.csv'}")
-    for entry in skipped:
-        print(f"skipped: {entry.method}: {entry.image}: {entry.reason}", file=sys.stderr)
-    if skipped:
-        print(f"{len(skipped)} pictures skipped, the rest was scored", file=sys.stderr)
-    return 1 if skipped else 0
+    lines = [f"skipped: {entry.method}: {entry.image}: {entry.reason}" for entry in skipped]
+    lines += [f"{len(lines)} pictures skipped, the rest was scored"] if lines else []
+    return _skipped(lines)
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -140,14 +134,7 @@ def table(arguments: argparse.Namespace) -> None:
 
     profile = _profile(arguments)
     others = dict.fromkeys(seed for seed in arguments.seeds if seed != profile.seed)
-    folders = [replace(profile, seed=seed).results for seed in others]
-    for seed, folder in zip(others, folders, strict=True):
-        if not (folder / "metrics.csv").is_file():
-            raise UserError(
-                f"{folder / 'metrics.csv'}: seed {seed} was not run; run it first: "
-                f"make reproduce PROFILE={profile.name} SEED={seed}"
-            )
-    tables.table1(profile.results, folders)
+    tables.table1(profile.results, [replace(profile, seed=seed).results for seed in others])
     print((profile.results / "table1.md").read_text())
 
 
@@ -155,14 +142,13 @@ def ablate(arguments: argparse.Namespace) -> int:
     """Train and score the ablations: Table 2."""
     from scgan_lib import ablations, tables
 
-    base = ablations.budgeted(arguments.profile, **_overrides(arguments))
+    base = ablations.budgeted(arguments.profile, **read_settings(arguments.set, "--set"))
     failed = ablations.run(base, arguments.seeds, arguments.only)
-    for label, why in failed.items():
-        print(f"failed: {label}: {why}", file=sys.stderr)
+    status = _skipped([f"failed: {label}: {why}" for label, why in failed.items()])
     folder = ablations.home(base)
     tables.table2(folder)
     print((folder / "table2.md").read_text())
-    return 1 if failed else 0
+    return status
 
 
 def figures(arguments: argparse.Namespace) -> None:
@@ -229,16 +215,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
-    "--compare": dict(
-        type=Path, metavar="FILE.html", help="a page of all originals and results"
-    ),
+    "--compare": dict(type=Path, metavar="FILE.html", help="a page of originals and results"),
     "--format": dict(
         default="png", choices=("png", "jpg", "webp", "tiff", "same"),
         help="of the results; same: as the source, if it is one of these",
     ),
-    "--quality": dict(
-        default=90, type=int, choices=range(1, 101), metavar="N", help="of jpg and webp, 1 to 100"
-    ),
+    "--quality": dict(default=90, type=int, choices=range(1, 101), metavar="1..100",
+                      help="of jpg and webp"),
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
     "--chroma": dict(default=1.0, type=_strength, help="strength of the colours"),
     "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
@@ -247,15 +230,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--seed": dict(default=0, type=int, help="of every random choice"),
     "--set": MANY | dict(metavar="KEY=VALUE", help="override a number: --set stage1_lr=1e-4"),
     "--stage": dict(default=2, type=int, choices=(0, 1, 2), help="0: the global encoder alone"),
-    "--init": dict(
-        type=Path, metavar="WEIGHTS",
-        help="fine-tuning: begin with this generator, networks of its sizes",
-    ),
+    "--init": dict(type=Path, metavar="WEIGHTS",
+                   help="fine-tuning: begin with this generator, networks of its sizes"),
     "--method": MANY | dict(metavar="NAME=FOLDER", help="somebody's pictures, matched by name"),
-    "evaluate --list": dict(
-        default="", metavar="FILE",
-        help="the test photos, one path a line, relative to the data folder",
-    ),
+    "evaluate --list": dict(default="", metavar="FILE",
+                            help="the test photos, one path a line, relative to the data folder"),
     "--seeds": dict(default=[0, 1, 2], type=int, nargs="+", help="one run each"),
     "table --seeds": dict(default=[], type=int, nargs="*", help="other seeds' runs"),
     "--only": dict(default=[], nargs="+", metavar="NAME", help="these and no others"),
@@ -264,10 +243,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "export source": dict(type=Path, metavar="WEIGHTS"),
     "export target": dict(type=Path, metavar="OUT.onnx"),
     "--torch": dict(action="store_true", help="write torch.export's .pt2 instead"),
-    "--range": dict(
-        default="pm1", choices=("pm1", "01"),
-        help="what the file was trained with: [-1,1] (first public version) or [0,1]",
-    ),
+    "--range": dict(default="pm1", choices=("pm1", "01"),
+                    help="trained with [-1,1] (first public version) or [0,1]"),
 }  # fmt: skip
 FILES = "inputs -o/--output --overwrite --list --quiet --dry-run --compare --format --quality"
 RUN = "--profile --seed --set"
@@ -292,11 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for run, (example, options) in COMMANDS.items():
         name, text = run.__name__, inspect.getdoc(run)
-        example = f"Example: scgan {name} {example}"
-        command = commands.add_parser(
-            name, help=text.splitlines()[0], description=text, epilog=example
-        )
-        command.set_defaults(run=run)
+        words = {"description": text, "epilog": f"Example: scgan {name} {example}"}
+        command = commands.add_parser(name, help=text.splitlines()[0], **words)
+        command.set_defaults(run=run, teacher=None)
         for option in options.split():
             how = OPTIONS.get(f"{name} {option}", OPTIONS[option])
             if how.get("default", "") not in ("", []):

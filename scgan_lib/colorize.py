@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -14,15 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from scgan_lib import config, pretrained
+from scgan_lib import config
 from scgan_lib.authors import load_author_encoder
-from scgan_lib.config import Profile
+from scgan_lib.config import NETWORK, Profile
 from scgan_lib.layers import ConvBlock
 from scgan_lib.networks import Generator, GlobalEncoder, luma
 from scgan_lib.paths import ROOT, UserError, atomic_write
@@ -56,6 +58,8 @@ def build_generator(profile: Profile) -> Generator:
         raise UserError(f"{start}: global_weights needs global_encoder=vgg16_gray")
     encoder: Any = None if profile.global_encoder == "vgg16_gray" else False
     if profile.global_encoder == "folded_vgg16":
+        from scgan_lib import pretrained  # torchvision takes seconds to import
+
         encoder = FoldedVGG(pretrained.fold_to_gray(pretrained.vgg16_trunk(profile.vgg)))
     generator = Generator(
         profile.width, profile.saliency_width, profile.levels, encoder=encoder,
@@ -86,8 +90,8 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
 
 
 @contextmanager
-def _blaming(path: Path, cure: str) -> Iterator[None]:
-    """What goes wrong inside is the fault of the file `path`: a UserError of one line says so."""
+def _blaming(path: Path | str, cure: str) -> Iterator[None]:
+    """What goes wrong inside is the fault of `path`: a UserError of one line says so."""
     try:
         yield
     except Exception as error:  # a damaged file can raise nearly anything
@@ -157,16 +161,16 @@ def render(
     """Colorize gray pictures of one size at the working size, and bring the result back up.
 
     gray_u8 (B,1,H,W) uint8 -> rgb (B,3,H,W) uint8 and saliency (B,1,H,W) uint8. The networks see
-    the picture with its short side at `size`; with `keep_luminance` only the chroma (rgb_hat −
-    gray, whose luma is 0) is up-sampled. `strength` multiplies the chroma and keeps the luma of
-    colours outside the RGB cube, see `fit_cube`. None: each channel clipped by itself (what is
-    evaluated).
+    the picture with its short side at `size` (a thin strip shortened, so that its pixels bound the
+    work); with `keep_luminance` only the chroma (rgb_hat − gray, whose luma is 0) is up-sampled.
+    `strength` multiplies the chroma and keeps the luma of colours outside the RGB cube, see
+    `fit_cube`. None: each channel clipped by itself (what is evaluated).
     """
     device = next(generator.parameters()).device
     gray = to_pm1(gray_u8.to(device))
     h, w = gray.shape[-2:]
-    scale = size / min(h, w)
-    small = _resize(gray, tuple(max(size, round(side * scale)) for side in (h, w)))
+    scale, most = size / min(h, w), max(8 * size, h * w // size)
+    small = _resize(gray, tuple(max(size, min(round(side * scale), most)) for side in (h, w)))
     rgb_hat, saliency_hat = generator(small)
     if generator.keep_luminance:
         rgb = gray + _resize(rgb_hat - small, (h, w))
@@ -206,31 +210,89 @@ def newest_weights(profile: Profile) -> Path | None:
     return next((p for p in found if p.is_file()), None)
 
 
-class Colorizer:
+def weights_of(path_or_name: str | Path) -> Path:
+    """A weight file; for a profile's name its `newest_weights`, or where they would be."""
+    if (name := str(path_or_name)) not in config.PROFILES:
+        return Path(name)
+    profile = config.load(name)
+    return newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
+
+
+CARD = """---
+{{ card_data }}
+---
+# Colours for gray pictures
+
+A generator of scgan-replicated, the replication of SCGAN. The colours are guesses of a model, not
+what was there. The library and `scgan colorize --weights generator.safetensors` use it:
+
+```python
+from scgan_lib.colorize import Colorizer
+
+Colorizer.from_pretrained("OWNER/NAME")("old.jpg").save("new.png")
+```
+
+| | |
+|---|---|
+{% for name, value in facts.items() -%}
+| {{ name }} | {{ value }} |
+{% endfor %}"""
+
+
+class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-image"):
     """Colours for gray pictures of any size: `Colorizer.load()("old.jpg").save("new.png")`.
 
     Works on a PIL image or a path and returns a new PIL image of the same size (RGB, or RGBA with
-    the input's transparency); the input file is never written. `chroma` scales the predicted
-    chroma (1: as predicted, 0: gray); where a colour would leave the RGB cube, chroma is given up
-    and not luminance.
+    the input's transparency). `chroma` scales the predicted chroma (1: as predicted, 0: gray);
+    where a colour would leave the RGB cube, chroma is given up and not luminance.
     """
 
     def __init__(self, generator: Generator, profile: Profile, chroma: float = 1.0) -> None:
         self.generator, self.profile, self.chroma = generator.eval(), profile, chroma
+        self.facts: dict[str, str] = {}  # what else the weight file says
         self._form = inference_form(generator)
 
     @classmethod
     def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Colorizer:
-        """From a weight file, or by a profile's name (`"tiny"`, `"mini"`).
+        """From a weight file, or by a profile's name (`"tiny"`, `"mini"`): see `weights_of`."""
+        generator, profile, facts = load_generator(weights_of(path_or_name), pick_device(device))
+        made = cls(generator, profile)
+        made.facts = facts
+        return made
 
-        A name means the newest stage trained here, else the weights that came with the clone.
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Colorizer:
+        """From a folder of `save_pretrained`, or OWNER/NAME on the Hugging Face Hub.
+
+        `options`: those of `ModelHubMixin.from_pretrained` and `device`, `chroma`.
         """
-        path = Path(path_or_name)
-        if str(path_or_name) in config.PROFILES:
-            profile = config.load(str(path_or_name))
-            path = newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
-        generator, profile, _ = load_generator(path, pick_device(device))
-        return cls(generator, profile)
+        cure = "no such folder here, and the Hugging Face Hub does not give it"
+        with nullcontext() if os.path.isdir(name) else _blaming(name, cure):
+            return super().from_pretrained(name, **options)
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, device: str = "auto", chroma: float = 1.0, **options: Any
+    ) -> Colorizer:
+        local = os.path.isdir(model_id)
+        path = Path(model_id, SHIPPED) if local else hf_hub_download(model_id, SHIPPED, **options)
+        made = cls.load(path, device)
+        made.chroma = chroma
+        return made
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_generator(self.generator, self.profile, save_directory / SHIPPED, **self.facts)
+        (save_directory / "config.json").write_text(json.dumps({"chroma": self.chroma}))
+
+    def generate_model_card(self, **words: Any) -> ModelCard:
+        """The README beside the saved weights: what they are and how to use them."""
+        network = {key: getattr(self.profile, key) for key in ("name", "image_size", *NETWORK)}
+        return super().generate_model_card(facts=network | self.facts, **words)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """`save_pretrained` into the repository OWNER/NAME of the Hub; its address."""
+        with _blaming(repo_id, "not pushed; needs a network and, once, `hf auth login`"):
+            return super().push_to_hub(repo_id, **options)
 
     def __call__(self, picture: Image.Image | str | Path) -> Image.Image:
         return self.both(picture)[0]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from pathlib import Path
 
+import inputs
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from scgan_lib import cli, config
 from scgan_lib.colorize import Colorizer, build_generator, save_generator
@@ -144,6 +145,9 @@ def test_a_result_is_there_only_for_its_picture_weights_and_chroma(weights, tmp_
 
     assert go() == (True, "")
     assert go()[0] is False
+    made = (out / "a.png").stat().st_mtime_ns
+    assert go("--overwrite") == (False, "")  # made again, the same picture
+    assert (out / "a.png").stat().st_mtime_ns > made
     changed, said = go("--chroma", "1.5")
     assert changed and "1 were made anew" in said
     Image.fromarray(noise(40, 50, seed=1)).save(source)
@@ -227,76 +231,22 @@ def test_the_page_holds_the_whole_batch(weights, tmp_path, capsys):
     assert "page.html: exists already" in capsys.readouterr().err
 
 
-def odd(folder: Path, kind: str) -> Path:
-    """One odd input by name; modes are saved where the format holds them."""
-    gray = Image.fromarray(noise(40, 50))
-    whole = io.BytesIO()
-    gray.save(whole, "JPEG")
-    content = {
-        "empty.jpg": b"",
-        "text.jpg": b"no picture\n" * 9,
-        "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
-    }
-    path = folder / kind
-    if kind in content:
-        path.write_bytes(content[kind])
-    elif kind == "loop.png":
-        path.symlink_to(path)
-    elif kind == "missing.png":
-        pass
-    elif kind == "250":
-        path = folder / ("n" * 246 + ".png")
-        gray.save(path)
-    elif kind == "1x1.png":
-        Image.new("L", (1, 1), 7).save(path)
-    elif kind == "3000x2.png":
-        gray.resize((3000, 2)).save(path)
-    elif kind == "I;16.png":
-        Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(path)
-    elif kind == "damaged-exif.jpg":
-        gray.save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
-    elif kind == "dpi.jpg":
-        gray.save(path, dpi=(65535, 0))
-    else:
-        mode, suffix = kind.split(".")
-        gray.convert(mode).save(path, "TIFF" if suffix == "tif" else "PNG")
-    return path
-
-
-MODES = [
-    "1.png",
-    "L.png",
-    "LA.png",
-    "P.png",
-    "RGB.png",
-    "RGBA.png",
-    "CMYK.tif",
-    "F.tif",
-    "I;16.png",
-]
-SHAPES = ["1x1.png", "3000x2.png", "250", "damaged-exif.jpg", "dpi.jpg"]
-BAD = {"cut.jpg": "not a readable picture", "empty.jpg": "not a readable picture",
-       "text.jpg": "not a readable picture", "loop.png": "symbolic links",
-       "missing.png": "No such file"}  # fmt: skip
-
-
 @pytest.mark.parametrize("wanted", ["png", "jpg", "webp", "tiff"])
 def test_odd_inputs_are_coloured_or_named(weights, tmp_path, wanted, capsys, monkeypatch):
-    (tmp_path / "in").mkdir()
-    files = {kind: odd(tmp_path / "in", kind) for kind in [*MODES, *SHAPES, *BAD]}
+    pictures = inputs.pictures(tmp_path / "in", large=False)
+    before = {path: path.read_bytes() for _, path, _ in pictures}
+    bad = [path for _, path, status in pictures if status] + [tmp_path / "missing.png"]
     if wanted != "png":  # the network once is enough
         monkeypatch.setattr(Colorizer, "__call__", lambda self, image: image)
-    before = {k: p.read_bytes() for k, p in files.items() if k not in ("loop.png", "missing.png")}
-    more = ("--format", wanted)
-    assert colours(weights, *files.values(), out=tmp_path / "out", more=more) == 1
+    more = ("--format", wanted, "--list", str(tmp_path / "list.csv"))
+    assert colours(weights, *before, bad[-1], out=tmp_path / "out", more=more) == 1
     said = capsys.readouterr()
-    assert f"{len(files) - len(BAD)} of {len(files)} pictures written" in said.out
     lines = [x for x in said.err.splitlines() if x.startswith("skipped:")]
-    assert len(lines) == len(BAD)
-    for kind, words in BAD.items():
-        assert sum(str(files[kind]) in x and words in x for x in lines) == 1, kind
-    made = {p.stem: p for p in (tmp_path / "out").iterdir()}
-    for kind in [*MODES, *SHAPES]:
-        with Image.open(made[files[kind].stem]) as result, Image.open(files[kind]) as source:
-            assert result.size == source.size, kind
-    assert {k: p.read_bytes() for k, p in files.items() if k in before} == before
+    assert f"{len(before) + 1 - len(bad)} of {len(before) + 1} pictures written" in said.out
+    assert [x.split(": ")[1] for x in lines] == [str(path) for path in bad]
+    rows = pd.read_csv(tmp_path / "list.csv")
+    assert len(rows) == rows["result"].nunique() == len(before) + 1 - len(bad)
+    for source, result in rows.itertuples(index=False):
+        with Image.open(source) as old, Image.open(result) as new:
+            assert new.size == ImageOps.exif_transpose(old).size, source
+    assert {path: path.read_bytes() for path in before} == before

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from scgan_lib import colorize
+from scgan_lib import colorize, pretrained
 from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
 from scgan_lib.data import luma_u8
 from scgan_lib.networks import FoldedGlobal, Generator, GlobalEncoder
@@ -79,13 +79,22 @@ def test_the_input_is_never_written(colorizer, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture), content)
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_the_networks_see_the_short_side_at_the_working_size(untied, size):
-    generator, seen = build_generator(untied()).eval(), []
-    generator.down[0].register_forward_pre_hook(lambda m, x: seen.append(tuple(x[0].shape)))
-    rgb, saliency = render(generator, torch.zeros(1, 1, 96, 144, dtype=torch.uint8), size)
-    assert seen == [(1, 1, size, size * 3 // 2)]
-    assert rgb.shape == (1, 3, 96, 144) and saliency.shape == (1, 1, 96, 144)
+@pytest.mark.parametrize(
+    ("picture", "size", "seen"),
+    [
+        ((96, 144), 32, (32, 48)),
+        ((96, 144), 64, (64, 96)),
+        ((20, 30), 64, (64, 96)),
+        ((3, 500), 32, (32, 8 * 32)),  # a strip: not 5333 wide
+        ((20, 600), 32, (32, 600 * 20 // 32)),  # no more pixels than it has
+    ],
+)
+def test_the_networks_see_the_short_side_at_the_working_size(untied, picture, size, seen):
+    generator, shapes = build_generator(untied()).eval(), []
+    generator.down[0].register_forward_pre_hook(lambda m, x: shapes.append(tuple(x[0].shape)))
+    rgb, saliency = render(generator, torch.zeros(1, 1, *picture, dtype=torch.uint8), size)
+    assert shapes == [(1, 1, *seen)]
+    assert rgb.shape == (1, 3, *picture) and saliency.shape == (1, 1, *picture)
 
 
 def test_without_kept_luminance_the_colours_are_the_networks(untied):
@@ -158,7 +167,7 @@ def test_a_missing_trunk_is_not_blamed_on_the_weights(tiny, tmp_path, monkeypatc
     def missing(source):
         raise UserError("no trunk here")
 
-    monkeypatch.setattr(colorize.pretrained, "vgg16_trunk", missing)
+    monkeypatch.setattr(pretrained, "vgg16_trunk", missing)
     with pytest.raises(UserError, match=r"^no trunk here$"):
         load_generator(tmp_path / "g.safetensors")
 
@@ -177,6 +186,34 @@ def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
         save_generator(generator, p, runs / f"stage{stage}" / "final.safetensors")
         loaded = Colorizer.load("mini").generator.state_dict()
         assert all(torch.equal(v, loaded[k]) for k, v in generator.state_dict().items())
+
+
+def test_weights_travel_as_a_folder(colorizer, tmp_path):
+    picture, folder = Image.fromarray(noise(40, 50, 3)), tmp_path / "travels"
+    colorizer.chroma, colorizer.facts = 1.5, {"steps": "7"}
+    colorizer.save_pretrained(folder)
+    again = Colorizer.from_pretrained(folder, device="cpu")
+    assert (again.chroma, again.facts) == (1.5, {"steps": "7"})
+    assert again.profile.settings() == colorizer.profile.settings()
+    np.testing.assert_array_equal(np.asarray(again(picture)), np.asarray(colorizer(picture)))
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\npipeline_tag: image-to-image\n")
+    assert "| width | 4 |\n" in card and card.endswith("| steps | 7 |\n")
+    shipped = Colorizer.from_pretrained(ROOT / "results/tiny", device="cpu")
+    assert shipped.profile.name == "tiny" and shipped.chroma == 1
+
+
+@pytest.mark.parametrize("name", ["results", "no/such/folder", "nobody/nothing"])
+def test_weights_that_cannot_be_had_are_one_line(colorizer, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(UserError, match=f"^{name}.*: no such") as caught:
+        Colorizer.from_pretrained(name, cache_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=f"^{name}: not pushed; .*hf auth login") as caught:
+        colorizer.push_to_hub(name)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
