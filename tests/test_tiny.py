@@ -82,7 +82,7 @@ def test_the_second_opening_reads_what_the_first_has_written(layout, tmp_path):
 
 def test_saliency_maps_are_made_once_for_all_pictures(layout, tmp_path):
     found = tiny.open_tiny(as_zip(layout, tmp_path / "t.zip"), tmp_path / "a")
-    maps = found.saliency(workers=1)
+    maps = found.saliency()
     assert maps.shape == (2 * TRAIN + VAL, 64, 64) and maps.dtype == np.uint8
     assert maps.max() == 0  # flat pictures hold no object
 
@@ -102,7 +102,7 @@ def test_saliency_maps_are_made_once_for_all_pictures(layout, tmp_path):
 @pytest.mark.parametrize("kind", [as_zip, as_folder])
 def test_wrong_parts_are_named(layout, tmp_path, change, named, kind):
     files = {k: v for k, v in (layout | change).items() if v is not None}
-    source = kind(files, tmp_path / "source")
+    source = kind(files, tmp_path / "source.zip")
     with pytest.raises(UserError, match=named):
         tiny.open_tiny(source, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("index.json"))
