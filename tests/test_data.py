@@ -12,7 +12,7 @@ import torch
 from conftest import batches
 from PIL import Image
 
-from scgan_lib import config, data, stage0
+from scgan_lib import config, data, pictures, stage0
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, photos, read_rgb
 from scgan_lib.paths import ROOT, UserError
 
@@ -53,7 +53,7 @@ def test_every_mode_becomes_rgb(tmp_path, name, image, expected, tolerance):
     ],
 )
 def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
-    rgb = np.asarray(data.to_rgb_mode(Image.fromarray(wide), tags))
+    rgb = np.asarray(pictures.to_rgb_mode(Image.fromarray(wide), tags))
     assert rgb[0, :, 0].tolist() == expected
 
 
