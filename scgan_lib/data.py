@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +32,7 @@ from torch.utils.data import Dataset
 from scgan_lib import saliency as saliency_maps
 from scgan_lib import tiny
 from scgan_lib.config import Profile
-from scgan_lib.paths import UserError, cache_dir
+from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.pictures import (
     IMAGE_SUFFIXES,
     LUMA,
@@ -41,8 +45,10 @@ from scgan_lib.pictures import (
     to_pm1,
     to_u8,
 )  # fmt: skip
+from scgan_lib.progress import progress
 
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
+DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
@@ -88,7 +94,7 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
             f"kinds {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     if split == "train":
-        return found[:: profile.train_every][: profile.train_images or None]
+        return _readable(found[:: profile.train_every][: profile.train_images or None])
     return found[: profile.test_images or None] if split == "test" else found
 
 
@@ -109,6 +115,46 @@ def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[
 def _number(text: str) -> int:
     """A number that follows from `text` alone, the same on every machine."""
     return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
+def _readable(found: list[Photo]) -> list[Photo]:
+    """Training photos without the damaged ones, of which there may be a share of `DAMAGED`.
+
+    Not asked of photos with a hash, nor of Tiny ImageNet, which is read as a whole.
+    """
+    if found[0].sha256 or found[0].row >= 0:
+        return found
+    damaged = _damaged(tuple(str(p.path) for p in found))
+    return [p for p in found if str(p.path) not in damaged]
+
+
+@lru_cache(maxsize=8)
+def _damaged(paths: tuple[str, ...]) -> frozenset[str]:
+    """Those that cannot be read, named on standard error; UserError when they are too many.
+
+    All are read once; the cache then knows the damaged ones, and only they are tried again.
+    """
+    memory = cache_dir() / "damaged" / f"{_number(str(paths)):x}.json"
+    tried = json.loads(memory.read_text()) if memory.is_file() else paths
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = progress(pool.map(_error, tried), total=len(tried), desc="check", unit="photo")
+        errors = {path: error for path, error in zip(tried, bar, strict=True) if error}
+    with atomic_write(memory) as part:
+        part.write_text(json.dumps([*errors]))
+    share, first = f"{len(errors)} of {len(paths)} training pictures", [*errors.values()][:3]
+    if len(errors) > DAMAGED * len(paths):
+        raise UserError(f"{share} are damaged, more than {DAMAGED:.0%}: {'; '.join(first)}")
+    if errors:
+        print(f"{share} are damaged and left out: {'; '.join(first)}", file=sys.stderr)
+    return frozenset(errors)
+
+
+def _error(path: str) -> str:
+    try:
+        read_rgb(path)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def unlisted(profile: Profile) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from scgan_lib.paths import ROOT, UserError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 RED = Image.new("RGB", (16, 16), (255, 0, 0))
+PIXEL = b"P5 1 1 255 7"  # a whole picture file (PGM)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_a_plain_folder_is_split_by_name_alone(tmp_path):
     for i in range(60):
         name = tmp_path / ("a" if i % 2 else "b") / f"{i}.jpg"
         name.parent.mkdir(exist_ok=True)
-        name.touch()
+        name.write_bytes(PIXEL)
     p = config.load("folder", data=str(tmp_path))
     split = {s: {x.path for x in photos(p, s)} for s in ("train", "val", "test")}
     assert len(set().union(*split.values())) == 60 == sum(map(len, split.values()))
@@ -184,13 +186,13 @@ def test_a_plain_folder_is_split_by_name_alone(tmp_path):
 
 
 def imagenet_tree(root, *counts: int):
-    """An ImageNet tree of empty files: so many training and validation pictures, by class."""
+    """An ImageNet tree of small files: so many training and validation pictures, by class."""
     for number, count in enumerate(counts, 1):
         for split in ("train", "val"):
             wnid = f"n{number:02d}"
             (root / split / wnid).mkdir(parents=True)
             for i in range(count):
-                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").touch()
+                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").write_bytes(PIXEL)
     return str(root)
 
 
@@ -218,7 +220,7 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
 def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
     for name in ("train/n01/images/t_0.JPEG", "val/images/v_0.JPEG"):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(PIXEL)
     (tmp_path / file).write_text(line)
     p = config.load("imagenet", data=str(tmp_path))
     if line:
@@ -226,6 +228,35 @@ def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
     else:
         with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*val_annotations\.txt"):
             photos(p, "test")
+
+
+@pytest.mark.parametrize("kind", ["folder", "imagenet"])
+def test_damaged_training_pictures_are_named_and_left_out_up_to_a_twentieth(
+    tmp_path, monkeypatch, capsys, kind
+):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    p = config.load(kind, data=imagenet_tree(tmp_path / "set", 40, 40), train_every=1)
+    whole = photos(p, "train")
+    assert "damaged" not in capsys.readouterr().err
+    broken, others = whole[3].path, whole[4 : 4 + len(whole) // 20]
+    broken.write_bytes(PIXEL[:-1])
+    assert photos(p, "train") == whole  # each file is tried once: it was sound
+    shutil.rmtree(tmp_path / "cache")
+    data._damaged.cache_clear()
+    for _ in range(2):  # named once in a process
+        assert photos(p, "train") == whole[:3] + whole[4:]
+    told = capsys.readouterr().err
+    assert told.count(f"1 of {len(whole)} training pictures") == 1 and str(broken) in told
+    data._damaged.cache_clear()
+    broken.write_bytes(PIXEL)  # mended: those that were damaged are tried again
+    assert photos(p, "train") == whole
+    for photo in (whole[3], *others):
+        photo.path.write_bytes(b"")
+    shutil.rmtree(tmp_path / "cache")
+    data._damaged.cache_clear()
+    text = rf"{len(others) + 1} of {len(whole)} .* more than 5%: {broken}.*replace or remove"
+    with pytest.raises(UserError, match=text):
+        photos(p, "train")
 
 
 # --- training pictures ----------------------------------------------------------------------------
