@@ -123,27 +123,20 @@ def test_shipped_files_match_their_hashes_and_no_subject_is_in_two_splits():
     with open(ROOT / "data" / "mini" / "credits.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     p = config.load("mini")
-    found = [x for s in ("train", "val", "test") for k in ("photo", "cutout")
-             for x in photos(p, s, k)]  # fmt: skip
-    assert len(found) == len(rows) == 262 + 232
+    splits = {s: photos(p, s) for s in ("train", "val", "test")}
+    assert [len(found) for found in splits.values()] == [174, 22, 66]
+    found = [x for s in splits for x in (*splits[s], *photos(p, s, "cutout"))]
+    assert len({x.path for x in found}) == len(found) == len(rows) == 262 + 232
     data.verify_hashes(found)
     for key in ("group", "sha256", "source_sha256", "file"):
-        splits = {}
+        places = {}
         for row in rows:
             if row[key]:
-                splits.setdefault((row["kind"], row[key]), set()).add(row["split"])
-        assert not {k: v for k, v in splits.items() if len(v) > 1}, key
-
-
-def test_splits_are_disjoint_fixed_and_the_gallery_comes_first():
-    p = config.load("mini")
-    names = {s: [x.path.name for x in photos(p, s)] for s in ("train", "val", "test")}
-    assert [len(n) for n in names.values()] == [174, 22, 66]
-    assert len(set().union(*map(set, names.values()))) == 262
-    gallery = [x.gallery for x in photos(p, "test")]
+                places.setdefault((row["kind"], row[key]), set()).add(row["split"])
+        assert not {k: v for k, v in places.items() if len(v) > 1}, key
+    gallery = [x.gallery for x in splits["test"]]  # comes first
     assert sum(gallery) == 20 and all(gallery[:20])
-    few = photos(config.load("mini", test_images=7, train_images=5), "test")
-    assert [x.path.name for x in few] == names["test"][:7]
+    assert photos(config.load("mini", test_images=7, train_images=5), "test") == splits["test"][:7]
 
 
 @pytest.mark.parametrize("kind", ["photo", "cutout"])
@@ -262,25 +255,19 @@ def test_damaged_training_pictures_are_named_and_left_out_up_to_a_twentieth(
 # --- training pictures ----------------------------------------------------------------------------
 
 
-def test_items_depend_on_seed_stage_and_number_alone(tiny):
+def test_items_depend_on_seed_stage_and_number_alone_and_have_shapes_and_ranges(tiny):
     p = tiny()
     one, other = TrainingSet(p, 1, 40), TrainingSet(p, 1, 100)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     for i in (7, 3, 0, 31):  # any order
-        for key, value in one[i].items():
-            assert torch.equal(value, other[i][key])
-    assert not torch.equal(one[7]["rgb"], TrainingSet(p, 2, 40)[7]["rgb"])
-    assert not torch.equal(one[7]["rgb"], TrainingSet(replace(p, seed=1), 1, 40)[7]["rgb"])
-
-
-def test_items_have_the_shapes_and_ranges_that_networks_expect(tiny):
-    p = tiny()
-    for i in range(6):
-        item = TrainingSet(p, 1, 10)[i]
+        item, again = one[i], other[i]
+        assert all(torch.equal(value, again[key]) for key, value in item.items())
         assert item["gray"].shape == item["saliency"].shape == (1, 32, 32)
         assert item["rgb"].shape == (3, 32, 32) and item["rgb"].abs().max() <= 1
         assert 0 <= item["saliency"].min() and item["saliency"].max() <= 1
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
         torch.testing.assert_close(item["gray"], (item["rgb"] * weights).sum(0, keepdim=True))
+    assert not torch.equal(one[7]["rgb"], TrainingSet(p, 2, 40)[7]["rgb"])
+    assert not torch.equal(one[7]["rgb"], TrainingSet(replace(p, seed=1), 1, 40)[7]["rgb"])
 
 
 @pytest.fixture
@@ -376,7 +363,7 @@ def test_batches_are_their_items_wherever_a_run_begins_with_any_number_of_worker
 # --- what is tested -------------------------------------------------------------------------------
 
 
-def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed():
+def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed(tmp_path):
     found = [data.Photo(Path(f"{c}{i}.png"), "test", c) for c in "abcd" for i in range(9)]
     found = [p for p in found if p.label != "d" or p.path.name == "d0.png"]  # d has one
     chosen = data.balanced(found, 12)
@@ -385,14 +372,10 @@ def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed()
     assert data.balanced(found[::-1], 12) == chosen != data.balanced(found, 12, seed=1)
     assert data.balanced(found, 8) == chosen[:8]  # more photos only add to fewer
     assert sorted(p.path for p in data.balanced(found, 99)) == sorted(p.path for p in found)
-
-
-def test_an_imagenet_test_set_is_balanced_and_no_runs_seed_changes_it(tmp_path):
-    root = imagenet_tree(tmp_path, 40, 40, 6)
-    chosen = photos(config.load("imagenet", data=root, test_images=15), "test")
-    assert sorted(Counter(p.label for p in chosen).values()) == [5, 5, 5]
-    assert photos(config.load("imagenet", seed=7, data=root, test_images=15), "test") == chosen
-    assert data.test_composites(config.load("imagenet", data=root)) == []  # no cut-outs there
+    p = config.load("imagenet", data=imagenet_tree(tmp_path, 40, 40, 6), test_images=15)
+    assert sorted(Counter(x.label for x in photos(p, "test")).values()) == [5, 5, 5]
+    assert photos(replace(p, seed=7), "test") == photos(p, "test")  # no run's seed changes it
+    assert data.test_composites(p) == []  # no cut-outs there
 
 
 def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
