@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
+import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -27,7 +32,7 @@ from torch.utils.data import Dataset
 from scgan_lib import saliency as saliency_maps
 from scgan_lib import tiny
 from scgan_lib.config import Profile
-from scgan_lib.paths import UserError, cache_dir
+from scgan_lib.paths import UserError, atomic_write, cache_dir
 from scgan_lib.pictures import (
     IMAGE_SUFFIXES,
     LUMA,
@@ -38,11 +43,12 @@ from scgan_lib.pictures import (
     read_rgb,
     to_chw,
     to_pm1,
-    to_rgb_mode,
     to_u8,
 )  # fmt: skip
+from scgan_lib.progress import progress
 
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
+DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
@@ -70,49 +76,85 @@ class Photo:
 def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     """The photos (or `kind="cutout"`) of one split, in a fixed order, cut to the profile's count.
 
-    UserError when the folder is missing or empty, or a shipped file does not match its hash.
+    UserError when the folder is missing or has no such pictures.
     """
-    root = profile.data_path
     found = _all_photos(profile, kind)
-    if split == "test" and kind == "photo" and profile.test_list:
+    if kind == "photo" and split == "test" and profile.test_list:
         return _listed(profile, found)[0]
     found = [p for p in found if p.split == split]
-    if split == "train" and kind == "photo":
-        found = found[:: profile.train_every]
-    if not found and kind == "photo":
-        raise UserError(
-            f"{root}: no {split} pictures found; give a folder with more files of the kinds "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    limit = {"train": profile.train_images, "test": profile.test_images}.get(split, 0)
-    if split == "test" and limit and kind == "photo" and not any(p.gallery for p in found):
-        found = balanced(found, limit)
     if split == "test":
+        if kind == "photo" and profile.test_images and not any(p.gallery for p in found):
+            found = balanced(found, profile.test_images)
         found.sort(key=lambda p: (not p.gallery, p.path.name))
-    return found[:limit] if limit and kind == "photo" else found
+    if kind != "photo":
+        return found
+    if not found:
+        raise UserError(
+            f"{profile.data_path}: no {split} pictures found; give a folder with more files of the "
+            f"kinds {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    if split == "train":
+        return _readable(found[:: profile.train_every][: profile.train_images or None])
+    return found[: profile.test_images or None] if split == "test" else found
 
 
 def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[Photo]:
-    """`count` of the photos, as even over their labels as can be; the same for the same `seed`.
+    """`count` of the photos, as even over their labels as can be; all if there are no more.
 
     Every label gives its first photo, then its second ..., in an order drawn by the seed; the last
-    round serves labels in a drawn order. 10,000 of 1,000 classes are 10 a class, where every class
-    has as many. All photos if there are no more than `count`.
+    round serves labels in a drawn order: 10,000 of 1,000 classes are 10 a class.
     """
-    labels: dict[str, list[Photo]] = {}
+    given: Counter[str] = Counter()  # photos by label
+    ranked = []
     for photo in sorted(found, key=lambda p: _number(f"{seed} {p.label}/{p.path.name}")):
-        labels.setdefault(photo.label, []).append(photo)
-    ranked = [
-        (i, _number(f"{seed} {label}"), photo)
-        for label, group in labels.items()
-        for i, photo in enumerate(group)
-    ]
+        ranked.append((given[photo.label], _number(f"{seed} {photo.label}"), photo))
+        given[photo.label] += 1
     return [photo for *_, photo in sorted(ranked, key=lambda r: r[:2])][:count]
 
 
 def _number(text: str) -> int:
     """A number that follows from `text` alone, the same on every machine."""
     return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
+def _readable(found: list[Photo]) -> list[Photo]:
+    """Training photos without the damaged ones, of which there may be a share of `DAMAGED`.
+
+    Not asked of photos with a hash, nor of Tiny ImageNet, which is read as a whole.
+    """
+    if found[0].sha256 or found[0].row >= 0:
+        return found
+    damaged = _damaged(tuple(str(p.path) for p in found))
+    return [p for p in found if str(p.path) not in damaged]
+
+
+@lru_cache(maxsize=8)
+def _damaged(paths: tuple[str, ...]) -> frozenset[str]:
+    """Those that cannot be read, named on standard error; UserError when they are too many.
+
+    All are read once; the cache then knows the damaged ones, and only they are tried again.
+    """
+    memory = cache_dir() / "damaged" / f"{_number(str(paths)):x}.json"
+    tried = json.loads(memory.read_text()) if memory.is_file() else paths
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = progress(pool.map(_error, tried), total=len(tried), desc="check", unit="photo")
+        errors = {path: error for path, error in zip(tried, bar, strict=True) if error}
+    with atomic_write(memory) as part:
+        part.write_text(json.dumps([*errors]))
+    share, first = f"{len(errors)} of {len(paths)} training pictures", [*errors.values()][:3]
+    if len(errors) > DAMAGED * len(paths):
+        raise UserError(f"{share} are damaged, more than {DAMAGED:.0%}: {'; '.join(first)}")
+    if errors:
+        print(f"{share} are damaged and left out: {'; '.join(first)}", file=sys.stderr)
+    return frozenset(errors)
+
+
+def _error(path: str) -> str:
+    try:
+        read_rgb(path)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def unlisted(profile: Profile) -> dict[str, str]:
@@ -186,25 +228,22 @@ def _tiny(root: Path) -> tuple[Photo, ...]:
 @lru_cache(maxsize=4)
 def _credited(root: Path) -> tuple[Photo, ...]:
     with open(root / "credits.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return tuple(
-        Photo(
-            path=root / row["file"],
-            split=row["split"],
-            label=row["imagenet_class"],
-            gallery=row["gallery"] == "1",
-            free=row["licence"].startswith(FREE_LICENCES),
-            sha256=row["sha256"],
-            kind=row["kind"],
+        return tuple(
+            Photo(
+                path=root / row["file"],
+                split=row["split"],
+                label=row["imagenet_class"],
+                gallery=row["gallery"] == "1",
+                free=row["licence"].startswith(FREE_LICENCES),
+                sha256=row["sha256"],
+                kind=row["kind"],
+            )
+            for row in csv.DictReader(file)
         )
-        for row in rows
-    )
 
 
 def _imagenet_tree(root: Path) -> list[Photo]:
-    """`train/WNID/**` and `val/WNID/*`; the validation images are split in two: val and test.
-
-    A flat `val/` needs a file of labels (`_flat_labels`): UserError without it.
+    """`train/WNID/**` and `val/WNID/*`; a flat `val/` needs a file of labels (`_flat_labels`).
 
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
@@ -248,13 +287,12 @@ def verify_hashes(found: Sequence[Photo]) -> None:
     for photo in found:
         if not photo.path.is_file():
             raise UserError(f"{photo.path}: listed in credits.csv but missing; run `git checkout`")
-        if photo.sha256:
-            digest = hashlib.sha256(photo.path.read_bytes()).hexdigest()
-            if digest != photo.sha256:
-                raise UserError(
-                    f"{photo.path}: its content differs from credits.csv (sha256 {digest[:12]}…, "
-                    f"expected {photo.sha256[:12]}…); restore it with `git checkout {photo.path}`"
-                )
+        digest = hashlib.sha256(photo.path.read_bytes()).hexdigest()
+        if photo.sha256 not in ("", digest):
+            raise UserError(
+                f"{photo.path}: its content differs from credits.csv (sha256 {digest[:12]}…, "
+                f"expected {photo.sha256[:12]}…); restore it with `git checkout {photo.path}`"
+            )
 
 
 # --- training pictures ----------------------------------------------------------------------------
@@ -343,17 +381,19 @@ def photo_reader(
     if found[0].row >= 0 and teacher in ("", saliency_maps.DEFAULT):
         arrays = tiny.open_tiny(data_root(profile))
         maps = arrays.saliency_file() if teacher else None
-        return partial(_row_and_map, arrays.rgb_file, maps, [p.row for p in found])
+        return partial(_row_and_map, [p.row for p in found], arrays.rgb_file, maps)
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
     side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
-    return lambda i: _photo_and_map(paths[i], maps and maps[i], side)
+    return partial(_photo, paths, maps, side)
 
 
-def _row_and_map(rgb: Path, maps: Path | None, rows: Sequence[int], i: int) -> Image.Image:
-    picture = Image.fromarray(_array(rgb)[rows[i]])
-    saliency = np.array(_array(maps)[rows[i]]) if maps else np.full(picture.size[::-1], 255, "u1")
-    return Image.merge("RGBX", (*picture.split(), Image.fromarray(saliency)))
+def _photo(paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int) -> Image.Image:
+    return _photo_and_map(paths[i], maps[i] if maps else None, side)
+
+
+def _row_and_map(rows: Sequence[int], rgb: Path, maps: Path | None, i: int) -> Image.Image:
+    return _merged(_array(rgb)[rows[i]], _array(maps)[rows[i]] if maps else None)
 
 
 @lru_cache(maxsize=4)
@@ -363,16 +403,23 @@ def _array(path: Path) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _photo_and_map(path: Path, map_path: Path | None, side: int) -> Image.Image:
-    rgb = Image.fromarray(read_rgb(path))
-    saliency = open_picture(map_path).convert("L") if map_path else Image.new("L", rgb.size, 255)
-    if saliency.size != rgb.size:
+    rgb = read_rgb(path)
+    saliency = np.asarray(open_picture(map_path).convert("L")) if map_path else None
+    if map_path and saliency.shape != rgb.shape[:2]:
         raise UserError(f"{map_path}: not of the size of {path}; remove this map")
-    picture = Image.merge("RGBX", (*rgb.split(), saliency))  # RGBA would be weighed by its alpha
+    picture = _merged(rgb, saliency)
     scale = side / min(picture.size)
     if scale >= 1:
         return picture
     # Lanczos: the crop is resized once more, and bicubic twice loses a twentieth of the detail.
     return picture.resize([round(extent * scale) for extent in picture.size], Image.LANCZOS)
+
+
+def _merged(rgb: np.ndarray, saliency: np.ndarray | None) -> Image.Image:
+    """Both in mode RGBX: RGBA would be weighed by its alpha when it is resized."""
+    if saliency is None:
+        saliency = np.full(rgb.shape[:2], 255, np.uint8)
+    return Image.fromarray(np.dstack([rgb, saliency]), "RGBX")
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,6 @@ import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
     whether the file holds more than this picture.
     """
     try:
-        with _stream(path, content) as file, Image.open(file) as image:
+        with Image.open(io.BytesIO(read_file(path) if content is None else content)) as image:
             several = getattr(image, "is_animated", False)  # asked before its pixels are read
             image.load()
             tags = dict(getattr(image, "tag_v2", {}))
@@ -62,18 +61,17 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
         ) from None
 
 
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file, which may lie in a zip: see `zip_of`."""
+    if archive := zip_of(path):
+        return _archive(archive, os.getpid()).read(Path(path).relative_to(archive).as_posix())
+    return Path(path).read_bytes()
+
+
 def zip_of(path: str | Path) -> Path | None:
     """The zip file that the path leads into, as `photos.zip/train/a.jpg` does; else None."""
-    above = Path(path).parents
+    above = Path(path).parents if ".zip" in str(path).lower() else ()
     return next((p for p in above if p.suffix.lower() == ".zip" and p.is_file()), None)
-
-
-def _stream(path: str | Path, content: bytes | None) -> IO[bytes]:
-    if content is not None:
-        return io.BytesIO(content)
-    if ".zip" not in str(path).lower() or (archive := zip_of(path)) is None:
-        return open(path, "rb")
-    return _archive(archive, os.getpid()).open(Path(path).relative_to(archive).as_posix())
 
 
 @lru_cache(maxsize=2)
@@ -165,7 +163,18 @@ def read_rgb(path: str | Path) -> np.ndarray:
 
 
 def list_pictures(root: Path) -> list[Path]:
-    """Its picture files, in order. Hidden files and folders are no data; links are followed."""
+    """The picture files of a folder, in order. See `list_files`."""
+    return [p for p in list_files(root) if p.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def list_files(root: Path) -> list[Path]:
+    """The files of a folder or zip, in order. Hidden ones are no data; links are followed."""
+    if root.is_file():
+        try:
+            inside = [root / name for name in zipfile.ZipFile(root).namelist()]
+        except zipfile.BadZipFile as error:
+            raise UserError(f"{root}: not a whole zip file ({error}); get it again") from None
+        return sorted(p for p in inside if not p.name.startswith("."))
     found, seen = [], set()
     for folder, inner, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -173,7 +182,7 @@ def list_pictures(root: Path) -> list[Path]:
         if real not in seen:
             found += [Path(folder, x) for x in files if not x.startswith(".")]
         seen.add(real)
-    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(found)
 
 
 # --- pixels ---------------------------------------------------------------------------------------

@@ -217,14 +217,19 @@ def saliency_maps(
     teach = teacher(teacher_name) if missing else None
 
     def make(target: Path) -> None:
-        saliency = np.nan_to_num(teach(read_rgb(pairs[target]), pairs[target])).clip(0, 1)
+        saliency = as_u8(teach(read_rgb(pairs[target]), pairs[target]))
         with atomic_write(target) as part:
-            Image.fromarray(np.rint(saliency * 255).astype(np.uint8)).save(part, "PNG")
+            Image.fromarray(saliency).save(part, "PNG")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = pool.map(make, missing)
         list(progress(made, total=len(missing), desc="saliency", unit="photo"))
     return targets
+
+
+def as_u8(saliency: np.ndarray) -> np.ndarray:
+    """0..1 -> uint8; what is no number counts as 0."""
+    return np.rint(np.nan_to_num(saliency).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _folder_name(folder: str | Path) -> str:

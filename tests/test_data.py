@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from conftest import batches
 from PIL import Image
 
-from scgan_lib import config, data, stage0
+from scgan_lib import config, data, pictures, stage0
 from scgan_lib.data import TrainingSet, center_crop, composite, luma_u8, photos, read_rgb
 from scgan_lib.paths import ROOT, UserError
 
@@ -21,6 +22,7 @@ from scgan_lib.paths import ROOT, UserError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 RED = Image.new("RGB", (16, 16), (255, 0, 0))
+PIXEL = b"P5 1 1 255 7"  # a whole picture file (PGM)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_every_mode_becomes_rgb(tmp_path, name, image, expected, tolerance):
     ],
 )
 def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
-    rgb = np.asarray(data.to_rgb_mode(Image.fromarray(wide), tags))
+    rgb = np.asarray(pictures.to_rgb_mode(Image.fromarray(wide), tags))
     assert rgb[0, :, 0].tolist() == expected
 
 
@@ -121,27 +123,20 @@ def test_shipped_files_match_their_hashes_and_no_subject_is_in_two_splits():
     with open(ROOT / "data" / "mini" / "credits.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     p = config.load("mini")
-    found = [x for s in ("train", "val", "test") for k in ("photo", "cutout")
-             for x in photos(p, s, k)]  # fmt: skip
-    assert len(found) == len(rows) == 262 + 232
+    splits = {s: photos(p, s) for s in ("train", "val", "test")}
+    assert [len(found) for found in splits.values()] == [174, 22, 66]
+    found = [x for s in splits for x in (*splits[s], *photos(p, s, "cutout"))]
+    assert len({x.path for x in found}) == len(found) == len(rows) == 262 + 232
     data.verify_hashes(found)
     for key in ("group", "sha256", "source_sha256", "file"):
-        splits = {}
+        places = {}
         for row in rows:
             if row[key]:
-                splits.setdefault((row["kind"], row[key]), set()).add(row["split"])
-        assert not {k: v for k, v in splits.items() if len(v) > 1}, key
-
-
-def test_splits_are_disjoint_fixed_and_the_gallery_comes_first():
-    p = config.load("mini")
-    names = {s: [x.path.name for x in photos(p, s)] for s in ("train", "val", "test")}
-    assert [len(n) for n in names.values()] == [174, 22, 66]
-    assert len(set().union(*map(set, names.values()))) == 262
-    gallery = [x.gallery for x in photos(p, "test")]
+                places.setdefault((row["kind"], row[key]), set()).add(row["split"])
+        assert not {k: v for k, v in places.items() if len(v) > 1}, key
+    gallery = [x.gallery for x in splits["test"]]  # comes first
     assert sum(gallery) == 20 and all(gallery[:20])
-    few = photos(config.load("mini", test_images=7, train_images=5), "test")
-    assert [x.path.name for x in few] == names["test"][:7]
+    assert photos(config.load("mini", test_images=7, train_images=5), "test") == splits["test"][:7]
 
 
 @pytest.mark.parametrize("kind", ["photo", "cutout"])
@@ -173,7 +168,7 @@ def test_a_plain_folder_is_split_by_name_alone(tmp_path):
     for i in range(60):
         name = tmp_path / ("a" if i % 2 else "b") / f"{i}.jpg"
         name.parent.mkdir(exist_ok=True)
-        name.touch()
+        name.write_bytes(PIXEL)
     p = config.load("folder", data=str(tmp_path))
     split = {s: {x.path for x in photos(p, s)} for s in ("train", "val", "test")}
     assert len(set().union(*split.values())) == 60 == sum(map(len, split.values()))
@@ -184,13 +179,13 @@ def test_a_plain_folder_is_split_by_name_alone(tmp_path):
 
 
 def imagenet_tree(root, *counts: int):
-    """An ImageNet tree of empty files: so many training and validation pictures, by class."""
+    """An ImageNet tree of small files: so many training and validation pictures, by class."""
     for number, count in enumerate(counts, 1):
         for split in ("train", "val"):
             wnid = f"n{number:02d}"
             (root / split / wnid).mkdir(parents=True)
             for i in range(count):
-                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").touch()
+                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").write_bytes(PIXEL)
     return str(root)
 
 
@@ -218,7 +213,7 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
 def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
     for name in ("train/n01/images/t_0.JPEG", "val/images/v_0.JPEG"):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(PIXEL)
     (tmp_path / file).write_text(line)
     p = config.load("imagenet", data=str(tmp_path))
     if line:
@@ -228,28 +223,51 @@ def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
             photos(p, "test")
 
 
+@pytest.mark.parametrize("kind", ["folder", "imagenet"])
+def test_damaged_training_pictures_are_named_and_left_out_up_to_a_twentieth(
+    tmp_path, monkeypatch, capsys, kind
+):
+    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+    p = config.load(kind, data=imagenet_tree(tmp_path / "set", 40, 40), train_every=1)
+    whole = photos(p, "train")
+    assert "damaged" not in capsys.readouterr().err
+    broken, others = whole[3].path, whole[4 : 4 + len(whole) // 20]
+    broken.write_bytes(PIXEL[:-1])
+    assert photos(p, "train") == whole  # each file is tried once: it was sound
+    shutil.rmtree(tmp_path / "cache")
+    data._damaged.cache_clear()
+    for _ in range(2):  # named once in a process
+        assert photos(p, "train") == whole[:3] + whole[4:]
+    told = capsys.readouterr().err
+    assert told.count(f"1 of {len(whole)} training pictures") == 1 and str(broken) in told
+    data._damaged.cache_clear()
+    broken.write_bytes(PIXEL)  # mended: those that were damaged are tried again
+    assert photos(p, "train") == whole
+    for photo in (whole[3], *others):
+        photo.path.write_bytes(b"")
+    shutil.rmtree(tmp_path / "cache")
+    data._damaged.cache_clear()
+    text = rf"{len(others) + 1} of {len(whole)} .* more than 5%: {broken}.*replace or remove"
+    with pytest.raises(UserError, match=text):
+        photos(p, "train")
+
+
 # --- training pictures ----------------------------------------------------------------------------
 
 
-def test_items_depend_on_seed_stage_and_number_alone(tiny):
+def test_items_depend_on_seed_stage_and_number_alone_and_have_shapes_and_ranges(tiny):
     p = tiny()
     one, other = TrainingSet(p, 1, 40), TrainingSet(p, 1, 100)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     for i in (7, 3, 0, 31):  # any order
-        for key, value in one[i].items():
-            assert torch.equal(value, other[i][key])
-    assert not torch.equal(one[7]["rgb"], TrainingSet(p, 2, 40)[7]["rgb"])
-    assert not torch.equal(one[7]["rgb"], TrainingSet(replace(p, seed=1), 1, 40)[7]["rgb"])
-
-
-def test_items_have_the_shapes_and_ranges_that_networks_expect(tiny):
-    p = tiny()
-    for i in range(6):
-        item = TrainingSet(p, 1, 10)[i]
+        item, again = one[i], other[i]
+        assert all(torch.equal(value, again[key]) for key, value in item.items())
         assert item["gray"].shape == item["saliency"].shape == (1, 32, 32)
         assert item["rgb"].shape == (3, 32, 32) and item["rgb"].abs().max() <= 1
         assert 0 <= item["saliency"].min() and item["saliency"].max() <= 1
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
         torch.testing.assert_close(item["gray"], (item["rgb"] * weights).sum(0, keepdim=True))
+    assert not torch.equal(one[7]["rgb"], TrainingSet(p, 2, 40)[7]["rgb"])
+    assert not torch.equal(one[7]["rgb"], TrainingSet(replace(p, seed=1), 1, 40)[7]["rgb"])
 
 
 @pytest.fixture
@@ -345,7 +363,7 @@ def test_batches_are_their_items_wherever_a_run_begins_with_any_number_of_worker
 # --- what is tested -------------------------------------------------------------------------------
 
 
-def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed():
+def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed(tmp_path):
     found = [data.Photo(Path(f"{c}{i}.png"), "test", c) for c in "abcd" for i in range(9)]
     found = [p for p in found if p.label != "d" or p.path.name == "d0.png"]  # d has one
     chosen = data.balanced(found, 12)
@@ -354,14 +372,10 @@ def test_a_balanced_subset_is_even_over_classes_and_the_same_for_the_same_seed()
     assert data.balanced(found[::-1], 12) == chosen != data.balanced(found, 12, seed=1)
     assert data.balanced(found, 8) == chosen[:8]  # more photos only add to fewer
     assert sorted(p.path for p in data.balanced(found, 99)) == sorted(p.path for p in found)
-
-
-def test_an_imagenet_test_set_is_balanced_and_no_runs_seed_changes_it(tmp_path):
-    root = imagenet_tree(tmp_path, 40, 40, 6)
-    chosen = photos(config.load("imagenet", data=root, test_images=15), "test")
-    assert sorted(Counter(p.label for p in chosen).values()) == [5, 5, 5]
-    assert photos(config.load("imagenet", seed=7, data=root, test_images=15), "test") == chosen
-    assert data.test_composites(config.load("imagenet", data=root)) == []  # no cut-outs there
+    p = config.load("imagenet", data=imagenet_tree(tmp_path, 40, 40, 6), test_images=15)
+    assert sorted(Counter(x.label for x in photos(p, "test")).values()) == [5, 5, 5]
+    assert photos(replace(p, seed=7), "test") == photos(p, "test")  # no run's seed changes it
+    assert data.test_composites(p) == []  # no cut-outs there
 
 
 def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
