@@ -5,8 +5,6 @@ Tiny ImageNet on a GPU; `folder` is any directory of pictures; `imagenet` is the
 (first public version of the code).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import hashlib
@@ -17,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 
@@ -34,11 +32,14 @@ Norm = Literal["none", "instance", "layer", "batch"]
 class LossWeights:
     """The λ of the generator's total (eq. 6) and of the gradient penalty; released values."""
 
-    pixel: float = 1.0
-    attention: float = 0.5
-    perceptual: float = 5.0
-    adversarial: float = 0.05
-    gradient_penalty: float = 10.0
+    pixel: Real = 1.0
+    attention: Real = 0.5
+    perceptual: Real = 5.0
+    adversarial: Real = 0.05
+    gradient_penalty: Real = 10.0
+
+    def __post_init__(self) -> None:
+        _check_values(self, "loss")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Profile:
     # networks
     width: Count = 64
     saliency_width: Count = 128
-    levels: Count = 9
+    levels: Annotated[int, 5, math.inf] = 9  # the saliency branch reads the levels 1 to 3
     global_encoder: Literal["vgg16_gray", "folded_vgg16", "none"] = "vgg16_gray"
     vgg: Literal["auto", "torchvision", "hed"] = "auto"  # whose VGG-16; hed: the offline trunk
     global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0; stage0: our own
@@ -118,9 +119,7 @@ class Profile:
     workers: Whole = 0
 
     def __post_init__(self) -> None:
-        for key, kind in KINDS.items():
-            if wrong := _mistake(getattr(self, key), kind):
-                raise UserError(f"profile {self.name}: {key}={getattr(self, key)!r} {wrong}")
+        _check_values(self, f"profile {self.name}")
         least = 2 ** (self.levels - 1)
         if self.image_size % 32 or self.image_size < least:
             raise UserError(
@@ -169,8 +168,6 @@ NETWORK = (
     "width", "saliency_width", "levels", "global_encoder", "generator_norm", "generator_spectral",
     "keep_luminance", "fidelity",
 )  # fmt: skip
-KINDS = get_type_hints(Profile, include_extras=True)  # setting -> its annotation
-
 # What the small trainings have in common.
 _SMALL: dict[str, Any] = dict(
     image_size=64, levels=7, generator_spectral=False, critic_layers=2, critic_norm="none",
@@ -181,7 +178,7 @@ _MINI: dict[str, Any] = _SMALL | dict(
     global_encoder="folded_vgg16", batch=16, stage1_steps=640, stage2_steps=100,
     stage1_lr=1.5e-3, stage2_lr=2e-4, critic_lr=1e-3, weight_decay=0.01,
     # Found on validation photos: the released 0.05 outruns the critics in so short a stage.
-    loss=LossWeights(adversarial=0.01),
+    loss=dict(adversarial=0.01),
     stage0_steps=400, stage0_batch=32, stage0_tenth_every=160, log_every=2,
 )  # fmt: skip
 PROFILES: dict[str, dict[str, Any]] = {
@@ -199,7 +196,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         global_weights="stage0", stage0_steps=3309, stage0_lr=0.1, stage0_tenth_every=1103,
         batch=256, stage1_steps=2447, stage1_lr=1e-3, stage2_batch=16, stage2_steps=1368,
         stage2_lr=5e-5, critic_lr=5e-4, weight_decay=0.02, ema=0.998,
-        loss=LossWeights(adversarial=0.005),
+        loss=dict(adversarial=0.005),
     ),
     # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
     "folder": _MINI | dict(data="", composites=0.0),
@@ -227,9 +224,10 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
     _check_names([name], PROFILES, "unknown profile")
     released = RELEASED if overrides.get("fidelity") == "released" else {}
     values = {"name": name, "seed": seed} | PROFILES[name] | released | overrides
-    _check_names(values, KINDS, f"profile {name}: unknown key")
+    _check_names(values, Profile.__dataclass_fields__, f"profile {name}: unknown key")
     if isinstance(loss := values.get("loss"), dict):
-        _check_names(loss, get_type_hints(LossWeights), f"profile {name}: unknown loss weight")
+        weights = LossWeights.__dataclass_fields__
+        _check_names(loss, weights, f"profile {name}: unknown loss weight")
         values["loss"] = LossWeights(**loss)
     values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
     return Profile(**values)
@@ -237,7 +235,7 @@ def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
 
 def stored(settings: dict[str, Any]) -> Profile:
     """The profile whose `settings()` a file holds; what a Profile no longer has is passed over."""
-    known = {k: v for k, v in settings.items() if k in KINDS}
+    known = {k: v for k, v in settings.items() if k in Profile.__dataclass_fields__}
     return load(known.pop("name"), **known)
 
 
@@ -260,9 +258,7 @@ class _Numbers(yaml.SafeLoader):
 
 
 _Numbers.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), None
 )
 
 
@@ -277,13 +273,18 @@ def read_settings(texts: Sequence[str], option: str) -> dict[str, Any]:
     """KEY=VALUE texts -> settings. UserError, naming `option`, for any other text."""
     found = pairs(texts, option, "KEY=VALUE")
     if found.keys() & {"seed", "name"}:
-        raise UserError(
-            f"{option}: use --seed (or --seeds) and --profile for the seed and the name"
-        )
+        raise UserError(f"{option}: use --seed (or --seeds) and --profile for the seed, the name")
     try:
-        return {key: yaml.load(value, _Numbers) for key, value in found.items()}
+        return {key: yaml.load(text, _Numbers) for key, text in found.items()}
     except yaml.YAMLError:
         raise UserError(f"{option} {found}: a value cannot be read") from None
+
+
+def _check_values(numbers: Any, owner: str) -> None:
+    """UserError for a field of a dataclass whose value is not of the kind that is annotated."""
+    for f in dataclasses.fields(numbers):
+        if wrong := _mistake(value := getattr(numbers, f.name), f.type):
+            raise UserError(f"{owner}: {f.name}={value!r} {wrong}")
 
 
 def _mistake(value: Any, kind: Any) -> str:

@@ -6,6 +6,8 @@ normalisation → LeakyReLU(0.2)*; some first double their map by repeating each
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,15 +20,13 @@ from scgan_lib.fast import upsample_convolve as upsample_convolve  # chapter 02 
 
 def normalisation(kind: str, channels: int) -> nn.Module:
     """Norm layer by name: `batch`, `instance`, `layer` (one group: all of a sample), `none`."""
-    if kind == "batch":
-        return nn.BatchNorm2d(channels)
-    if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
-    if kind == "layer":
-        return nn.GroupNorm(1, channels)
-    if kind == "none":
-        return nn.Identity()
-    raise ValueError(f"unknown normalisation {kind!r}: none, instance, layer or batch")
+    kinds = {
+        "batch": nn.BatchNorm2d,
+        "instance": partial(nn.InstanceNorm2d, affine=True),
+        "layer": partial(nn.GroupNorm, 1),
+        "none": nn.Identity,
+    }
+    return kinds[kind](channels)
 
 
 class ConvBlock(nn.Module):

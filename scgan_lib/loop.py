@@ -48,7 +48,8 @@ class Job:
 
     step: Callable[[Batch, int], dict[str, Tensor]]  # (batch, number of the step) -> losses
     items: Dataset
-    schedulers: list
+    optimizers: Sequence[Optimizer]
+    rate: Callable[[int], float]  # factor of their learning rates after so many steps
     watch: Callable[[int], dict[str, float]]  # at a few steps; what it returns goes to the log
     save: Callable[[Path, dict], None]  # the final weights, with facts about the run
 
@@ -77,6 +78,7 @@ def fit(
         part.write_text(json.dumps(settings, indent=1, sort_keys=True))
     if accelerator.num_processes > 1:  # alike up to here; from here each draws its own
         torch.manual_seed(profile.seed * 1000 + stage * 100 + accelerator.process_index)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in job.optimizers]
     start, seconds = _resume(folder, accelerator)
     log, watched = folder / "log.csv", _watched_steps(steps, profile.samples)
     if main:
@@ -90,10 +92,9 @@ def fit(
     )  # fmt: skip
     step = start
     for step, batch in enumerate(batches(job.items, start, steps, size, accelerator), start + 1):
-        lr = job.schedulers[0].get_last_lr()[0]
+        for optimizer, rate in zip(job.optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * job.rate(step - 1)
         values = job.step(batch, step)
-        for scheduler in job.schedulers:
-            scheduler.step()
         bar.update(size)
         now = time.monotonic()
         report = step % profile.log_every == 0 or step in watched or step == steps
@@ -111,7 +112,7 @@ def fit(
             pace = {"seconds": seconds + now - begun}
             pace["images_per_s"] = (step - start) * size / (now - begun)
             row |= job.watch(step) if step in watched or step == steps else {}
-            _add_to_log(log, {"step": step} | pace | {"lr": lr} | row)
+            _add_to_log(log, {"step": step} | pace | {"lr": rates[0] * job.rate(step - 1)} | row)
             bar.set_postfix({name: row[name] for name in list(row)[:1]}, refresh=False)
         if save:
             _checkpoint(folder, accelerator, step, seconds + now - begun)
@@ -135,16 +136,6 @@ def update(optimizer: Optimizer, loss: Tensor, accelerator: Accelerator) -> None
     optimizer.zero_grad(set_to_none=True)
     accelerator.backward(loss)
     optimizer.step()
-
-
-def prepare(
-    accelerator: Accelerator, networks: list, optimizers: list, factor: Callable[[int], float]
-) -> tuple[list, list, list]:
-    """Networks, optimisers and their schedules (`factor` of the rate at a step) on the device."""
-    schedulers = [torch.optim.lr_scheduler.LambdaLR(o, factor) for o in optimizers]
-    done = list(accelerator.prepare(*networks, *optimizers, *schedulers))
-    cut = len(networks) + len(optimizers)
-    return done[: len(networks)], done[len(networks) : cut], done[cut:]
 
 
 def accelerator_for(profile: Profile, batch: int) -> Accelerator:

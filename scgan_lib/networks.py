@@ -103,7 +103,7 @@ class SaliencyBranch(nn.Module):
 class Generator(nn.Module):
     """gray (B,1,H,W) -> rgb_hat (B,3,H,W) in [-1,1] and saliency_hat (B,1,H,W) in [0,1].
 
-    A U-Net of `levels` convolutions down (the first 7x7 without stride) and as many up, with skip
+    A U-Net of `levels` (5 or more) convolutions down (the first 7x7 without stride) and up, skip
     connections; global features join where the map has 1/32 of the input's side (before the 7th
     convolution). `width=64, saliency_width=128, levels=9` is the released network: 58,755,200
     trainable numbers. `encoder`: None builds VGG-16-Gray, a FoldedVGG is wrapped frozen, False
@@ -127,8 +127,6 @@ class Generator(nn.Module):
         fidelity: str = "paper",
     ) -> None:
         super().__init__()
-        if levels < 5:
-            raise ValueError(f"levels={levels}: the saliency branch needs at least 5")
         self.keep_luminance, self.unit_range = keep_luminance, unit_range
         self.fidelity, self.levels = fidelity, levels
         channels = [min(width * 2**i, 8 * width) for i in range(levels)]

@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -22,17 +21,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from scgan_lib.config import Profile
-from scgan_lib.data import (
-    Photo,
-    TrainingSet,
-    make_batch,
-    photo_reader,
-    photos,
-    random_crop,
-    test_picture,
-    verify_hashes,
-)
-from scgan_lib.loop import Job, fit, prepare, update
+from scgan_lib.data import Photo, TrainingSet, photo_reader, photos, test_picture, verify_hashes
+from scgan_lib.loop import Job, fit, update
 from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError, atomic_write
 
@@ -67,35 +57,27 @@ def labelled(profile: Profile, *splits: str) -> list[tuple[Photo, str]]:
 
 
 class GrayPictures(TrainingSet):
-    """Item i -> gray (1,S,S), rgb (3,S,S) in [-1,1], label int. Random crop and flip, or centre.
+    """A `TrainingSet` of gray (1,S,S), rgb (3,S,S) in [-1,1] and label int.
 
-    As in `TrainingSet`, what item i shows depends on (seed, i) alone. `length=0`: each picture
-    once, in order, its centre crop.
+    `length=0`: each picture once, in order, its centre crop.
     """
 
     def __init__(
         self, profile: Profile, found: list[tuple[Photo, str]], classes: list[str], length: int = 0
     ) -> None:
-        self.profile, self.stage, self.random = profile, 0, length > 0
+        self.profile, self.stage, self.random, self.in_batch = profile, 0, length > 0, 0
         self.photos = [p for p, _ in found]
         self.picture = photo_reader(self.photos, profile) if self.random else None
         self.labels = [classes.index(c) if c in classes else -1 for _, c in found]
         self.length = length or len(found)
 
-    def __getitem__(self, item: int) -> dict[str, Tensor]:
-        views = make_batch(self.raw(item))
-        return {k: views[k] for k in ("gray", "rgb", "label")}
-
     def raw(self, item: int) -> dict[str, Tensor]:
-        """Item i before it becomes numbers: `u8` (S,S,4) or (S,S,3), `label`."""
-        index = self._shuffled(item) if self.random else item
         if self.random:
-            rng = np.random.default_rng([self.profile.seed, 0, item])
-            pixels = random_crop(self.picture(index), self.profile, rng)
+            index, raw = self._shuffled(item), super().raw(item)
         else:
-            pixels = test_picture(self.photos[index], self.profile.image_size)
-        label = torch.tensor(self.labels[index])
-        return {"u8": torch.from_numpy(pixels.copy()), "label": label}
+            pixels = test_picture(self.photos[item], self.profile.image_size)
+            index, raw = item, {"u8": torch.from_numpy(pixels.copy())}
+        return raw | {"label": torch.tensor(self.labels[index])}
 
 
 def classifier(profile: Profile, classes: int) -> nn.Sequential:
@@ -105,8 +87,8 @@ def classifier(profile: Profile, classes: int) -> nn.Sequential:
     the first steps of SGD destabilise them.
     """
     encoder = GlobalEncoder(profile.width, profile.generator_norm, profile.generator_spectral)
-    average = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    head = nn.Sequential(*average, nn.Dropout(0.5), nn.Linear(encoder.out_channels, classes))
+    linear = nn.Linear(encoder.out_channels, classes)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), linear)
     return nn.Sequential(OrderedDict(encoder=encoder, head=head))
 
 
@@ -156,9 +138,7 @@ def _job(profile: Profile, accelerator: Accelerator) -> Job:
         model.parameters(), profile.stage0_lr, profile.stage0_momentum,
         weight_decay=profile.stage0_weight_decay,
     )  # fmt: skip
-    (model,), (optimizer,), schedulers = prepare(
-        accelerator, [model], [optimizer], partial(rate, profile)
-    )
+    model, optimizer = accelerator.prepare(model, optimizer)
     plain = accelerator.unwrap_model(model).train()
     scores: dict[str, float] = {}
 
@@ -178,7 +158,7 @@ def _job(profile: Profile, accelerator: Accelerator) -> Job:
         with atomic_write(path) as part:
             save_file(state, part, metadata | {"metrics": json.dumps(metrics)})
 
-    return Job(step, items, schedulers, watch, save)
+    return Job(step, items, [optimizer], partial(rate, profile), watch, save)
 
 
 def metrics(path: Path) -> dict[str, float]:

@@ -19,25 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scgan_lib import losses, pretrained, stage0
-from scgan_lib.colorize import (
-    build_generator,
-    load_generator,
-    pick_device,
-    render,
-    save_generator,
-)
+from scgan_lib.colorize import build_generator, load_generator, pick_device, render, save_generator
 from scgan_lib.config import Profile
 from scgan_lib.data import TrainingSet, luma_u8, photos, test_picture
-from scgan_lib.loop import (
-    Batch,
-    Job,
-    check_settings,
-    final_weights,
-    fit,
-    prepare,
-    stage_folder,
-    update,
-)
+from scgan_lib.loop import Batch, Job, check_settings, final_weights, fit, stage_folder, update
 from scgan_lib.networks import Generator, PatchCritic
 from scgan_lib.paths import atomic_write
 from scgan_lib.vgg import VGGFeatures
@@ -184,16 +169,13 @@ def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
     """Stage 1 or 2: generator, critics, what they are shown, and the gallery over time."""
     players = players_of(profile, stage)
     if profile.channels_last:
-        for network in (players.generator, *players.critics.values(), players.features):
-            if network is not None:
-                network.to(memory_format=torch.channels_last)
+        for network in (players.generator, *players.critics.values()):
+            network.to(memory_format=torch.channels_last)  # VGG's features always are
     steps = profile.stage1_steps if stage == 1 else profile.stage2_steps
+    players.generator = accelerator.prepare(players.generator)
+    players.critics = {name: accelerator.prepare(c) for name, c in players.critics.items()}
     optimizers = [o for o in (players.generator_optimizer, players.critic_optimizer) if o]
-    (players.generator, *critics), optimizers, schedulers = prepare(
-        accelerator, [players.generator, *players.critics.values()], optimizers,
-        lambda step: rate(profile, step, steps),
-    )  # fmt: skip
-    players.critics = dict(zip(players.critics, critics, strict=True))
+    optimizers = [accelerator.prepare(o) for o in optimizers]
     players.generator_optimizer, players.critic_optimizer = (*optimizers, None)[:2]
     if players.features is not None:
         players.features.to(accelerator.device)
@@ -225,7 +207,7 @@ def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
     def save(path: Path, facts: dict) -> None:
         save_generator(shown, profile, path, **facts)
 
-    return Job(step, items, schedulers, watch, save)
+    return Job(step, items, optimizers, lambda done: rate(profile, done, steps), watch, save)
 
 
 def players_of(profile: Profile, stage: int) -> Players:
@@ -245,17 +227,12 @@ def players_of(profile: Profile, stage: int) -> Players:
     if stage == 1:
         return players
     if profile.loss.adversarial:
-        wanted = ["color", "salient"]
-        if not (profile.salient_critic and profile.saliency_guidance):
-            wanted.remove("salient")
-        for name in wanted:
+        both = profile.salient_critic and profile.saliency_guidance
+        for name in ("color", "salient") if both else ("color",):
             players.critics[name] = PatchCritic(
-                profile.critic_width,
-                layers=profile.critic_layers,
-                norm=profile.critic_norm,
-                spectral=profile.critic_spectral,
-                fidelity=profile.fidelity,
-            )
+                profile.critic_width, layers=profile.critic_layers, norm=profile.critic_norm,
+                spectral=profile.critic_spectral, fidelity=profile.fidelity,
+            )  # fmt: skip
         # the released code overwrites the critic's rate with the generator's
         rate = profile.stage2_lr if profile.fidelity == "released" else profile.critic_lr
         players.critic_optimizer = _optimizer(profile, list(players.critics.values()), rate, True)
@@ -269,11 +246,8 @@ def _optimizer(
 ) -> Optimizer:
     parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
     kind = torch.optim.AdamW if profile.optimizer == "adamw" else torch.optim.Adam
-    betas = (
-        (0.5, 0.9)
-        if critic and profile.gan == "wgan-gp" and profile.fidelity == "paper"
-        else (profile.betas)
-    )
+    sound = critic and profile.gan == "wgan-gp" and profile.fidelity == "paper"
+    betas = (0.5, 0.9) if sound else profile.betas
     decay = 0.0 if critic else profile.weight_decay
     return kind(parameters, lr, betas, weight_decay=decay, fused=True)
 

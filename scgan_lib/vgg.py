@@ -48,13 +48,11 @@ class VGGFeatures(_FrozenVGG):
 
     rgb (B, 3, H, W) in [-1, 1] -> (B, 256, H/4, W/4). `fidelity="paper"` normalises the input
     with ImageNet's statistics and reads conv3_3 after its ReLU. `"released"` feeds the image as
-    it is and reads conv3_3 before the ReLU, as the authors' code does. Unknown fidelity ->
-    ValueError. `trunk_state` is `vgg16_trunk().state`; see there for the scale of the features.
+    it is and reads conv3_3 before the ReLU, as the authors' code does. `trunk_state` is
+    `vgg16_trunk().state`; see there for the scale of the features.
     """
 
     def __init__(self, trunk_state: dict[str, Tensor], fidelity: str = "paper"):
-        if fidelity not in ("paper", "released"):
-            raise ValueError(f"fidelity must be 'paper' or 'released', not {fidelity!r}")
         super().__init__(trunk_state, CONV3_3 + (fidelity == "paper"))
         self.fidelity = fidelity
 

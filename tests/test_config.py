@@ -39,6 +39,8 @@ def test_imagenet_has_the_numbers_of_the_first_public_version():
         ({"stage1_step": 3}, ("stage1_step", "did you mean stage1_steps")),
         ({"loss": {"pixl": 1.0}}, ("pixl", "did you mean pixel")),
         ({"loss": 3}, ("loss=3", "LossWeights")),
+        ({"loss": {"pixel": "much"}}, ("pixel='much'", "float")),
+        ({"levels": 4}, ("levels=4", "5 or more")),
         ({"betas": 0.9}, ("betas=0.9", "tuple")),
         ({"critic_norm": "bach"}, ("critic_norm", "bach", "batch")),
         ({"composites": 0.25}, ("composites=0.25", "0..0.2")),
