@@ -150,9 +150,8 @@ _ = ax.legend()
 # *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
 # test photos).* Write chroma as a complex number. Then colours of strength $k$ that are off by an
 # angle $\theta$ have the error $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$, which is smallest
-# at
-# $k = \cos\theta$. So a method that is 60° off does best at half strength, and at full strength it
-# is no better than gray. At 90° every colour costs. A method that is unsure of the hue has to be
+# at $k = \cos\theta$. So a method that is 60° off does best at half strength, and at full strength
+# it is no better than gray. At 90° every colour costs. A method that is unsure of the hue has to be
 # pale to score well. This is why the paper gives PSNR little weight, and why the table needs the
 # gray row.
 #
@@ -729,7 +728,7 @@ extremes
 # mean. "Dullest" and "most surplus": CCI far below and above the real photo's.* Three questions to
 # ask of a failure:
 #
-# - **Could one know?** If the thing has no typical colour, the gray picture does not say it. Then
+# - **Could one know?** If the thing has no typical colour, the gray picture does not show it. Then
 #   a pale guess is the best there is.
 # - **Was it taken for something else?** Colours that would be right on another thing are semantic
 #   confusion.
