@@ -26,14 +26,13 @@
 profile = "mini"
 seed = 0
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 import inspect
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 from PIL import Image
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
@@ -55,7 +54,7 @@ rng = np.random.default_rng(seed)
 # photographs and a few hundred *cut-outs* (photographed objects without background).
 # `data/mini/credits.csv` names the source, the author and the licence of each.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 credits = pd.read_csv(shipped.data_path / "credits.csv")
 licences = credits["licence"].str.replace(r"^public-domain.*", "public domain", regex=True)
 pd.crosstab([credits["kind"], licences], credits["split"], margins=True)
@@ -65,7 +64,7 @@ pd.crosstab([credits["kind"], licences], credits["split"], margins=True)
 # photos that later chapters show first. They were chosen before anything was trained, so they are
 # not the best ones.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 gallery = [photo for photo in data.photos(shipped, "test") if photo.gallery]
 data.verify_hashes(gallery)  # each file is the one that credits.csv means
 pictures = [data.test_picture(photo, 256) for photo in gallery]
@@ -74,7 +73,7 @@ viz.grid([{" " * c: x for c, x in enumerate(row)} for row in (pictures[:10], pic
 # %% [markdown]
 # *The gallery, in the order of the table below.*
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 wanted = ["file", "coarse", "author", "licence", "package"]
 rows = credits[credits["gallery"] == 1].fillna("")
 table = rows[wanted].assign(file=lambda t: t["file"].str.removeprefix("photos/"))
@@ -134,7 +133,7 @@ print(inspect.getsource(data.luma_u8))
 # What is lost: all colours of the same luma become the same gray. Each patch below has a luma of
 # 128, within half a step. To the network they are the same input.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 red, blue = np.meshgrid(np.linspace(0, 255, 7).round(), [10, 128, 245], indexing="xy")
 green = ((128 - 0.299 * red - 0.114 * blue) / 0.587).round().clip(0, 255)
 patches = np.stack([red, green, blue], axis=-1).astype(np.uint8)  # (3, 7, 3)
@@ -149,9 +148,10 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
 #
 # ## Ranges
 #
-# Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1], as in the first
-# public version of the authors' code: $v_{\pm1} = v/127.5 - 1$. Saliency is a weight and lies in
-# [0, 1]. Converting there and back must not change a single value:
+# Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1]:
+# $v_{\pm1} = v/127.5 - 1$. (The first public version of the authors' code uses
+# $(v - 128)/128$.) Saliency is a weight and lies in [0, 1]. Converting there and back must not
+# change a single value:
 
 # %%
 v = np.arange(256, dtype=np.uint8)
@@ -168,9 +168,8 @@ print(f"ours {ours.min():+.4f} .. {ours.max():+.4f}, theirs {theirs.min():+.4f} 
 # ## What the network sees
 #
 # `TrainingSet` returns one dictionary per item, with `gray`, `rgb` and `saliency`. Photo and map
-# are cropped and flipped together. The photo, the crop and the flip depend on (seed, stage, number
-# of the item) alone. So a run that was stopped and resumed sees the same pictures as one that was
-# not.
+# are cropped and flipped together. The photo, the crop and the flip depend only on the seed, the
+# stage and the number of the item. So a resumed run sees the same pictures as an unbroken one.
 
 # %%
 few = replace(p, train_images=p.train_images or 400)  # on ImageNet, a few are enough to look at
@@ -183,7 +182,7 @@ for name, value in items[0].items():
     print(f"{name:9}{tuple(value.shape)!s:14} {value.min():+.2f} .. {value.max():+.2f}")
 
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def hwc(x):
     """[-1, 1] (C, H, W) -> uint8 (H, W) or (H, W, 3), to be looked at."""
     return data.to_u8(x).permute(1, 2, 0).numpy()
@@ -222,10 +221,9 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 #
 # Rules, all in `data.py`: cut-out and photo belong to the same split, or the test would leak; only
 # public-domain and CC0 photos are altered; and **at most a fifth of a batch** are composites. They
-# teach saliency well, but they are not real scenes, and a larger share of them hurts the colours of
-# real photos.
+# teach saliency well, but a larger share of them hurts the colours of real photos.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 cutouts = data.photos(shipped, "val", "cutout")
 backgrounds = [photo for photo in data.photos(shipped, "val") if photo.free]
 composites = []
@@ -265,10 +263,9 @@ print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean(
 #
 # **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
 # used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to
-# reproduce them. So we have to choose a *teacher*, and its name goes wherever its maps go. The
-# default is classical, needs no weights, and can be understood in ten minutes: **robust
-# background** (Zhu, Liang, Wei, Sun, CVPR 2014). Its question is not "what is an object?" but "what
-# is background?"
+# reproduce them. So we have to choose another detector, our *teacher*. The default is classical,
+# needs no weights, and can be understood in ten minutes: **robust background** (Zhu, Liang, Wei,
+# Sun, CVPR 2014). It does not ask "what is an object?" but "what is background?"
 #
 # **Step 1: superpixels.** Cut the picture into about 200 patches of even colour. From here on, a
 # patch is a node with a mean colour (in Lab, where distance is visible difference) and a position.
@@ -363,7 +360,7 @@ system = np.diag(w.sum(1) + w_bg + w_fg + 1e-6) - w
 s = unit(np.linalg.solve(system, w_fg))
 np.testing.assert_allclose(s[label], saliency.superpixel_saliency(small, lab, 200), atol=1e-3)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 final = saliency.robust_background(small)
 stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solved": s}
 viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
@@ -375,10 +372,10 @@ viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teache
 #
 # ### Good maps and bad maps
 #
-# Nobody has drawn the truth for these photographs, so look for yourself. A sure map is nearly black
-# and white, an unsure one is gray: the mean of $4s(1-s)$ is 0 for the one and 1 for the other. We
-# sort the maps of the training photos by this number. Below are eight from the sure end and eight
-# from the unsure end, every few places one. Sure does not mean right!
+# Nobody has drawn the true maps of these photographs, so look for yourself. A sure map is nearly
+# black and white: the mean of $4s(1-s)$ is near 0. An unsure map is gray: the mean is near 1. We
+# sort the maps of the training photos by this number. Below are eight sure maps and eight unsure
+# ones. Sure does not mean right!
 
 # %%
 files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
@@ -387,6 +384,7 @@ doubt = np.array([(4 * m * (1 - m)).mean() for m in maps])
 order = doubt.argsort()
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def shown(index, side=128):
     photo = data.center_crop(data.read_rgb(items.photos[index].path), side)
     found = data.center_crop(data.read_rgb(files[index]), side)[..., 0]
@@ -404,7 +402,7 @@ viz.grid(rows, ["sure"] * len(best) + ["not sure"] * len(worst), blocks=4)
 # - **Good:** one object, away from the border, in a colour that differs from its surroundings.
 # - **Bad:** the object fills the frame or touches the border (it then counts as background); sky
 #   seen through a building (the hole is brighter than the house); a landscape without any object,
-#   where there is nothing to find, and yet the map finds something.
+#   in which the map marks something all the same.
 #
 # ### Scored against the truth
 #
@@ -421,6 +419,7 @@ def marks(found, alpha):
     return {"MAE": abs(found - alpha / 255).mean(), "IoU": both / joint}
 
 
+# %%
 grid_y, grid_x = (np.indices((256, 256)) + 0.5) / 256
 middle = bell(np.hypot(grid_y - 0.5, grid_x - 0.5), 0.2)
 found = [saliency.robust_background(c) for c, _ in composites]
@@ -428,7 +427,9 @@ answers = {saliency.DEFAULT: found, "a blob in the middle": [middle] * len(found
 answers["nothing stands out"] = [0 * middle] * len(found)
 scores = {name: pd.DataFrame([marks(m, a) for m, (_, a) in zip(ms, composites, strict=True)])
           for name, ms in answers.items()}  # fmt: skip
-display(pd.DataFrame({name: t.mean() for name, t in scores.items()}).T.round(3))
+pd.DataFrame({name: t.mean() for name, t in scores.items()}).T.round(3)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:.2f}")}
           for (c, a), m in zip(composites, found, strict=True)], blocks=3)  # fmt: skip
 
@@ -437,18 +438,17 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 # reason: the background photo has a salient object of its own, which is not in the mask.*
 #
 # Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture,
-# so "nothing stands out" is right on all the rest. Its MAE may even be lower than the teacher's.
-# The IoU separates the two: it is 0 for the empty map. And six composites are few: they can show a
-# large difference, not a small one.
+# so "nothing stands out" is right on all the rest. The IoU does not: it is 0 for the empty map. And
+# six composites are few: they can show a large difference, not a small one.
 #
-# This is the quality of the ground truth that $G_s$ learns from. A network can become better than
-# its teacher where the teacher's errors are random. It inherits the systematic ones.
+# This is the quality of the ground truth that $G_s$ learns from. Random errors of the teacher can
+# average out in training. Systematic ones are learned.
 #
 # ### The cache
 #
-# One map takes about a second; the maps of an epoch would take minutes. So maps are computed once
-# and kept as plain PNG files. The path of a map follows from the teacher, its version, the folder
-# of the photo and the name of the photo. A map that is older than its photo is computed again.
+# One map takes about a second, so maps are computed once and kept as plain PNG files. The path of a
+# map follows from the teacher, its version, the folder of the photo and the name of the photo. A
+# map that is older than its photo is computed again.
 
 # %%
 where = files[0].relative_to(cache_dir())

@@ -27,7 +27,7 @@
 profile = "mini"
 seed = 0
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 import inspect
 
 import matplotlib.pyplot as plt
@@ -60,8 +60,8 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # | *What matters here?* the parrot, not the sky | saliency | **saliency branch** on the decoder |
 #
 # SCGAN's own idea is the third row. The decoder has two outputs: colours $G_c(x)$ and a saliency
-# map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*, and two of the losses in
-# [chapter 3](03_losses_and_critics.ipynb) look at this product only. So the network must colour the
+# map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*. Two of the losses in
+# [chapter 3](03_losses_and_critics.ipynb) see this product only. So the network must colour the
 # object well, and it must know where the object is. It needs no class labels.
 #
 # ```
@@ -79,14 +79,14 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # %% [markdown]
 # ## Shapes, layer by layer
 #
-# We ask the network itself. A *hook* is a function that is called after a layer has run, with the
-# layer's output. We build the paper's full network on torch's `meta` device, which has shapes but
-# no numbers, so it costs nothing.
+# We ask the network itself. The folded cell defines `shapes`: it hangs a *hook* on each block, a
+# function that is called with the block's output. We build the paper's full network on torch's
+# `meta` device, which has shapes but no numbers, so it costs nothing.
 
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def shapes(generator, size, device="cpu"):
-    """Output shape and trainable numbers of every block, in the order in which they run."""
+    """Output shape and trainable parameters of every block, in the order in which they run."""
     rows = []
     blocks = (layers.ConvBlock, networks.FoldedGlobal)
     for name, module in generator.named_modules():
@@ -102,6 +102,7 @@ def shapes(generator, size, device="cpu"):
     return pd.DataFrame(rows, columns=["block", "in", "out", "H", "W", "of side", "trainable"])
 
 
+# %%
 with torch.device("meta"):
     full = networks.Generator(width=64, saliency_width=128, levels=9)
 shapes(full, 256, "meta").style.hide(axis="index")
@@ -143,7 +144,7 @@ for name, count in counts.items():
 mine = colorize.build_generator(p)
 print(f"width {p.width}, levels {p.levels}, {p.image_size} pixels, encoder {p.global_encoder}")
 times = trainable(full) / trainable(mine)
-print(f"{trainable(mine):,} trainable numbers; the paper's has {times:.1f} times as many")
+print(f"{trainable(mine):,} trainable parameters; the paper's has {times:.1f} times as many")
 shapes(mine, p.image_size).style.hide(axis="index")
 
 # %% [markdown]
@@ -167,7 +168,7 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # %% [markdown]
 # ## Spectral normalisation, by hand
 #
-# GAN training is more stable when no layer can blow up its input. *Spectral normalisation* divides
+# GAN training is more stable when no layer can enlarge its input. *Spectral normalisation* divides
 # a weight matrix $W$ by its largest singular value $\sigma(W)$, so that $\|W x\| \le \|x\|$ for
 # every $x$. A full singular value decomposition in every step would be slow. The **power
 # iteration** is cheap. Start with any $u$ and repeat
@@ -178,8 +179,9 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # \sigma &\approx u^\top W v .
 # \end{aligned}$$
 #
-# Each round multiplies the wrong directions by $(\sigma_2/\sigma_1)^2$, so they die out. The
-# weights change little from step to step, so torch keeps $u$ and does only *one* round per step.
+# Each round multiplies every other direction by $(\sigma_2/\sigma_1)^2$ or less, so it vanishes.
+# The weights change little from step to step, so torch keeps $u$ and does only *one* round per
+# step.
 
 # %%
 torch.manual_seed(0)
@@ -199,7 +201,7 @@ torch.testing.assert_close(block.eval().conv.weight, weight / estimates[-1], rto
 assert abs(estimates[-1] / exact - 1) < 1e-3
 print(f"σ by power iteration {estimates[-1]:.4f}, by SVD {exact:.4f}; torch divides by the same")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5, 2.4))
 ax.semilogy(range(1, 41), np.clip(1 - np.array(estimates) / exact, 1e-7, None))
 ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
@@ -209,14 +211,13 @@ plt.show()
 # *The estimate approaches from below. In the end, each round shrinks the error by a constant
 # factor.*
 #
-# A caution that textbooks often skip: for a convolution the matrix is the kernel written as (out) ×
-# (in·3·3). Its $\sigma$ is not the exact norm of the convolution as a map of pictures, because nine
-# positions of the kernel see one pixel. The true bound is up to $\sqrt{9} = 3$ times larger. Even
-# so, every layer stays within a fixed range.
+# A caution: for a convolution, the matrix is the kernel written as (out) × (in·3·3). Its $\sigma$
+# is not the exact norm of the convolution, because nine positions of the kernel see one pixel. The
+# true norm is up to $\sqrt{9} = 3$ times larger, so it is still bounded.
 #
 # The paper uses spectral normalisation in the generator. This run uses:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 print(f"profile {p.name}: spectral norm: generator {p.generator_spectral}, ", end="")
 print(f"critics {p.critic_spectral}")
 print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
@@ -275,7 +276,7 @@ print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {
 # edge from the deepest map alone. How much *position* is left at each level? To see it, we average
 # the photo itself to each level's size.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.to_pm1(real[min(4, len(real) - 1)][None])
 gray = networks.luma(photo)
 small = F.interpolate(gray, size=(p.image_size, p.image_size), mode="bicubic", antialias=True)
@@ -287,11 +288,10 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The gray photo at the size of every level of this profile's encoder.* Of course, the channels of
-# a deep map carry more than brightness: they say **what** is there. The skip says **where**. A
-# decoder block gets both, side by side, and its convolution combines them. This division of labour
-# suits colour well: edges of colour nearly always lie on edges of brightness, and the input already
-# has those.
+# *The gray photo at the size of every level of this profile's encoder.* The channels of a deep map
+# say **what** is there. The skip says **where**. A decoder block gets both, side by side, and its
+# convolution combines them. This suits colour well: edges of colour nearly always lie on edges of
+# brightness, and the input already has those.
 
 # %% [markdown]
 # ## The global encoder
@@ -300,9 +300,9 @@ viz.strip(
 # stride 2 replaces every max-pool. It is pre-trained to classify gray ImageNet pictures and then
 # trained further together with the rest. That needs ImageNet.
 #
-# **In the small profiles** it is a *folded* VGG-16: it was trained on colour pictures, and its
-# first layer is then summed over the channels, so that it reads one channel. Feeding it $g$ is the
-# same as feeding the picture $(g, g, g)$ to the colour network. With $n_c = ((g+1)/2 - m_c)/s_c$
+# **In `mini`** it is a *folded* VGG-16: it was trained on colour pictures, and its first layer is
+# then summed over the channels, so that it reads one channel. Feeding it $g$ is the same as feeding
+# the picture $(g, g, g)$ to the colour network. With $n_c = ((g+1)/2 - m_c)/s_c$
 # the normalised channels,
 #
 # $$\begin{aligned}
@@ -339,12 +339,14 @@ print("folded = colour network on (g, g, g); weights:", trunk.name)
 # What does such a network know about a picture without colours? We average its deepest features
 # over each gray photo, and look for the nearest photos in that space.
 
-# %%
-eyes = FoldedVGG(folded)
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = data.photos(p, "train")
 others = others[:: max(1, len(others) // 80)]
 known = torch.stack([data.to_chw(data.center_crop(data.read_rgb(x.path), 64)) for x in others])
 asked = torch.stack([data.to_chw(data.center_crop(x, 64)) for x in pictures])
+
+# %%
+eyes = FoldedVGG(folded)
 
 
 @torch.inference_mode()
@@ -356,6 +358,8 @@ def signature(rgb_u8):
 a, b = signature(asked), signature(known)
 center, spread = b.mean(0), b.std(0) + 1e-6
 likeness = F.normalize((a - center) / spread) @ F.normalize((b - center) / spread).T
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 queries = range(0, len(asked), max(1, len(asked) // 4))[:4]
 rows = [[asked[i], *known[likeness[i].topk(5).indices]] for i in queries]
 heads = ["asked", "nearest", "2nd", "3rd", "4th", "5th"]
@@ -364,13 +368,12 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 # %% [markdown]
 # *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
 # (the colours are shown for us).* Read it row by row. Do the neighbours show the same kind of thing
-# as the photo at the left? Or only a similar layout, a similar texture, or nothing that you can
-# name? Only the first would tell the U-Net which colours belong here. Two things make it hard: the
-# photos have 64 pixels a side, and the weights are those named in the output above. If the name
-# says "fine-tuned for edges", their last training was about edges and not about things, and part of
-# what they knew about things may be lost. This figure cannot separate the two causes.
+# as the photo at the left, or only a similar layout or texture? Only the first helps the U-Net to
+# choose colours. In the shipped run it is mostly layout: only the palace finds other buildings. Two
+# things make it hard: the photos have 64 pixels a side, and weights that were "fine-tuned for
+# edges" (see the name above) may have lost part of what they knew about things.
 #
-# | | paper | small profiles |
+# | | paper | `mini` |
 # |---|---|---|
 # | reads | gray | gray, through a folded first layer |
 # | trained on | gray ImageNet pictures | colour ImageNet pictures; then see the name above |
@@ -383,16 +386,12 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 #
 # The branch takes three maps of the decoder, at 1/8, 1/4 and 1/2 of the side. It brings each to
 # 1/2, joins them, enlarges the result to full size and maps it to 0..1 with a sigmoid. It is small,
-# because it uses what the colour decoder has learned. In return, its errors also train the maps
-# that the colours come from.
+# because it uses the maps of the colour decoder. Its errors train these maps too.
 
 # %%
 print(inspect.getsource(networks.SaliencyBranch.forward))
-print(
-    f"its share of the trainable numbers: paper {trainable(full.saliency) / trainable(full):.1%}, ",
-    end="",
-)
-print(f"here {trainable(mine.saliency) / trainable(mine):.1%}")
+for name, network in {"paper": full, p.name: mine}.items():
+    print(f"{name}: {trainable(network.saliency) / trainable(network):.1%} of the parameters")
 
 # %% [markdown]
 # ## A dead initialisation
@@ -492,6 +491,8 @@ gray_copy = data.to_u8(networks.luma(data.to_pm1(real))).expand(-1, 3, -1, -1)
 ceiling = {size: through(real, size) for size in (128, 64, 32, 16, 8)}
 rows = [[f"chroma at {size} px", mean_psnr(x)] for size, x in ceiling.items()]
 rows.append(["no chroma (gray copy)", mean_psnr(gray_copy)])
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 shown = [real[min(4, len(real) - 1)], *(x[min(4, len(real) - 1)] for x in ceiling.values())]
 names = ["real", *(f"chroma {s} px" for s in ceiling)]
 viz.strip({name: x.permute(1, 2, 0).numpy() for name, x in zip(names, shown, strict=True)})
@@ -499,7 +500,7 @@ viz.strip({name: x.permute(1, 2, 0).numpy() for name, x in zip(names, shown, str
 # %% [markdown]
 # *Only the chroma is coarse, the luminance is untouched.*
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 heads = ["picture", f"mean PSNR of {len(real)} photos, dB"]
 pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 
@@ -510,7 +511,7 @@ pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 # %% [markdown]
 # ## What an untrained generator paints
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 torch.manual_seed(seed)
 untrained = colorize.build_generator(p).eval()
 for module in untrained.modules():  # no running statistics yet: let them be those of this batch

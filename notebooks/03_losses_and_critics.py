@@ -27,7 +27,7 @@
 profile = "mini"
 seed = 0
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -59,6 +59,7 @@ rgb_hat = gray + 0.4 * (rgb - gray)
 saliency_hat = 0.7 * F.avg_pool2d(saliency, 9, stride=1, padding=4, count_include_pad=False)
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def show(tensor):
     """(3,H,W) in [-1, 1] or (1,H,W) in [0, 1] -> uint8 picture."""
     picture = data.to_u8(tensor) if len(tensor) == 3 else (tensor * 255).to(torch.uint8)
@@ -76,13 +77,15 @@ viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], 
 #
 # $$ L_{pixel} = \lVert c - G_c(x) \rVert_1 $$
 #
-# The mean absolute difference of every channel of every pixel.
+# The mean absolute difference over all channels of all pixels.
 
 # %%
 mine = (rgb - rgb_hat).abs().mean()
 assert_close(mine, losses.pixel_loss(rgb_hat, rgb))
 error = (rgb - rgb_hat).abs().mean(1, keepdim=True)  # (B, 1, H, W)
 print(f"pixel loss {mine:.4f}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 viz.grid(
     [
         {"c": show(rgb[i]), "ĉ": show(rgb_hat[i]), "|c − ĉ|": show(error[i] / error.max())}
@@ -104,6 +107,14 @@ guess = torch.linspace(-1, 1, 401)
 truth, share = torch.tensor([-0.5, 0.6]), torch.tensor([0.6, 0.4])
 away = guess[:, None] - truth
 absolute, squared = (away.abs() * share).sum(1), (away.square() * share).sum(1)
+assert abs(guess[squared.argmin()] - (truth * share).sum()) < 0.01  # the mean
+assert abs(guess[absolute.argmin()] + 0.5) < 0.01  # the median: the majority
+
+chroma = (rgb - gray).transpose(0, 1).flatten(1)  # (3, pixels)
+print("median of R−Y, G−Y, B−Y over this batch:", np.round(chroma.median(1).values.numpy(), 3))
+print("their mean absolute value:              ", np.round(chroma.abs().mean(1).numpy(), 3))
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5, 2.4))
 for name, curve in (("absolute error", absolute), ("squared error", squared)):
     best = guess[curve.argmin()]
@@ -112,19 +123,13 @@ for name, curve in (("absolute error", absolute), ("squared error", squared)):
 ax.set(xlabel="guess", ylabel="expected loss")
 ax.legend()
 plt.show()
-assert abs(guess[squared.argmin()] - (truth * share).sum()) < 0.01  # the mean
-assert abs(guess[absolute.argmin()] + 0.5) < 0.01  # the median: the majority
-
-chroma = (rgb - gray).transpose(0, 1).flatten(1)  # (3, pixels)
-print("median of R−Y, G−Y, B−Y over this batch:", np.round(chroma.median(1).values.numpy(), 3))
-print("their mean absolute value:              ", np.round(chroma.abs().mean(1).numpy(), 3))
 
 # %% [markdown]
 # *Expected loss of every guess; the dots mark the best ones.* The squared error prefers the *mean*,
 # a colour that no photo has. The absolute error prefers the *median*. With many possible colours,
 # the median of each channel lies in the middle, near gray: compare the two printed lines. So a
-# network trained with equation 1 alone plays safe and turns pale when in doubt. This is the reason
-# for everything that follows.
+# network trained with equation 1 alone gives pale colours where it is unsure. The losses that
+# follow are meant to change that.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
@@ -140,19 +145,21 @@ mine = (salient - salient_hat).abs().mean()
 assert_close(mine, losses.attention_loss(rgb_hat, saliency_hat, rgb, saliency))
 error = (salient - salient_hat).abs().mean(1, keepdim=True)
 print(f"attention loss {mine:.4f}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 columns = {"c": rgb, "c⊙s": salient, "ĉ⊙ŝ": salient_hat, "difference": error / error.max()}
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *The product keeps the object and drops the rest.* Two things happen at once. First, errors on the
-# object count twice, in equation 1 and again here. Second, the saliency branch gets its only
-# lesson: no other loss tells it what a map should look like. Suppose the colours were right,
+# *The product keeps the object and drops the rest.* This loss has two effects. First, errors on the
+# object count twice, in equation 1 and again here. Second, it trains the saliency branch: no other
+# loss says what a map should look like. Suppose the colours were right,
 # $\hat c = c$. Then
 #
 # $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
 #
-# which is smallest at $\hat s = s$, pixel by pixel. But the factor $|c|$ sets how strong the lesson
-# is: where the picture is near mid-gray, saliency is hardly taught.
+# which is smallest at $\hat s = s$, pixel by pixel. But each pixel is weighted by $|c|$: where the
+# picture is near mid-gray, the map is hardly trained.
 
 # %%
 only_map = losses.attention_loss(rgb, saliency_hat, rgb, saliency)
@@ -222,7 +229,7 @@ assert field == receptive_field(full) == len(columns) == 69
 assert first_pixel(plain, 7) == columns[0]
 print(f"measured: columns {columns[0]} to {columns[-1]}, {len(columns)} pixels, as computed")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.test_picture(data.photos(p, "val")[0], 256)
 small = data.center_crop(photo, p.image_size)
 middle = p.image_size // 2 ** (p.critic_layers + 1) - 1
@@ -250,9 +257,8 @@ plt.show()
 # first and the last score whose patch lies inside the photo; scores beyond them also see the
 # mirrored border. Right: the influence of each pixel on one score of an untrained critic; the
 # middle of the patch counts most.* A patch of the paper's critic is large enough for a texture and
-# too small for the scene. It judges whether the colours belong together. Whether the picture is the
-# right one is left to the other losses. The titles say how much of its photo a patch of this
-# profile covers.
+# too small for the scene. So the critic judges whether colours look natural, and the other losses
+# say which colours are the true ones.
 #
 # One more measurement. With layer norm, a layer of the critic subtracts the mean of the *whole*
 # picture. So, strictly speaking, every score depends a little on every pixel:
@@ -297,15 +303,15 @@ print(
 #    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
 # \end{aligned}$$
 #
-# The first two terms want high scores for real pictures and low scores for generated ones. Swap the
-# two, and the sign flips.
+# The first two terms are low if real pictures get high scores and generated ones low scores. Swap
+# the two, and the sign flips.
 
 # %%
 real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
 mine = fake_score.mean() - real_score.mean()
 assert_close(mine, losses.critic_loss(real_score, fake_score))
 assert_close(-mine, losses.critic_loss(fake_score, real_score))
-print(f"critic loss {mine.item():+.5f}; the gap, real minus made, is {-mine.item():+.5f}")
+print(f"critic loss {mine.item():+.5f}; the gap, real minus generated, is {-mine.item():+.5f}")
 
 # %% [markdown]
 # ### The penalty, in one dimension
@@ -322,14 +328,16 @@ print(f"critic loss {mine.item():+.5f}; the gap, real minus made, is {-mine.item
 
 # %%
 delta, w = 1.5, torch.linspace(0, 4, 401)
+curves = {lam: -delta * w + lam * (w.abs() - 1) ** 2 for lam in (0, 1, 10)}
+for lam in (1, 10):
+    assert abs(w[curves[lam].argmin()] - (1 + delta / (2 * lam))) < 0.011
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5, 2.6))
-for lam in (0, 1, 10):
-    loss = -delta * w + lam * (w.abs() - 1) ** 2
+for lam, loss in curves.items():
     ax.plot(w, loss, label=f"λ = {lam}")
     if lam:
-        best = 1 + delta / (2 * lam)
-        assert abs(w[loss.argmin()] - best) < 0.011
-        ax.plot(best, loss.min(), "o", color=ax.lines[-1].get_color())
+        ax.plot(w[loss.argmin()], loss.min(), "o", color=ax.lines[-1].get_color())
 ax.set(xlabel="w, the slope of the critic", ylabel="critic's loss", ylim=(-6, 12))
 ax.legend()
 plt.show()
@@ -345,7 +353,7 @@ plt.show()
 # $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its generated counterpart, with
 # one random $t$ for each sample.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
 viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 
@@ -381,8 +389,7 @@ print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {m
 # the scores, so here the penalty binds their **mean**. Many implementations take the gradient of
 # the **sum** instead (it is what `autograd` gives for a vector of ones). That binds the mean $n$
 # times tighter: its slope may be $1/n$ at most, the gap cannot exceed
-# $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller,
-# whatever λ was meant to do.
+# $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller.
 
 # %%
 n_scores = real_score[0].numel()
@@ -408,6 +415,10 @@ def learn(patches, steps=30):
 
 
 gaps = {patches: learn(patches) for patches in ("sum", "mean")}
+for patches, gap in gaps.items():
+    print(f"penalty on the {patches}: gap {gap[-1]:+.2g} after {len(gap)} steps")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5, 2.4))
 for patches, gap in gaps.items():
     ax.plot(gap, label=f"penalty on the {patches}")
@@ -415,8 +426,6 @@ ax.set(xlabel="critic steps on one batch", ylabel="gap")
 ax.set_yscale("symlog", linthresh=1e-3)
 ax.legend()
 plt.show()
-for patches, gap in gaps.items():
-    print(f"penalty on the {patches}: gap {gap[-1]:+.2g} after {len(gap)} steps")
 
 # %% [markdown]
 # *The same small critic, the same batch, the same λ of the penalty: only the bound quantity
@@ -467,7 +476,7 @@ print("zero but for rounding: none, instance, layer; not zero: batch")
 #
 # For comparison, the library has two more kinds of critic loss, `gan="hinge"` and `gan="lsgan"`:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 score = torch.linspace(-3, 3, 121)
 fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.2), sharey=True)
 for kind in ("wgan-gp", "hinge", "lsgan"):
@@ -477,7 +486,7 @@ for kind in ("wgan-gp", "hinge", "lsgan"):
     axes[0].plot(score, real_cost, line, label=kind)
     axes[1].plot(score, [losses.adversarial_loss(s, None, kind) for s in score], line, label=kind)
 axes[0].set(title="critic: cost of a real picture", xlabel="score")
-axes[1].set(title="generator: cost of a made picture", xlabel="score")
+axes[1].set(title="generator: cost of a generated picture", xlabel="score")
 axes[0].legend()
 plt.show()
 
@@ -490,10 +499,10 @@ plt.show()
 #
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
-# φ is a pre-trained VGG-16, read at conv3_3 after its ReLU. Two pictures are near if they *look*
-# alike to that network, so it matters what the network was trained for. The usual one has learned
-# to recognise things. Which VGG is used here? The output names it. A VGG that was later fine-tuned
-# for edges may react more to outlines, and less to things, than the usual one.
+# φ is a pre-trained VGG-16, read at conv3_3 after its ReLU. Two pictures are near if that network
+# gives them similar features, so it matters what it was trained for. The usual VGG-16 has learned
+# to recognise things. The output below names the one used here. One that was later fine-tuned for
+# edges may react more to outlines and less to things.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -510,12 +519,10 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** The published ImageNet weights, where they are used, stay as they are: λ = 5
-# then means what it means in the released code. They expect inputs near ±2. The offline trunk was
-# trained on values of 0..255, so its features are many times larger, and "λ = 5" would mean
-# something else. So its features are divided by a constant, which makes their standard deviation on
-# photographs 1. The two networks still measure differently: never compare perceptual losses of runs
-# that used different ones.
+# **Mind the scale.** The published ImageNet weights are used as they are, so that λ = 5 means the
+# same as in the released code. The offline trunk was trained on values of 0..255, so its features
+# are many times larger. They are divided by a constant, which makes their standard deviation on
+# photographs 1. Even so, never compare perceptual losses of runs that used different networks.
 #
 # What does this loss see that the pixel loss does not? We spoil the photos in several ways.
 
@@ -538,19 +545,18 @@ table["perceptual / pixel"] = ratio = table["perceptual loss"] / table["pixel lo
 print(f"perceptual / pixel is highest for: {ratio.idxmax()}; lowest for: {ratio.idxmin()}")
 table.style.format(precision=3)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 last = len(rgb) - 1
 viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
 
 # %% [markdown]
 # *One photo, spoiled in each way.* In the table's last column, a high number means that the
-# perceptual loss reacts more strongly than the pixel loss. On the shipped photos two rows stand
-# out. The blur is at the top: textures are gone, and the pixel loss hardly notices. The colour swap
-# is at the bottom: the pixel loss is large, and the perceptual loss reacts less. The others lie
-# between, so "structure against colour" is too simple a rule. The map below shows where the gray
-# copy looks wrong to VGG.
+# perceptual loss reacts more strongly than the pixel loss. On the shipped photos the blur is at the
+# top: textures are gone, and the pixel loss is small. The colour swap is at the bottom: the pixel
+# loss is large, and the perceptual loss reacts less. The others lie between. The map below shows
+# where the features of the gray copy are wrong.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 with torch.no_grad():
     wrong = (features(rgb) - features(gray.expand_as(rgb))).abs().mean(1, keepdim=True)
 wrong = F.interpolate(wrong / wrong.max(), size=rgb.shape[-1], mode="nearest")
@@ -558,7 +564,7 @@ order = wrong.mean((1, 2, 3)).argsort(descending=True)[:4]
 viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in order], blocks=4)
 
 # %% [markdown]
-# *Bright: the gray copy looks wrong to VGG. The four photos of the batch with the largest mean.*
+# *Bright: large errors of the features. The four photos of the batch with the largest mean.*
 #
 # The released code feeds φ with the picture as it is, not normalised, and reads it *before* the
 # ReLU. That measures something else:
@@ -576,9 +582,8 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 #         &+ \lambda_3 L_{adv} + \lambda_4 L_{perc}
 # \end{aligned}$$
 #
-# Stage 1 has the first two terms, stage 2 all four. The strongest term rules a sum. What counts is
-# not the *value* of a term but its *gradient*: how hard it pulls at the pixels. We measure both on
-# the stand-in.
+# Stage 1 has the first two terms, stage 2 all four. What a term does in training depends not on its
+# *value* but on its *gradient*: how hard it pulls at the pixels. We measure both on the stand-in.
 
 # %%
 c_hat = rgb_hat.clone().requires_grad_()
@@ -602,25 +607,28 @@ table = pd.DataFrame(rows, columns=["term", "λ", "value", "λ · value", "λ ·
 table = table.set_index("term").rename_axis(None)
 table.style.format("{:.4g}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.0))
 for ax, column in zip(axes, ("λ · value", "λ · pull"), strict=True):
     ax.barh(table.index, table[column].abs())
     ax.set(xlabel=f"|{column}|, logarithmic", xscale="log")
     ax.invert_yaxis()
 plt.show()
-loudest, quietest = table["λ · pull"].idxmax(), table["λ · pull"].idxmin()
-print(f"the hardest pull here: {loudest}; the weakest: {quietest}, ", end="")
-print(f"{table['λ · pull'].max() / table['λ · pull'].min():.0f} times weaker")
 
 # %% [markdown]
-# *The weighted size of each term, and how hard it pulls at the pixels.*
+# *The weighted size of each term, and how hard it pulls at the pixels.* On the shipped photos the
+# perceptual loss pulls more than ten times as hard as the pixel loss: its λ is the released one,
+# and nobody has balanced it for these pictures.
 #
-# The critics here are untrained. A trained one pulls harder, up to the limit that the penalty sets.
-# We know this limit from above: the mean of a picture's scores has slope 1, so the mean over $B$
-# pictures pulls at the batch with a norm of at most $1/\sqrt{B}$; had the *sum* been bound, it
-# would be $n$ times less. The pixel loss pulls with $1/\sqrt{B \cdot 3 S^2}$ at pictures of side
-# $S$. So critic and pixel loss pull equally at $\lambda = 1/(\sqrt3\,S)$, or $n/(\sqrt3\,S)$.
+# The critics here are untrained. A trained one pulls harder, up to the limit that the penalty sets:
+#
+# - penalty on the mean of the scores: slope 1 for each picture, so the mean over $B$ pictures pulls
+#   with a gradient norm of at most $1/\sqrt{B}$;
+# - penalty on the sum of $n$ scores: $n$ times less;
+# - the pixel loss, at pictures of side $S$: $1/\sqrt{B \cdot 3 S^2}$.
+#
+# So critic and pixel loss pull equally at $\lambda = 1/(\sqrt3\,S)$ with the mean, and at
+# $\lambda = n/(\sqrt3\,S)$ with the sum.
 
 # %%
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
@@ -633,13 +641,12 @@ for n, bound in ((1, "mean"), (900, "sum")):
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
 
 # %% [markdown]
-# So 0.05 is a strong weight under one reading and a weak one under the other. For a short training,
-# λ has to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's
-# choice.
+# So 0.05 is a strong weight with the mean and a weak one with the sum. For a short training, λ has
+# to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's λ.
 #
 # ## All six, and where they live
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = [[n, e.title, ", ".join(e.functions)] for n, e in paper.EQUATIONS.items()]
 pd.DataFrame(rows, columns=["equation", "name", "functions"]).style.hide(axis="index")
 

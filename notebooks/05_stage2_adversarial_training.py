@@ -27,8 +27,9 @@
 profile = "mini"
 seed = 0
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 import inspect
+import json
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,6 +37,7 @@ import pandas as pd
 import torch
 
 from scgan_lib import colorize, config, data, metrics, paper, statistics, training, viz
+from scgan_lib.paths import ROOT
 
 viz.use_style()
 p = config.from_environment(profile, seed)
@@ -43,12 +45,12 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## The game
 #
-# Stage 1 gave us safe colours. Now two critics join: $D_c$ compares colour pictures, $D_s$ compares
-# salient areas. In every step, the critics learn first. Then the generator learns, and the critics
-# show it which direction leads to "more real". The losses of stage 1 stay, and the perceptual loss
-# joins them: they keep the colours on the right things.
+# Stage 1 gave us safe colours. Now two critics join: $D_c$ scores colour pictures, $D_s$ scores
+# salient areas. In every step, the critics learn first. Then the generator learns: the gradient of
+# the critics says which change looks "more real". The losses of stage 1 stay, and the perceptual
+# loss joins them: they keep the colours on the right things.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.75, 1.8))
 players = {
     "generator runs": "0.6",
@@ -84,7 +86,7 @@ print(inspect.getsource(training.stage2_step))
 # %% [markdown]
 # ## The numbers of this run
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 stage2 = {
     "steps": p.stage2_steps,
     "batch": p.batch,
@@ -103,7 +105,7 @@ table.astype(object).fillna("").astype(str)
 # %% [markdown]
 # Where a λ differs from the released one, chapter 3 gives the reason: the released numbers belong
 # to 256 pixels, another critic and half a million steps. The numbers of the small profiles were
-# chosen by looking at *validation* photos. Test photos choose nothing.
+# chosen by looking at *validation* photos. No choice was made on test photos.
 #
 # ## Train
 
@@ -128,7 +130,7 @@ print("weights:", after.relative_to(p.results))
 # 4. **What happens to the pixel loss?** If it rises, the network takes more risk than before. A
 #    small rise is the price. A steep rise means that $\lambda_{adv}$ is too large.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 log = pd.read_csv(training.stage_folder(p, 2) / "log.csv")
 shown = log.iloc[np.unique(np.linspace(0, len(log) - 1, 8).round().astype(int))]
 shown = shown.set_index("step")
@@ -137,7 +139,7 @@ critics = [f"{x}_{what}" for what in ("gap", "penalty") for x in ("color", "sali
 words = {x: x.replace("_", " ").replace("color", "colour") for x in critics}
 viz.numbers(shown[losses].rename("step {}".format), 4, "losses")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 critics = shown[[x for x in critics if x in log]]
 viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
 
@@ -148,19 +150,16 @@ viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
 viz.training_curves(p.results)
 
 # %% [markdown]
-# *Both stages. Thin: as logged; thick: running mean.* The same in words, computed from the log
-# ("made" means generated):
+# *Both stages. Thin: as logged; thick: running mean; "made" means generated.* The answers to the
+# four questions, computed from the log:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 part = max(1, len(log) // 5)
 head, tail = log.head(part).mean(), log.tail(part).mean()
 for critic in [x for x in ("color", "salient") if f"{x}_gap" in log]:
     gap = log[f"{critic}_gap"].rolling(part, min_periods=1).mean()
-    verdict = (
-        "tells real from made" if tail[f"{critic}_gap"] > 0 else "does not tell real from made"
-    )
     name = critic.replace("color", "colour") + " critic"
-    print(f"{name:15} {verdict} at the end: gap {tail[f'{critic}_gap']:+.4f}", end="")
+    print(f"{name:15} gap {tail[f'{critic}_gap']:+.4f} in the last fifth", end="")
     print(f" (its running mean was at most {gap.max():+.4f})", end="")
     if f"{critic}_penalty" in log:
         first, last = head[f"{critic}_penalty"], tail[f"{critic}_penalty"]
@@ -170,9 +169,14 @@ for name in [x for x in ("pixel", "attention", "perceptual") if x in log]:
     print(f"{name:15} {head[name]:.4f} -> {tail[name]:.4f} ({tail[name] / head[name] - 1:+.1%})")
 
 # %% [markdown]
+# In the shipped run both gaps are positive in the last fifth and below their largest value. So the
+# critics see a difference and the generator has answered. The penalties fall towards 0: the slope
+# is near 1. The pixel loss hardly changes. The attention loss rises by a fifth: stage 2 gives up
+# some of the salient area that stage 1 had learned.
+#
 # ## How the pictures changed
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 files = sorted((training.stage_folder(p, 2) / "samples").glob("step_*.npz"))
 keep = np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))
 shots = {int(files[i].stem[5:]): np.load(files[i]) for i in keep}
@@ -189,7 +193,7 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 # This is what the second critic sees of the finished pictures: the colours, weighted by the
 # predicted saliency. Where the map is black, the salient area is mid-gray.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 last = max(shots)
 areas = []
 for i in range(len(rows[:4])):
@@ -200,7 +204,8 @@ viz.grid(areas, blocks=2)
 
 # %% [markdown]
 # *The first four of these photos at the end of stage 2.* For each, ask: is the thing that you look
-# at first bright in the map? $D_s$ does not judge what is gray in the last column.
+# at first bright in the map? $D_s$ does not see what is gray in the last column. In the shipped run
+# the animals are bright, but the map of the bird holds much of the sky too.
 #
 # ## Before and after, on validation photos
 
@@ -236,7 +241,7 @@ viz.numbers(mean, 3, "means")
 # %% [markdown]
 # *Means of the validation photos. A picture that equals the real one has an infinite PSNR.*
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 change = (score.loc["SCGAN"] - score.loc["stage 1"]).CCI.sort_values()
 chosen = [*change.index[-4:][::-1], *change.index[:4]]
 rows = [{name: x[i].permute(1, 2, 0).numpy() for name, x in methods.items()} for i in chosen]
@@ -251,8 +256,7 @@ viz.grid(rows, [f"CCI {change[i]:+.0f}" for i in chosen], blocks=2)
 #
 # There is a cheap way to get more colour: multiply the chroma of stage 1 by a factor $k$. It needs
 # no critic. So the honest question is not "is SCGAN more colourful?" It is "is SCGAN nearer to the
-# truth than stage 1 *made equally colourful by hand*?" The line below shows stage 1 for $k$ from 0
-# to 3.
+# truth than stage 1 *made equally colourful by hand*?"
 
 
 # %%
@@ -266,6 +270,8 @@ for k in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3):
     x = turned_up(k)
     curve.append([k, metrics.cci(x).mean().item(), metrics.psnr(real, x).mean().item()])
 curve = pd.DataFrame(curve, columns=["k", "CCI", "PSNR"])
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5, 3))
 ax.plot(curve.CCI, curve.PSNR, ".-", color="0.6", label="stage 1, chroma × k")
 for name in ("gray", "stage 1", "SCGAN"):
@@ -277,48 +283,42 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Each point is the mean of the validation photos. The upper right is best.* A point above the gray
-# line has something that turning up the colour does not give. The curve itself is the lesson:
-# beyond its peak, more colour costs PSNR. Whoever reports only one of the two can look as good as
-# they like.
+# *Gray line: stage 1 for $k$ from 0 to 3; each point is the mean of the validation photos. The
+# upper right is best.* A point above the gray line has something that turning up the colour does
+# not give. Beyond the peak of the line, more colour costs PSNR. Whoever reports only one of the two
+# numbers can look as good as they like.
+#
+# How far is SCGAN above or below that line? We look for the $k$ at which stage 1 has SCGAN's mean
+# CCI, and compare photo by photo:
 
 # %%
-n = len(photos)
-two = mean.loc["SCGAN"] - mean.loc["stage 1"]
-away = {name: abs(mean.CCI[name] - mean.CCI["real"]) for name in ("stage 1", "SCGAN")}
-nearer = "nearer to" if away["SCGAN"] < away["stage 1"] else "farther from"
-print(f"means of {n} photos; [...]: 95 % interval of a paired difference (chapter 6)")
-print(f"stage 2 changed CCI by {two.CCI:+.1f}, PSNR by {two.PSNR:+.2f} dB, SSIM by {two.SSIM:+.3f}")
-print(f"SCGAN's CCI is {nearer} the real photos' than stage 1's is")
-
-
-def won(other):
-    """SCGAN's PSNR minus that of other pictures of the same photos, and what follows from it."""
-    theirs = pd.Series(metrics.psnr(real, other).numpy()).replace(np.inf, np.nan)
-    difference, low, high = statistics.paired_difference(score.loc["SCGAN"].PSNR, theirs)
-    told = "more" if low > 0 else "less" if high < 0 else f"{n} photos do not tell"
-    return f"{difference:+.2f} dB [{low:+.2f}, {high:+.2f}]: {told}"
-
-
-low, high = 0.0, 3.0  # halve until stage 1's mean CCI is SCGAN's
-for _ in range(12):
+low, high = 0.0, 3.0
+for _ in range(12):  # halve until stage 1's mean CCI is SCGAN's
     k = (low + high) / 2
     below = metrics.cci(turned_up(k)).mean().item() < mean.CCI["SCGAN"]
     low, high = (k, high) if below else (low, k)
-if abs(metrics.cci(turned_up(k)).mean().item() - mean.CCI["SCGAN"]) < 0.5:
-    print(f"against stage 1 turned up to the same CCI (k = {k:.2f}): {won(turned_up(k))}")
-else:
-    print("no factor k from 0 to 3 brings stage 1 to the same CCI")
-print(f"against the gray copy: {won(methods['gray'])}")
+
+n = len(photos)
+print(f"SCGAN's PSNR minus that of others, n = {n} photos; [...]: 95 % interval (chapter 6)")
+for name, other in {
+    f"stage 1, chroma × {k:.2f}": turned_up(k),
+    "gray copy": methods["gray"],
+}.items():
+    theirs = pd.Series(metrics.psnr(real, other).numpy()).replace(np.inf, np.nan)
+    difference, low, high = statistics.paired_difference(score.loc["SCGAN"].PSNR, theirs)
+    verdict = "more" if low > 0 else "less" if high < 0 else "not distinguishable"
+    print(f"{name:22} {difference:+.2f} dB [{low:+.2f}, {high:+.2f}]: {verdict}", end="; ")
+    print(f"CCI {metrics.cci(other).mean():.1f}, SCGAN's {mean.CCI['SCGAN']:.1f}")
 
 # %% [markdown]
-# We print *more* only if the whole interval is above 0, and *less* only if it is below 0. Then, for
-# photos like these, stage 2 did something that turning up the colour does not do. An interval that
-# contains 0 means that these photos are too few to tell, not that there is no difference.
+# We print *more* only if the whole interval is above 0, and *less* only if it is below 0. An
+# interval that contains 0 means that these photos are too few to decide. It does not mean that
+# there is no difference. In the shipped run, neither question can be answered: 22 photos are too
+# few.
 #
 # Picture by picture, the spread is large:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.6))
 for ax, name in zip(axes, ("CCI", "PSNR"), strict=True):
     one, two = score.loc["stage 1"][name], score.loc["SCGAN"][name]
@@ -334,10 +334,88 @@ for name in ("CCI", "PSNR"):
 # %% [markdown]
 # *One point per photo. Above the line, stage 2 has raised the number.*
 #
+# ## The same question with 9,808 photographs
+#
+# The profile `tiny` (chapter 4) has a stage 2 too. Its stage 1 with the chroma times 1.75 is as
+# colourful as its SCGAN. The factor was chosen on photographs that were held back from training.
+# The numbers below are of the validation photographs.
+
+
+# %%
+def measured(name):
+    """Means of colour photographs and half of their 95 % intervals, from the committed file."""
+    return json.loads((ROOT / f"results/tiny/{name}.json").read_text())["colour"]
+
+
+by_hand, gan = measured("validation-stage1-chroma"), measured("validation-stage2")
+assert by_hand["n"] == gan["n"] == 9808
+assert abs(by_hand["cci"][0] - gan["cci"][0]) < 0.5  # equally colourful
+lead = by_hand["psnr"][0] - gan["psnr"][0]
+half = np.hypot(by_hand["psnr"][1], gan["psnr"][1])  # as if of different photographs: too wide
+assert lead - half > 0
+print(f"n = {gan['n']:,}: stage 1, chroma × 1.75, minus SCGAN: {lead:+.2f} ± {half:.2f} dB")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+heads = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "cci": ("CCI", 1)}
+rows = {"gray copy": (gan, "_gray"), "stage 1": (measured("validation"), "")}
+rows |= {"stage 1, chroma × 1.75": (by_hand, ""), "SCGAN": (gan, ""), "real": (gan, "_real")}
+large = {
+    name: {
+        head: "{:.{d}f} ± {:.{d}f}".format(*numbers[key + end], d=digits)
+        for key, (head, digits) in heads.items()
+        if key + end in numbers
+    }
+    for name, (numbers, end) in rows.items()
+}
+large["gray copy"]["CCI"] = "0"
+pd.DataFrame(large).T.fillna("").style.set_uuid("tiny")
+
+# %% [markdown]
+# *Means ± half of the 95 % interval.* **At the same colourfulness, stage 1 turned up by hand has
+# the higher PSNR.** This is a finding against stage 2: here the critics have not found better
+# colours, only stronger ones, and a single factor does the same. The printed interval treats the
+# two rows as if they were of different photographs. They are of the same ones, and a hard
+# photograph is hard for both, so the true interval is narrower.
+#
+# Can a classifier decide? The judge names one of the 200 classes, and the true label is known:
+
+# %%
+for split, name in {"held": "held back", "validation": "validation"}.items():
+    hand, critics = measured(f"{split}-stage1-chroma")["top1"], measured(f"{split}-stage2")["top1"]
+    print(f"{name:10}: top-1 of stage 1, chroma × 1.75: {hand[0]:.1f} ± {hand[1]:.1f} %", end=", ")
+    print(f"of SCGAN: {critics[0]:.1f} ± {critics[1]:.1f} %")
+    assert (critics[0] > hand[0]) == (split == "validation")
+
+# %% [markdown]
+# It cannot: SCGAN is ahead on the validation photographs and behind on those held back. (Every
+# tenth photograph was judged: 984 and 194 with colour.)
+#
+# **What this does not show.** One training with one setting was measured. It was short (21,888
+# photographs) and not tuned. A longer or better one may come out differently. That has not been
+# measured.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+networks = {name: colorize.load_generator(ROOT / f"results/tiny/{name}.safetensors")[0]
+            for name in ("generator", "scgan")}  # fmt: skip
+rows = []
+for photo in data.photos(p, "test")[1:20:2]:
+    true = data.test_picture(photo, p.judge_size)
+    one = torch.from_numpy(data.luma_u8(true))[None, None]
+    first, last = (colorize.render(network, one, 64)[0] for network in networks.values())
+    strong = (one + 1.75 * (first.double() - one)).clamp(0, 255).round().to(torch.uint8)
+    row = {"gray": one.expand(-1, 3, -1, -1), "stage 1": first, "× 1.75": strong, "SCGAN": last}
+    rows.append({name: x[0].permute(1, 2, 0).numpy() for name, x in row.items()} | {"real": true})
+viz.grid(rows, blocks=2)
+
+# %% [markdown]
+# *Both stages of `tiny` on every second gallery photo of this course. × 1.75: stage 1 with its
+# chroma turned up by hand.* The two are about equally strong, but SCGAN tints more grays red or
+# blue. Neither finds the orange of the palace, the fish or the blue of the sea.
+#
 # The paper, too, finds its PSNR below that of some other methods, and gives PSNR little weight: a
-# plausible blue car scores badly if the real one was red. That is a fair point, but it is also an
-# excuse for any bad picture. So [chapter 6](06_evaluation_table1.ipynb) asks several judges, each
-# with its own weakness, and prints the gray copy and the real photo beside them.
+# plausible blue car scores badly if the real one was red. That is true, but it would excuse any bad
+# picture. So [chapter 6](06_evaluation_table1.ipynb) asks several judges, each with its own
+# weakness, and prints the gray copy and the real photo beside them.
 
 # %% [markdown]
 # ## What differs from the paper and from the released code
@@ -386,8 +464,8 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # other = config.load(profile, seed=2, penalty_patches="sum")
 # training.train(other, 2)
 # ```
-# The mean of $n$ scores may then have slope $1/n$ only (chapter 3): the gaps stay near zero, the
-# critics hardly lead, and $\lambda_{adv}$ would have to be some $n$ times larger for the same pull.
+# The mean of $n$ scores may then have slope $1/n$ only (chapter 3). So the gaps stay near zero, and
+# $\lambda_{adv}$ would have to be about $n$ times larger for the same effect.
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
@@ -401,6 +479,6 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # 2. Read gap and penalty together: a gap says little when the penalty shows that the slope is far
 #    from 1.
 # 3. More colour is easy. Ask whether it is nearer to the truth than stage 1 turned up to the same
-#    colourfulness.
+#    colourfulness. On 9,808 photographs it was not.
 #
 # **Next:** [chapter 6, evaluation](06_evaluation_table1.ipynb).
