@@ -634,8 +634,9 @@ large.style.set_uuid("tiny").set_caption(f"n = {gan['n']:,}")
 
 # %% [markdown]
 # *Means ± half of the 95 % interval. Empty: not measured.* On real photographs the judge is right
-# far more often than on any prediction. It is right a little more often on SCGAN than on gray
-# copies, but the two intervals overlap.
+# far more often than on any prediction. It is right slightly more often on SCGAN than on the rows
+# above it. Their intervals overlap, but these are intervals of single rows: chapter 5 compares
+# photograph by photograph.
 #
 # ## Past the mean: distributions
 #
@@ -756,13 +757,14 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
 # and sand turn warm. The colours are pale, about a third of the real colourfulness, and things that
 # may have any colour stay nearly gray.
 #
-# **Stage 2, the adversarial part, makes the colours stronger. It has not made them better.** It
-# raises the colourfulness to almost two thirds of the real one. For this it gives back PSNR: a part
-# of the gain in `mini`, all of it in `tiny`. Multiplying the colours of stage 1 by 1.75 has the
-# same effect and stays slightly nearer to the truth (chapter 5). What is not known: whether a
-# longer, tuned stage 2 would do better, because one short training was measured; which pictures
-# people prefer, because nobody was asked; and what the saliency guidance adds at this size, because
-# no ablation has been run there. [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
+# **Stage 2, the adversarial part, makes the colours stronger. Whether it makes them better depends
+# on the measure.** It raises the colourfulness to almost two thirds of the real one. For this it
+# gives back PSNR: a part of the gain in `mini`, all of it in `tiny`. Multiplying the colours of
+# stage 1 by 1.75 has the same effect and stays slightly nearer to the truth, but a classifier
+# recognises slightly more of SCGAN's pictures (chapter 5). What is not known: whether a longer,
+# tuned stage 2 would do better, because one short training was measured; which pictures people
+# prefer, because nobody was asked; and what the saliency guidance adds at this size, because no
+# ablation has been run there. [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
 #
 # ## What may be concluded
 #

@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-RESAMPLES = 10_000
-
 
 def intervals(values, seed: int = 0) -> np.ndarray:
     """Ends (2, columns) of the 95 % bootstrap intervals of the means of (images, columns).
@@ -18,11 +16,9 @@ def intervals(values, seed: int = 0) -> np.ndarray:
     values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
     known = ~np.isnan(values)
     rng, rows, means = np.random.default_rng(seed), len(values), []
-    size = max(1, 2_000_000 // max(rows, 1))  # resamples at a time
-    for start in range(0, RESAMPLES, size):
-        k = min(size, RESAMPLES - start)
-        drawn = rng.integers(0, rows, (k, rows)) + rows * np.arange(k)[:, None]
-        count = np.bincount(drawn.ravel(), minlength=k * rows).reshape(k, rows).astype(float)
+    for _ in range(100):  # in blocks, for data sets of many images; 10,000 resamples in all
+        drawn = rng.integers(0, rows, (100, rows))
+        count = np.stack([np.bincount(d, minlength=rows) for d in drawn]).astype(float)
         with np.errstate(invalid="ignore"):
             means.append((count @ np.where(known, values, 0)) / (count @ known))
     return pd.DataFrame(np.concatenate(means)).quantile([0.025, 0.975]).to_numpy()
