@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -452,21 +453,25 @@ def validate(args, card: Card) -> None:
 
     `all` holds every photograph, PSNR cut at 60 dB, where gray ones dominate the mean of the gray
     copy; `colour` those whose own CCI is above 1. Every tenth photograph is judged as well: top-1
-    of EfficientNet-Lite0 among the 200 classes, on the result, the gray copy and the real one.
+    of EfficientNet-Lite0 among the 200 classes, on the result, the gray copy and the real one;
+    judged<tag>.csv has a row for each of those with colour. `--every 10` looks at no others and
+    writes the csv alone.
     """
     generator = inference_form(load_generator(args.start, card.device)[0])
     judge = pretrained.load_judge("efficientnet-lite0")
     rows: dict[str, list] = {}
-    for index in progress(card.split[args.split].split(200), desc="validation", unit="part"):
+    judged = max(1, 10 // args.every)
+    chosen = card.split[args.split][:: args.every]
+    for index in progress(chosen.split(200), desc="validation", unit="part"):
         gray_u8 = luma(card.rgb[index].float()).round()
         gray_pm1 = gray_u8 / 127.5 - 1
         rgb_hat = gray_pm1 + args.chroma * (generator(gray_pm1)[0] - gray_pm1)
         made = ((rgb_hat + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
         real, gray = card.rgb[index].cpu(), gray_u8.to(torch.uint8).expand(-1, 3, -1, -1).cpu()
         for name, x in (("", made), ("_gray", gray), ("_real", real)):
-            logits = pretrained.restrict(judge(x[::10]), card.data.wnids)
+            logits = pretrained.restrict(judge(x[::judged]), card.data.wnids)
             right = torch.full((len(x),), float("nan"))
-            right[::10] = 100.0 * (logits.argmax(1) == card.label[index[::10]].cpu())
+            right[::judged] = 100.0 * (logits.argmax(1) == card.label[index[::judged]].cpu())
             rows.setdefault("top1" + name, []).append(right)
         for name, x in (("", made), ("_gray", gray)):
             rows.setdefault("psnr" + name, []).append(torch.as_tensor(psnr(x, real)).clamp(max=60))
@@ -476,6 +481,15 @@ def validate(args, card: Card) -> None:
     table = {k: torch.cat(v).double() for k, v in rows.items()}
     table["psnr_gain"] = table["psnr"] - table["psnr_gray"]
     table["better_percent"] = 100.0 * (table["psnr_gain"] > 0)
+    split = "validation" if args.split == "val" else args.split
+    kept = (table["cci_real"] > 1) & ~table["top1"].isnan()
+    answers = pd.DataFrame({k: v[kept].numpy() for k, v in table.items()}).round(3)
+    answers["photo"] = np.array(card.data.names)[chosen.cpu()[kept]]
+    columns = ["photo", "psnr", "psnr_gray", "cci", "cci_real", "top1", "top1_gray", "top1_real"]
+    answers[columns].to_csv(args.out / f"{split}-judged{args.tag}.csv", index=False)
+    print(answers[columns[1:]].mean())
+    if args.every > 1:
+        return
     facts = {}
     for name, chosen in (("all", table["cci_real"] >= 0), ("colour", table["cci_real"] > 1)):
         facts[name] = {"n": int(chosen.sum())}
@@ -483,8 +497,7 @@ def validate(args, card: Card) -> None:
             known = v[chosen & ~v.isnan()]
             half = 1.96 * known.std() / len(known) ** 0.5
             facts[name][k] = [round(float(known.mean()), 4), round(float(half), 4)]
-    name = "validation" if args.split == "val" else args.split
-    (args.out / f"{name}{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (args.out / f"{split}{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
     print(json.dumps(facts))
 
 
@@ -510,7 +523,7 @@ def main() -> None:
     parser.add_argument("--start", default="", help="weights to begin with")
     parser.add_argument("--stage1", type=Path, help="ablate: weights where every variant starts")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="ablate: these variants")
-    parser.add_argument("--every", type=int, default=1, help="ablate: each N-th validation picture")
+    parser.add_argument("--every", type=int, default=1, help="ablate, validate: each N-th picture")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--tag", default="")
     parser.add_argument("--split", default="val", choices=["val", "held"], help="validate: of what")
