@@ -277,9 +277,9 @@ def _flat_labels(root: Path) -> dict[str, str]:
 
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
-    splits = {0: "val", 1: "test", 2: "test"}
-    tenth = lambda path: _number(path.relative_to(root).as_posix()) % 10  # noqa: E731
-    return [Photo(path, splits.get(tenth(path), "train")) for path in list_pictures(root)]
+    splits = ("val", "test", "test", *["train"] * 7)
+    paths = list_pictures(root)
+    return [Photo(p, splits[_number(p.relative_to(root).as_posix()) % 10]) for p in paths]
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:
@@ -396,9 +396,8 @@ def _row_and_map(rows: Sequence[int], rgb: Path, maps: Path | None, i: int) -> I
     return _merged(_array(rgb)[rows[i]], _array(maps)[rows[i]] if maps else None)
 
 
-@lru_cache(maxsize=4)
-def _array(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r")  # by each process anew: a worker is not sent the array
+# Opened by each process anew: a worker is not sent the array.
+_array = lru_cache(maxsize=4)(partial(np.load, mmap_mode="r"))
 
 
 @lru_cache(maxsize=256)

@@ -54,7 +54,7 @@ def teacher(name: str = DEFAULT) -> Callable[..., np.ndarray]:
 # --- the classical teacher ------------------------------------------------------------------------
 
 
-def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = ()) -> np.ndarray:
+def robust_background(rgb_u8: np.ndarray) -> np.ndarray:
     """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], no learned weights.
 
     Superpixels at two scales (about 200 and 400 of them; half as many up to 96 pixels a side),
@@ -63,7 +63,7 @@ def robust_background(rgb_u8: np.ndarray, scales: Sequence[int] = ()) -> np.ndar
     detection", CVPR 2014; centre prior, filter and stretch are additions.
     """
     h, w = rgb_u8.shape[:2]
-    scales = scales or ((200, 400) if max(h, w) > 96 else (100, 200))
+    scales = (200, 400) if max(h, w) > 96 else (100, 200)
     shrink = min(1.0, 360 / max(h, w))
     size = tuple(max(16, round(extent * shrink)) for extent in (w, h))
     small_u8 = np.asarray(Image.fromarray(rgb_u8).resize(size, Image.BOX))

@@ -131,7 +131,8 @@ def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
 def _index(source: Path) -> dict[str, list]:
     """What `Tiny` holds of each picture and class, without the pixels."""
     files = list_files(source)
-    top = min((p.parent for p in files if p.name == "wnids.txt"), default=source)
+    lists = [p for p in files if p.name == "wnids.txt"]
+    top = min(lists, key=lambda p: len(p.parts)).parent if lists else source
     inside = defaultdict(list)
     for path in files:
         if path.suffix.lower() in IMAGE_SUFFIXES:
