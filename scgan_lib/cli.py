@@ -105,9 +105,12 @@ def train(arguments: argparse.Namespace) -> None:
         theirs = colorize.load_generator(arguments.init)[1]
         same = {name: getattr(theirs, name) for name in NETWORK}
         profile = replace(profile, init=f"{arguments.init.absolute()}", global_weights="", **same)
+    more = {"extend": True} if arguments.steps is not None else {}
+    if more:
+        profile = replace(profile, **{f"stage{stage}_steps": arguments.steps})
     if not getattr(profile, f"stage{stage}_steps"):
         raise UserError(f"profile {profile.name}: stage{stage}_steps=0, so nothing to train")
-    path = training.train(profile, stage) if stage else stage0.train(profile)
+    path = training.train(profile, stage, **more) if stage else stage0.train(profile, **more)
     if os.environ.get("RANK", "0") == "0":  # of several processes the first reports
         print(path)
         if not stage:
@@ -232,6 +235,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--stage": dict(default=2, type=int, choices=(0, 1, 2), help="0: the global encoder alone"),
     "--init": dict(type=Path, metavar="WEIGHTS",
                    help="fine-tuning: begin with this generator, networks of its sizes"),
+    "--steps": dict(type=int, metavar="N",
+                    help="go on up to step N, also with a finished stage: the rates are those of a "
+                    "run of N steps (halving goes on, a cosine starts again higher up); the old "
+                    "weights stay until the new ones are whole"),
     "--method": MANY | dict(metavar="NAME=FOLDER", help="somebody's pictures, matched by name"),
     "evaluate --list": dict(default="", metavar="FILE",
                             help="the test photos, one path a line, relative to the data folder"),
@@ -251,7 +258,7 @@ RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
     saliency: ("photos/ -o maps/", f"{FILES} --teacher"),
-    train: ("--stage 1 --seed 1", f"{RUN} --stage --init"),
+    train: ("--stage 1 --seed 1", f"{RUN} --stage --steps --init"),
     evaluate: ("--method theirs=pictures/", f"{RUN} --method --list"),
     table: ("--seeds 1 2", f"{RUN} --seeds"),
     ablate: ("--profile smoke --seeds 0 1", "--profile --set --seeds --only"),

@@ -56,30 +56,34 @@ class Job:
 
 def fit(
     profile: Profile, stage: int, settings: dict, make_job: Callable[[Accelerator], Job],
-    until: int | None = None,
+    until: int | None = None, extend: bool = False,
 ) -> Path:  # fmt: skip
     """The one loop of all stages: resume, step, log, checkpoint, finish. -> the final weights.
 
-    Writes `log.csv`, the newest `checkpoint-*/` while it runs, and `final.safetensors` at the end
-    into `stage_folder`. `until` stops after that step and leaves a checkpoint. UserError when the
-    folder holds a run with other `settings`, a loss is not finite, or the disk is full.
+    Writes `log.csv`, the newest `checkpoint-*/` and, at the end, `final.safetensors` into
+    `stage_folder`. `until` stops after that step and leaves a checkpoint. `extend`: the run of the
+    folder may have fewer steps and goes on from its end; its final weights stay until the new ones
+    are whole. UserError when the folder holds a run with other `settings`, a loss is not finite, or
+    the disk is full.
     """
     folder, final = stage_folder(profile, stage), final_weights(profile, stage)
     steps = getattr(profile, f"stage{stage}_steps")
     size = profile.batch if stage else profile.stage0_batch
     pick_device(profile.device)
-    check_settings(folder, settings)
-    if final.is_file():
+    done = check_settings(folder, settings, f"stage{stage}_steps" if extend else "")
+    if final.is_file() and done:
         return final
     set_seed(profile.seed * 10 + stage)
     accelerator = accelerator_for(profile, size)
     job, main = make_job(accelerator), accelerator.is_main_process
-    with atomic_write(folder / "settings.json") as part:
-        part.write_text(json.dumps(settings, indent=1, sort_keys=True))
+    if not final.is_file():
+        _write_settings(folder, settings)
     if accelerator.num_processes > 1:  # alike up to here; from here each draws its own
         torch.manual_seed(profile.seed * 1000 + stage * 100 + accelerator.process_index)
     rates = [optimizer.param_groups[0]["lr"] for optimizer in job.optimizers]
     start, seconds = _resume(folder, accelerator)
+    if final.is_file() and not 0 < start <= steps:
+        raise UserError(f"{folder}: no checkpoint up to step {steps}; begin with --init {final}")
     log, watched = folder / "log.csv", _watched_steps(steps, profile.samples)
     if main:
         _cut_log(log, start)
@@ -122,13 +126,11 @@ def fit(
     bar.close()
     if step < steps:
         return folder
-    accelerator.wait_for_everyone()
     if main:
         total = round(seconds + time.monotonic() - begun, 1)
         job.save(final, {"stage": stage, "steps": step, "seconds": total})
-        for old in folder.glob("checkpoint-*"):
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+        _write_settings(folder, settings)
+    _checkpoint(folder, accelerator, step, seconds + time.monotonic() - begun)
     return final
 
 
@@ -148,19 +150,26 @@ def accelerator_for(profile: Profile, batch: int) -> Accelerator:
         # under a launcher "auto" without GPUs must be said, or each process would be on its own
         cpu=profile.device == "cpu" or not accelerators,
         mixed_precision=profile.precision,
-        step_scheduler_with_optimizer=False,
         kwargs_handlers=[
             # unguided, the saliency branch gets no gradient
             DistributedDataParallelKwargs(find_unused_parameters=not profile.saliency_guidance),
             InitProcessGroupKwargs(timeout=timedelta(days=2)),  # the first to come makes the maps
         ],
     )
+    accelerator.register_save_state_pre_hook(_leave_out_trunk)
     if batch % accelerator.num_processes:
         raise UserError(
             f"a batch of {batch} cannot be shared evenly by {accelerator.num_processes} processes; "
             "choose a number of processes that divides it"
         )
     return accelerator
+
+
+def _leave_out_trunk(models: list, states: list[dict], folder: str) -> None:
+    """Of 60 MB, and the same for all runs: checkpoints hold what is trained."""
+    for state in states:
+        for name in [name for name in state if ".trunk." in name]:
+            del state[name]
 
 
 def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
@@ -198,17 +207,26 @@ def batches(
     return map(make_batch, accelerator.prepare(loader))
 
 
-def check_settings(folder: Path, settings: dict) -> None:
-    """UserError where the folder holds a run with other settings."""
+def check_settings(folder: Path, settings: dict, longer: str = "") -> bool:
+    """UserError where the folder holds a run with other settings; `longer` may have grown.
+
+    -> whether all are the same.
+    """
     path = folder / "settings.json"
     old = json.loads(path.read_text()) if path.is_file() else settings
     differing = [k for k in sorted(old | settings) if old.get(k) != settings.get(k)]
-    if differing:
+    if differing and not (differing == [longer] and old[longer] < settings[longer]):
         changes = ", ".join(f"{k} {old.get(k)} -> {settings.get(k)}" for k in differing)
         raise UserError(
             f"{folder}: holds a run with other settings ({changes}); use another seed or "
             "SCGAN_OUTPUT, or remove the folder"
         )
+    return not differing
+
+
+def _write_settings(folder: Path, settings: dict) -> None:
+    with atomic_write(folder / "settings.json") as part:
+        part.write_text(json.dumps(settings, indent=1, sort_keys=True))
 
 
 def _checkpoint(folder: Path, accelerator: Accelerator, step: int, seconds: float) -> None:
@@ -244,7 +262,7 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
         return 0, 0.0
     try:
         state = json.loads((newest / "progress.json").read_text())
-        accelerator.load_state(str(newest))
+        accelerator.load_state(str(newest), strict=False)  # it lacks the frozen trunk
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UserError(
             f"{newest}: damaged checkpoint ({error}); remove it to start over"

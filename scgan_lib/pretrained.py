@@ -16,9 +16,9 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torchvision.transforms.functional as TF
@@ -48,8 +48,7 @@ MEAN, STD, HED_MEAN = (
 )
 
 
-@dataclass(frozen=True)
-class Trunk:
+class Trunk(NamedTuple):
     """VGG-16's 13 convolutions under torchvision's names, for ImageNet-normalised RGB."""
 
     state: dict[str, Tensor]  # "features.N.weight" / "features.N.bias", float32
@@ -79,15 +78,14 @@ def vgg16_trunk(source: str = "auto") -> Trunk:
 
 def _torchvision_vgg16(needed: bool) -> dict[str, Tensor] | None:
     """torchvision's VGG-16 from torch's cache or the network; None, or UserError if `needed`."""
-    path = Path(torch.hub.get_dir(), "checkpoints", TORCHVISION_URL.rsplit("/", 1)[1])
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(TORCHVISION_URL).name)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)  # a firewall that drops packets would hold a run for minutes
     try:
         if not path.exists() and os.environ.get("SCGAN_OFFLINE", "0") not in ("", "0"):
             raise OSError("SCGAN_OFFLINE is set")
-        return torch.hub.load_state_dict_from_url(
-            TORCHVISION_URL, map_location="cpu", check_hash=True, weights_only=True
-        )
+        how = dict(map_location="cpu", check_hash=True, weights_only=True)
+        return torch.hub.load_state_dict_from_url(TORCHVISION_URL, **how)
     except Exception as error:  # a damaged file can raise nearly anything
         if path.exists():
             raise UserError(f"{path}: not readable. Delete this file and run again.") from error
@@ -168,14 +166,13 @@ def fold_to_gray(trunk: Trunk) -> dict[str, Tensor]:
 # --- the judge ------------------------------------------------------------------------------------
 
 
-@dataclass
-class Judge:
+class Judge(NamedTuple):
     """A classifier of ImageNet's 1,000 classes: uint8 RGB (B, 3, H, W) -> logits (B, 1000).
 
-    Square pictures of about 256 pixels are meant. `name` belongs into the table's header.
+    Square pictures of about 256 pixels are meant.
     """
 
-    name: str
+    name: str  # for the table's header
     network: nn.Module
     prepare: Callable[[Tensor], Tensor]  # (b, 3, 256, 256) in [0, 1] -> what the network takes
 
@@ -215,8 +212,8 @@ def class_names(indices: Iterable[int]) -> dict[str, str]:
 def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """Class names (torchvision's spelling) -> logit index, and the names that are none of them."""
     names = list(dict.fromkeys(names))
-    index = {category: i for i, category in enumerate(CLASSES)}
-    return {n: index[n] for n in names if n in index}, [n for n in names if n not in index]
+    known = {name: CLASSES.index(name) for name in names if name in CLASSES}
+    return known, [name for name in names if name not in known]
 
 
 @lru_cache

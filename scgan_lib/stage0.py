@@ -111,14 +111,14 @@ def rate(profile: Profile, step: int) -> float:
     return 0.1 ** (step // profile.stage0_tenth_every)
 
 
-def train(profile: Profile, until: int | None = None) -> Path:
+def train(profile: Profile, until: int | None = None, extend: bool = False) -> Path:
     """Train the encoder, or go on with it, or do nothing if it is done. -> its weights.
 
     SGD with momentum and weight decay on the classes' cross-entropy; see `loop.fit` for the files.
     UserError for one class, no held-out pictures, or a run with other settings.
     """
     settings = {k: v for k, v in profile.settings().items() if k in SETTINGS or k[:7] == "stage0_"}
-    return fit(profile, 0, settings, partial(_job, profile), until)
+    return fit(profile, 0, settings, partial(_job, profile), until, extend)
 
 
 def _job(profile: Profile, accelerator: Accelerator) -> Job:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scgan_lib import losses, pretrained, stage0
-from scgan_lib.colorize import build_generator, load_generator, pick_device, render, save_generator
+from scgan_lib.colorize import build_generator, load_generator, render, save_generator
 from scgan_lib.config import Profile
 from scgan_lib.data import TrainingSet, luma_u8, photos, test_picture
 from scgan_lib.loop import Batch, Job, check_settings, final_weights, fit, stage_folder, update
@@ -143,17 +143,16 @@ def stage_settings(profile: Profile, stage: int) -> dict:
     return json.loads(json.dumps(settings))
 
 
-def train(profile: Profile, stage: int, until: int | None = None) -> Path:
+def train(profile: Profile, stage: int, until: int | None = None, extend: bool = False) -> Path:
     """Train stage 1 or 2, or go on with it, or do nothing if it is done. -> its final weights.
 
     Writes below `results/<profile>/runs/stage<n>/`: see `fit`; `samples/step_*.npz` hold the
     gallery's colours over time. A stage that this one starts from is trained first.
     """
-    pick_device(profile.device)
     # Which VGG-16 was found is a setting of the run: another one later would be another network.
     profile = replace(profile, vgg=pretrained.vgg16_trunk(profile.vgg).source)
     settings = stage_settings(profile, stage)
-    check_settings(stage_folder(profile, stage), settings)
+    check_settings(stage_folder(profile, stage), settings, f"stage{stage}_steps" if extend else "")
     # What this stage starts from, before the seed is set: it starts alike whoever trained that.
     if not final_weights(profile, stage).is_file():
         own = profile.global_weights == "stage0" and profile.global_encoder == "vgg16_gray"
@@ -162,7 +161,7 @@ def train(profile: Profile, stage: int, until: int | None = None) -> Path:
         if stage == 2 and profile.stage1_steps:
             train(profile, 1)
     profile = replace(profile, batch=settings["batch"])
-    return fit(profile, stage, settings, partial(_gan_job, profile, stage), until)
+    return fit(profile, stage, settings, partial(_gan_job, profile, stage), until, extend)
 
 
 def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:

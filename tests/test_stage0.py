@@ -164,20 +164,13 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, width, spectral, 
     assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("name", "spectral"),
-    [
-        ("text.safetensors", False),
-        ("none.safetensors", False),
-        ("text.pth", False),
-        ("text.pth", True),
-    ],
-)
-def test_files_without_weights_are_refused_by_name(small, tmp_path, name, spectral):
-    (tmp_path / "text.safetensors").write_text("not weights")
-    (tmp_path / "text.pth").write_text("not weights")
-    p = small(global_weights=str(tmp_path / name), generator_spectral=spectral)
-    assert name in error(build_generator, p)
+@pytest.mark.parametrize("name", ["text.safetensors", "none.safetensors", "text.pth"])
+def test_files_without_weights_are_refused_by_name(small, tmp_path, name):
+    for written in ("text.safetensors", "text.pth"):
+        (tmp_path / written).write_text("not weights")
+    for spectral in (False, True):  # an author's file needs it
+        p = small(global_weights=str(tmp_path / name), generator_spectral=spectral)
+        assert name in error(build_generator, p)
 
 
 def test_the_authors_file_reaches_a_generator(small, monkeypatch):
@@ -207,6 +200,11 @@ def test_the_command(small, tmp_path, tree, capsys):
     values = TINY | dict(data=str(tree), stage0_steps=2, global_encoder="folded_vgg16")
     del values["checkpoint_seconds"]
     pairs = [x for k, v in values.items() for x in ("--set", f"{k}={v}")]
-    assert cli.main(["train", "--profile", "smoke", *pairs, "--stage", "0"]) == 0
-    out = capsys.readouterr().out
-    assert str(tmp_path / "results/smoke/runs/stage0/final.safetensors") in out and "top1" in out
+    command = ["train", "--profile", "smoke", *pairs, "--stage", "0"]
+    final = tmp_path / "results/smoke/runs/stage0/final.safetensors"
+    for more, steps in (([], 2), (["--steps", "5"], 5)):
+        assert cli.main([*command, *more]) == 0
+        out = capsys.readouterr().out
+        assert str(final) in out and "top1" in out and stage0.metrics(final)["steps"] == steps
+    rates = [row["lr"] for row in log_of(final.parent)]
+    np.testing.assert_allclose(rates, [0.01] * 4 + [0.001])

@@ -247,7 +247,7 @@ def test_both_stages_leave_log_samples_and_weights(tiny):
         with np.load(files[-1]) as sample:
             assert sample["rgb"].shape == (3, 48, 48, 3) and sample["rgb"].dtype == np.uint8
             assert sample["saliency"].shape == (3, 48, 48)
-        assert not [*folder.glob("*checkpoint-*")]
+        assert [c.name for c in folder.glob("*checkpoint-*")] == [f"checkpoint-000000{steps}"]
     generator, saved, facts = load_generator(final)
     assert saved.settings() == p.settings()
     assert (facts["stage"], facts["steps"]) == ("2", "4") and not generator.training
@@ -329,7 +329,41 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(untied, tmp_path, m
     for key, value in unbroken.items():
         torch.testing.assert_close(resumed[key], value, rtol=0, atol=1e-6)
     assert [r["step"] for r in rows(p, 2)] == [*range(1, 8)]
-    assert not [*folder.glob("*checkpoint-*")]
+    assert [c.name for c in folder.glob("*checkpoint-*")] == ["checkpoint-0000007"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_an_extended_run_equals_the_longer_one(untied, tmp_path, monkeypatch, stage):
+    """Halved rates depend on the step alone; stopped once on the way, the old weights stay."""
+    p = untied(schedule="halve", halve_every=2, stage1_steps=3, stage2_steps=3)
+    more = replace(p, **{f"stage{stage}_steps": 7})
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "longer"))
+    longer, log = load_file(training.train(more, stage)), rows(p, stage)
+    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "extended"))
+    final = training.train(p, stage)
+    old = final.read_bytes()
+    with pytest.raises(UserError, match=f"stage{stage}_steps 3 -> 7"):
+        training.train(more, stage)
+    training.train(more, stage, until=5, extend=True)
+    assert training.train(p, stage) == final and final.read_bytes() == old
+    extended = load_file(training.train(more, stage, extend=True))
+    for name, value in longer.items():
+        torch.testing.assert_close(extended[name], value, rtol=0, atol=1e-6)
+    assert rows(p, stage) == [pytest.approx(row, rel=1e-4) for row in log]
+    assert training.train(more, stage) == final  # from now on it is a run of 7 steps
+    with pytest.raises(UserError, match=f"stage{stage}_steps 7 -> 3"):
+        training.train(p, stage, extend=True)
+
+
+def test_an_extended_cosine_takes_the_rates_of_its_new_length(untied):
+    p = untied(stage1_steps=2, stage1_lr=1e-3)
+    folder = training.train(p, 1).parent
+    training.train(replace(p, stage1_steps=4), 1, extend=True)
+    expected = [1e-3, 0.5e-3, 0.5e-3, 0.5e-3 * (1 - math.sqrt(0.5))]  # 0, 1/2, then 2/4, 3/4
+    assert [r["lr"] for r in rows(p, 1)] == pytest.approx(expected, rel=1e-4)
+    training.train(replace(p, stage1_steps=9), 1, until=7, extend=True)
+    with pytest.raises(UserError, match=f"^{folder}: no checkpoint up to step 6; .* --init"):
+        training.train(replace(p, stage1_steps=6), 1, extend=True)
 
 
 def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
