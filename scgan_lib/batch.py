@@ -58,9 +58,10 @@ def run(arguments: Namespace) -> int:
             try:
                 counts.update(_one(source, target, make, note, arguments))
                 done.append((str(source), str(target)))
-            except BrokenPipeError:
-                raise
             except Exception as error:  # one bad picture never ends a batch
+                nowhere = isinstance(error, OSError) and target == STANDARD
+                if nowhere or isinstance(error, BrokenPipeError):
+                    raise
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
                 own = isinstance(error, UserError)  # it names the file itself
                 skipped.append(reason if own else f"{source}: {reason or repr(error)}")
