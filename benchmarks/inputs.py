@@ -202,7 +202,13 @@ def cases(base: Path) -> list[Case]:
     add("a missing file beside a good one", "nothing.png few/b.png", 1, results=1)
     add("a folder without pictures", "none", 2)
     add("a folder that may not be read", "closed/shut", 2, nobody=True)
-    add("a file that may not be read, a folder below", "closed", 1, nobody=True, results=1)
+    add(
+        "a file that may not be read; the folder below, neither, is passed over unsaid",
+        "closed",
+        1,
+        nobody=True,
+        results=1,
+    )
     add("an output folder that may not be written", "few/b.png -o locked", 1, nobody=True)
     add("the output is a file", "few/b.png -o file", 1)
     add("the output lies below a file", "few/b.png -o file/out", 1)

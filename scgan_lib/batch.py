@@ -178,6 +178,7 @@ def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[t
     work = []
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
+            os.listdir(path)  # a folder that may not be read says so
             inside = [p for p in list_pictures(path) if not _mark(p).startswith(MARK)]
             if not inside:
                 raise UserError(
