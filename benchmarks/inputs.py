@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -55,7 +55,7 @@ def noise(h: int, w: int, *channels: int) -> np.ndarray:
 
 def pictures(folder: Path, large: bool = True) -> list[tuple[str, Path, int]]:
     """(what it is, file, right exit status) of every input picture, made in `folder`."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     made = []
 
     def add(what: str, name: str, image: Image.Image | bytes, status: int = 0, **options) -> None:
@@ -202,7 +202,13 @@ def cases(base: Path) -> list[Case]:
     add("a missing file beside a good one", "nothing.png few/b.png", 1, results=1)
     add("a folder without pictures", "none", 2)
     add("a folder that may not be read", "closed/shut", 2, nobody=True)
-    add("a file that may not be read, a folder below", "closed", 1, nobody=True, results=1)
+    add(
+        "a file that may not be read; the folder below, neither, is passed over unsaid",
+        "closed",
+        1,
+        nobody=True,
+        results=1,
+    )
     add("an output folder that may not be written", "few/b.png -o locked", 1, nobody=True)
     add("the output is a file", "few/b.png -o file", 1)
     add("the output lies below a file", "few/b.png -o file/out", 1)
@@ -336,7 +342,8 @@ def run(case: Case, k: int, base: Path, fresh: bool) -> None:
     code = os.waitstatus_to_exitcode(status)
     text = said.read_bytes().decode(errors="replace")
     lines = [x for x in text.splitlines() if x.strip() and x.isprintable()]
-    case.found["said"] = lines[-1] if lines else ""
+    blamed = [x for x in lines if x.startswith(("skipped:", "scgan:"))]
+    case.found["said"] = [*lines, *blamed][-1] if lines else ""
     case.found["code"] = code
     case.found["unchanged"] = all(digests(base).get(k) == v for k, v in before.items())
     made = [p for p in out.rglob("*") if p.is_file()]
@@ -381,75 +388,72 @@ def speed(threads: int, count: int) -> dict[str, float]:
     return dict(zip(("reading", "network", "writing"), np.median(times, 0), strict=True))
 
 
-def page(found: list[Case], rates: dict[int, dict[str, float]], count: int) -> str:
-    """INPUTS.md."""
-    text = io.StringIO()
-    bad = [c for c in found if c.found["wrong"] or not c.found["unchanged"]]
-    print(
-        f"""# Odd inputs and odd calls
+HEAD = """# Odd inputs and odd calls
 
-`python benchmarks/inputs.py` makes {len(found)} inputs and calls, runs each in a process of its own
-and writes this page. {len(found) - len(bad)} gave what they should: the right exit status (0: done,
-1: something was skipped and named, 2: a wrong call, 128 and more: a signal), no traceback, no half
-file, the expected number of results, and every input as it was (SHA-256). {len(bad)} did not; they
-are marked **so**. Seconds and peak memory include loading the default weights, not the import of
-torch (the processes are forked after it); the machine was shared with other work, so that seconds
-are upper bounds.
+`python benchmarks/inputs.py` makes {n} inputs and calls, runs each in a process of its own and
+writes this page. {good} gave what they should: the right exit status (0: done, 1: something was
+skipped and named, 2: a wrong call, 128 and more: a signal), no traceback, no half file, the
+expected number of results, and every input as it was (SHA-256). {bad} did not: **bold**. Seconds
+and peak memory include loading the default weights and about 450 MB of torch, not its import (the
+processes are forked after it). The machine was shared with other work: seconds are upper bounds.
 
-| | input or call | exit | last line | s | MB | inputs unchanged |
-|---|---|---|---|---|---|---|""",
-        file=text,
-    )
-    for k, case in enumerate(found, 1):
-        f = case.found
-        said = f["said"].replace("|", "\\|")
-        said = said if len(said) < 200 else f"{said[:150]} … {said[-45:]}"
-        wrong = f" **{f['wrong']}**" if f["wrong"] else ""
-        print(
-            f"| {k} | {case.name} | {f['code']}{wrong} | {said} | {f['seconds']:.1f} | "
-            f"{f['megabytes']:.0f} | {'yes' if f['unchanged'] else '**no**'} |",
-            file=text,
-        )
-    print(
-        f"""
-## Photographs of 288 pixels
+| | input or call | exit | what it said | s | MB | inputs unchanged |
+|---|---|---|---|---|---|---|
+"""
 
-The first {count} of `data/mini/photos`, coloured by the default weights and written as PNG: the
-median of each part, in milliseconds a photograph.
 
-| threads | pictures a second | reading | network | writing |
-|---|---|---|---|---|""",
-        file=text,
-    )
-    for threads, parts in rates.items():
-        cells = " | ".join(
-            f"{1000 * x:.1f} ({x / sum(parts.values()):.0%})" for x in parts.values()
-        )
-        print(f"| {threads} | {1 / sum(parts.values()):.1f} | {cells} |", file=text)
-    return text.getvalue()
+def row(k: int, case: Case) -> str:
+    f = case.found
+    said = f["said"].replace("|", "\\|")
+    said = said if len(said) < 200 else f"{said[:150]} … {said[-45:]}"
+    code = f"{f['code']} **{f['wrong']}**" if f["wrong"] else f["code"]
+    same = "yes" if f["unchanged"] else "**no**"
+    times = f"{f['seconds']:.1f} | {f['megabytes']:.0f}"
+    return f"| {k} | {case.name} | {code} | {said} | {times} | {same} |"
+
+
+def rates(count: int) -> str:
+    """The second table: where the time goes."""
+    lines = [
+        "\n## Photographs of 288 pixels\n",
+        f"The first {count} of `data/mini/photos`, coloured by the default weights and written as",
+        "PNG: the median of each part, in milliseconds a photograph.\n",
+        "| threads | pictures a second | reading | network | writing |\n|---|---|---|---|---|",
+    ]
+    for threads in (1, 2):
+        parts = speed(threads, count)
+        total = sum(parts.values())
+        cells = " | ".join(f"{1000 * x:.1f} ({x / total:.0%})" for x in parts.values())
+        lines.append(f"| {threads} | {1 / total:.1f} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="a new Python for each")
     parser.add_argument("--count", type=int, default=100, help="photographs that are timed")
-    parser.add_argument("--only", default="", help="cases whose name contains this; prints them")
+    only = "a regular expression: only cases whose name it matches; the other rows stay"
+    parser.add_argument("--only", help=only)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    target = Path(__file__).with_name("INPUTS.md")
+    old = target.read_text() if options.only and target.exists() else ""
+    rows = {x.split(" | ")[1]: x for x in old.splitlines() if re.match(r"\| \d+ \| ", x)}
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         base.chmod(0o777)
-        found = [c for c in cases(base) if options.only in c.name]
-        if os.getuid():
-            found = [c for c in found if not c.nobody]
-        for k, case in enumerate(found):
+        for k, case in enumerate(cases(base), 1):
+            if (case.nobody and os.getuid()) or not re.search(options.only or "", case.name):
+                continue
             run(case, k, base, options.fresh)
             case.found["said"] = case.found["said"].replace(f"{base}/", "")
-            print(k + 1, case.name, case.found, flush=True)
+            rows[case.name] = row(k, case)
+            print(rows[case.name], flush=True)
         (base / "closed/shut").chmod(0o755)
-    if not options.only:
-        rates = {threads: speed(threads, options.count) for threads in (1, 2)}
-        Path(__file__).with_name("INPUTS.md").write_text(page(found, rates, options.count))
+    bad = sum("**" in line for line in rows.values())
+    head = HEAD.format(n=len(rows), good=len(rows) - bad, bad=bad)
+    end = old[at:] if (at := old.find("\n## Photo")) >= 0 else rates(options.count)
+    target.write_text(head + "\n".join(rows.values()) + "\n" + end)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,10 @@ def run(arguments: Namespace) -> int:
             try:
                 counts.update(_one(source, target, make, note, arguments))
                 done.append((str(source), str(target)))
-            except BrokenPipeError:
-                raise
             except Exception as error:  # one bad picture never ends a batch
+                nowhere = isinstance(error, OSError) and target == STANDARD
+                if nowhere or isinstance(error, BrokenPipeError):
+                    raise
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
                 own = isinstance(error, UserError)  # it names the file itself
                 skipped.append(reason if own else f"{source}: {reason or repr(error)}")
@@ -177,6 +178,7 @@ def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[t
     work = []
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
+            os.listdir(path)  # a folder that may not be read says so
             inside = [p for p in list_pictures(path) if not _mark(p).startswith(MARK)]
             if not inside:
                 raise UserError(

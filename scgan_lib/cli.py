@@ -40,11 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except UserError as error:
         print(f"scgan: {error}", file=sys.stderr)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
-        return 128 + signal.SIGPIPE
     except OSError as error:
-        print(f"scgan: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        if error.filename is None:  # standard output: nobody reads it, or its disk is full
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        where = error.filename or "standard output"
+        print(f"scgan: {where}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt as stop:
         how_far = ["the same command goes on from the last checkpoint"]
         print(f"scgan: stopped; {getattr(stop, '__notes__', how_far)[0]}", file=sys.stderr)
@@ -202,9 +204,16 @@ def info(arguments: argparse.Namespace) -> None:
     print(yaml.safe_dump(profile.settings(), sort_keys=False, default_flow_style=None).rstrip())
 
 
-def _strength(text: str) -> float:
+def factor(text: str) -> float:
     """A factor of the chroma: finite and not negative."""
     if not 0 <= (value := float(text)) < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def quality(text: str) -> int:
+    """That of a JPEG or WebP."""
+    if not 1 <= (value := int(text)) <= 100:
         raise ValueError(text)
     return value
 
@@ -223,10 +232,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         default="png", choices=("png", "jpg", "webp", "tiff", "same"),
         help="of the results; same: as the source, if it is one of these",
     ),
-    "--quality": dict(default=90, type=int, choices=range(1, 101), metavar="1..100",
-                      help="of jpg and webp"),
+    "--quality": dict(default=90, type=quality, metavar="N", help="of jpg and webp, 1 to 100"),
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
-    "--chroma": dict(default=1.0, type=_strength, help="strength of the colours"),
+    "--chroma": dict(default=1.0, type=factor, help="strength of the colours"),
     "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
     "--teacher": dict(default="robust-background", help="who draws the maps"),
     "--profile": dict(default="mini", choices=[*PROFILES], help="whose numbers"),

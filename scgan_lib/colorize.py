@@ -172,14 +172,14 @@ def render(
     scale, most = size / min(h, w), max(8 * size, h * w // size)
     small = _resize(gray, tuple(max(size, min(round(side * scale), most)) for side in (h, w)))
     rgb_hat, saliency_hat = generator(small)
-    if generator.keep_luminance:
-        rgb = gray + _resize(rgb_hat - small, (h, w))
-    else:
-        rgb = _resize(rgb_hat, (h, w))
-    if strength is not None:
-        rgb = fit_cube(gray + strength * (rgb - gray))
+    large, parts = _resize(rgb_hat - small if generator.keep_luminance else rgb_hat, (h, w)), []
+    for y, part in zip(gray.split(256, 2), large.split(256, 2), strict=True):  # spares memory
+        rgb = y + part if generator.keep_luminance else part
+        if strength is not None:
+            rgb = fit_cube(y + strength * (rgb - y))
+        parts.append(to_u8(rgb).cpu())
     saliency = _resize(saliency_hat, (h, w)).clamp(0, 1)
-    return to_u8(rgb).cpu(), (saliency * 255).round().to(torch.uint8).cpu()
+    return torch.cat(parts, 2), (saliency * 255).round().to(torch.uint8).cpu()
 
 
 def fit_cube(rgb: Tensor) -> Tensor:
