@@ -146,7 +146,7 @@ def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> lis
     What cannot be drawn is named in one line with its reason, and the others are drawn. ->
     the files written. UserError for an unknown name.
     """
-    wanted, written = list(FIGURES if only is None else only), []
+    wanted, written = list(only or FIGURES), []
     if unknown := [name for name in wanted if name not in FIGURES]:
         raise UserError(f"unknown figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
     use_style()
@@ -247,17 +247,17 @@ def training_curves(results: Path) -> Figure:
     return figure
 
 
-def evolution(results: Path, count: int = 5, columns: int = 8) -> Figure:
-    """Some kept photos at growing steps, each stage up to its end, the real ones at the right."""
+def evolution(results: Path, count: int = 5) -> Figure:
+    """Some kept photos at up to seven steps, each stage up to its end; real ones at the right."""
     runs = Path(results) / "runs"
     shots = {s: sorted((runs / f"stage{s}" / "samples").glob("step_*.npz")) for s in (1, 2)}
     if not any(shots.values()):
         raise UserError(f"{runs}: no samples; train first with `scgan train`")
     if shots[1]:
         del shots[2][:1]  # step 0 of stage 2 is stage 1's last
-    first = _spread(shots[1], (columns - 1) // 2 if shots[2] else columns - 1)
+    first = _spread(shots[1], 3 if shots[2] else 7)
     kept = {}
-    for path in (*first, *_spread(shots[2], columns - 1 - len(first))):
+    for path in first + _spread(shots[2], 7 - len(first)):
         stage, step = path.parts[-3][-1], int(path.stem.removeprefix("step_"))
         kept[f"stage {stage}\nstep {step}"] = np.load(path)["rgb"]
     rows, there = [], min(map(len, kept.values()))

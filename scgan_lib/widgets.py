@@ -51,8 +51,7 @@ def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
 
 def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
     """One section a frame; figures equal to the first frame's are left out (compare.js knows)."""
-    labels, sections = [*next(iter(frames.values()), ())], []
-    first: dict[str, str] = {}
+    labels, sections, first = [*next(iter(frames.values()))], [], {}
     for name, pictures in frames.items():
         if [*pictures] != labels or len(labels) < 2:
             raise UserError(
@@ -107,17 +106,14 @@ class Compare(anywidget.AnyWidget):
     def __init__(
         self, images: Mapping, *, caption: str = "", side: int = 384, quality: int = 85, **state
     ):
-        self._settings = side, quality
+        self._settings = {"side": side, "quality": quality}
         super().__init__(**{"right": len(images) - 1} | state)
         self.show(images, caption)
 
     def show(self, images: Mapping[str, Picture], caption: str = "") -> None:
         """Replace the pictures, keeping border and choice."""
-        self._put({"": images}, {"": caption})
-
-    def _put(self, frames: Mapping, captions: Mapping) -> None:
-        self.markup = _markup(frames, captions, *self._settings)
-        self._labels = [*next(iter(frames.values()))]
+        self.markup = _markup({"": images}, {"": caption}, **self._settings)
+        self._labels = [*images]
 
     def html(self) -> str:
         """The control as self-contained HTML: pictures and script inside, nothing fetched."""
@@ -158,7 +154,7 @@ class Gallery(Compare):
             raise UserError("a Gallery needs one frame at least")
         options = {"kind": "photo", "thumbnails": True, "side": 256, "quality": 75} | state
         super().__init__(next(iter(frames.values())), **options)
-        self._put(frames, captions or {})
+        self.markup = _markup(frames, captions or {}, **self._settings)
 
 
 class Explore(ipywidgets.VBox):
@@ -189,10 +185,9 @@ class Explore(ipywidgets.VBox):
         images, caption = self._call(self.values)
         state = dict(left=left, right=len(images) - 1 if right is None else right, width=width)
         self.compare = self._static = Compare(images, caption=caption, **state)
-        settings = {name: self.values | dict(v) for name, v in (examples or {}).items()}
-        if settings:
-            drawn = {name: self._call(values) for name, values in settings.items()}
-            chosen = [*settings.values()]
+        if examples:
+            chosen = [self.values | dict(values) for values in examples.values()]
+            drawn = dict(zip(examples, (self._call(values) for values in chosen), strict=True))
             self._static = Gallery(
                 {name: pictures for name, (pictures, _) in drawn.items()},
                 captions={name: text for name, (_, text) in drawn.items()},
