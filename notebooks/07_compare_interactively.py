@@ -208,8 +208,8 @@ print(
 #
 # Means hide extremes, so here the photos stand in order of a measure, the first one being the most
 # extreme. **Look at** the *colour error*, a distance in Lab without brightness (white from 50 on):
-# is it large on one object, or on the whole background? **Then ask** whether you would have called this
-# picture the worst: measures disagree with each other, and with people.
+# is it large on one object, or on the whole background? **Then ask** whether you would have called
+# this picture the worst: measures disagree with each other, and with people.
 #
 # Two of the orders need to know where the object ends, so they are of *composites*, cut-outs on
 # photos: the *boundary chroma error* is the colour's distance from the truth in a narrow band along
