@@ -13,12 +13,13 @@
 # %% [markdown]
 # # 0 · SCGAN on one page
 #
-# **You will learn** what problem SCGAN solves and with which idea, how its parts fit together, what
-# it means to *replicate* a paper whose weights and data were never published, and where in this
-# course each thing is.
+# **After this chapter you can** say what problem SCGAN solves and with which idea; name its parts
+# and its six equations; explain what it means to *replicate* a paper whose weights and data were
+# never published; and choose your way through this course.
 #
-# **Time:** 15 minutes to read, a few seconds to run. **Before this:** nothing. You should have
-# seen a convolutional network once.
+# **Time:** 15 minutes to read, half a minute to run.
+#
+# **Before this:** nothing. You should know what a convolutional network is.
 #
 # The paper: *SCGAN: Saliency Map-guided Colorization with Generative Adversarial Network*, Y. Zhao,
 # L.-M. Po, K.-W. Cheung, W.-Y. Yu, Y. A. U. Rehman, IEEE Transactions on Circuits and Systems for
@@ -48,7 +49,7 @@ p = config.from_environment(profile, seed)
 # A gray photograph keeps one number a pixel where the scene had three. Many colours give the same
 # gray, so colorization has no single right answer. It has plausible ones.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 photos = data.photos(p, "test")[:3]
 colors = [data.test_picture(photo, 256) for photo in photos]
 panels = [{"what is given": data.luma_u8(rgb), "what was there": rgb} for rgb in colors]
@@ -59,7 +60,7 @@ viz.strip(
 # %% [markdown]
 # *Three photographs of the test set. The network sees the left one of each pair.*
 #
-# A network that is trained to be right on the average fails in typical ways:
+# A network that minimises the mean error fails in typical ways:
 #
 # | failure | what it looks like | why |
 # |---|---|---|
@@ -67,18 +68,18 @@ viz.strip(
 # | **semantic confusion** | a crowd is painted like trees | it does not know *what* it sees |
 # | **colour bleeding** | red runs into the sky | it does not know *where* the thing ends |
 #
-# Older methods add edges or class maps as a help. Edges often mean nothing, and class maps need
-# labelled data.
+# Older methods add edges or class maps. Edges often carry no meaning, and class maps need labelled
+# data.
 #
 # ## The idea
 #
 # What stands out in a picture is usually small and rich in colours. The rest is mostly one flat
-# colour: sky, grass, road. A loss that is a mean over all pixels is ruled by the rest. So SCGAN
-# predicts, beside the colours, a **saliency map**: how much each pixel stands out, from 0 to 1. The
-# product of colours and map is the **salient area**. The network is trained, and criticised, on the
-# whole picture *and* on the salient area. No labels are needed, so any photographs will do.
+# colour: sky, grass, road. In a mean over all pixels the background dominates. So SCGAN also
+# predicts a **saliency map**: how much each pixel stands out, from 0 to 1. The product of colours
+# and map is the **salient area**. The losses and the critics look at the whole picture *and* at the
+# salient area. No labels are needed, so any photographs will do.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 files = saliency.saliency_maps([photo.path for photo in photos[:2]], p.teacher, cache_dir())
 rows = []
 for rgb, file in zip(colors, files, strict=False):
@@ -113,7 +114,7 @@ viz.grid(rows, blocks=2)
 # | $D_c$, $D_s$ | the two critics | `color_critic`, `salient_critic` | one score a patch |
 # | $\phi_l$ | VGG-16 features, conv3_3 | `VGGFeatures` | |
 #
-# Six equations make the training. The journal's text of the paper is behind a paywall, and this
+# Six equations define the training. The journal's text of the paper is behind a paywall, and this
 # course was written without it. What it says of the paper comes from two public sources: a
 # published review of the paper, which also gives the equations their numbers, and the authors'
 # repository (MIT). Where these leave something open, the tables of differences say "not stated".
@@ -158,16 +159,16 @@ print(inspect.getsource(losses.attention_loss))
 # 1. **No number is quoted that was not computed here.** The paper's own Table 1 is not copied;
 #    what nobody could measure stays blank and says why.
 # 2. **Every table carries its yardsticks**: a gray copy of the input (no method at all) and the
-#    real photograph (the end of the road).
-# 3. **Small is not called large.** The default profile trains for minutes on under two hundred
-#    photos. It shows *how* the method works. It is never called comparable with the paper, which
-#    used ImageNet. The profile for that is there too, with the same code.
+#    real photograph (the upper bound).
+# 3. **Small runs are not compared with the paper.** The default profile trains for minutes on
+#    under two hundred photos. It shows *how* the method works. The paper used ImageNet; the profile
+#    `imagenet` does the same, with the same code.
 #
 # ## Profiles
 #
 # A profile is a set of numbers. All profiles run through the same lines of code.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 shown = ["image_size", "width", "global_encoder", "critic_norm", "keep_luminance", "composites"]
 shown += ["batch", "stage1_steps", "stage2_steps", "optimizer", "schedule"]
 profiles = {name: config.load(name) for name in config.PROFILES}
@@ -205,8 +206,9 @@ except UserError as error:
 # | [9 your photographs](09_colorize_your_photos.ipynb) | what old prints need |
 # | [10 scaling up](10_scaling_up.ipynb) | what ImageNet costs, many GPUs as one |
 #
-# For your own pictures you need no other chapter than 9, and not even that:
-# `scgan colorize old_photos/ -o coloured/` takes any sizes and leaves the originals alone.
+# **Ways through.** A tour of half an hour: chapters 0, 5, 7. To build it: 2 to 5. To judge the
+# paper's claims: 6, 8, 10. For your own photographs: 9, or just
+# `scgan colorize old_photos/ -o coloured/`, which leaves the originals untouched.
 #
 # Data flows one way. *The paper*: `networks`, `layers`, `fast`, `losses`, `training`, `metrics`.
 # *What goes in*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`, `authors`. *What
@@ -215,7 +217,7 @@ except UserError as error:
 # `stage0`, `paths`. The whole library is meant to be read. Its modules, with what each says of
 # itself:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
 about = {m.stem: m.read_text(encoding="utf-8") for m in modules if m.stem != "__init__"}
 first = {name: text.split('"""')[1].strip().splitlines()[0] for name, text in about.items()}
@@ -226,8 +228,8 @@ with pd.option_context("display.max_colwidth", None):
 # ## Where paper, released code and this course differ
 #
 # The authors published training code. Read with care, it differs from the paper, or goes wrong,
-# in eleven places. None of them is a reason to laugh: most research code has such places, and only
-# published code can be checked at all. For a replication each is a decision:
+# in eleven places. None of this discredits the authors: most research code has such places, and
+# only published code can be checked at all. A replication has to decide each of them:
 #
 # - what the **paper** says is the default (`fidelity="paper"`);
 # - what the **released code** does is a switch wherever it changes a result (`fidelity="released"`
@@ -273,10 +275,10 @@ print(
 #
 # ## A quick look at the results
 #
-# If this profile has been trained and evaluated on this machine, its pictures and its table stand
+# If this profile has been trained and evaluated on this machine, its pictures and its table appear
 # here. `make reproduce` makes both; the front page says how long that took on two processor cores.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 has_pictures = (p.results / "outputs" / "scgan").is_dir()
 if has_pictures and (p.results / "table1.csv").is_file():
     numbers = pd.read_csv(p.results / "table1.csv").set_index("method").rename_axis(None)
@@ -326,5 +328,13 @@ Markdown(note)
 # `VGGFeatures` in `scgan_lib/vgg.py` takes `fidelity`; the perceptual loss of the same pair of
 # pictures differs between `"paper"` and `"released"`.
 # </details>
+#
+# ## Three lines to remember
+#
+# 1. A gray picture has many plausible colours; a network that minimises the mean error answers with
+#    a pale one.
+# 2. SCGAN weights losses and critics with a predicted saliency map, so that the object counts as
+#    much as the background.
+# 3. A replication measures each claim anew, with a gray copy and the real photograph as baselines.
 #
 # **Next:** [chapter 1, data and saliency](01_data_and_saliency.ipynb).

@@ -13,14 +13,14 @@
 # %% [markdown]
 # # 7 · Compare with your own eyes
 #
-# **You will learn** to look at colorized pictures in an orderly way: one photo under all methods,
-# one photo along training time, the extremes of every measure, and what the numbers that can be
-# changed without new training do to a picture.
+# **After this chapter you can** compare one photo under all methods and over the training steps;
+# find the photos that are extreme by a measure; and say what chroma strength, luminance, input
+# size, and a mix of the weights of both stages do to a picture.
 #
-# **Time:** 20 minutes to play, half a minute to run.
+# **Time:** 20 minutes to look around, half a minute to run. Nothing is trained here.
 #
-# **Before this:** [chapter 6](06_evaluation_table1.ipynb). This chapter trains nothing. It looks at
-# what chapters 4, 5 and 6 have left in `results/`.
+# **Before this:** [chapter 6](06_evaluation_table1.ipynb). The pictures are those that chapters 4,
+# 5 and 6 have written to `results/`.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -58,11 +58,11 @@ print(f"{len(made)} test composites")
 # %% [markdown]
 # ## Why look, when there is a table?
 #
-# The paper begins with failures that one *sees*: a crowd painted like trees (semantic confusion),
-# red that runs into the sky (bleeding). Bleeding can be measured where the object's edge is known
-# exactly, on composites, and Table 1 does it there; nothing in it counts confusion. A mean over
-# photos also hides that one method can be better here and worse there. So the table asks *how
-# much*, and this page asks *what kind of mistake, and where*.
+# The paper begins with failures that one *sees*: a crowd coloured like trees (semantic confusion),
+# red that runs into the sky (bleeding). Table 1 measures bleeding on composites, where the object's
+# edge is known exactly; it does not measure confusion. And a mean over photos hides that one method
+# can be better on some and worse on others. The table says *how much*; here you see *which
+# mistakes, and where*.
 #
 # **How the controls work.** Drag the border in the picture, or click the picture and use the arrow
 # keys; `Home` and `End` go to the ends. The digits choose the right picture, `Shift` and a digit
@@ -70,7 +70,7 @@ print(f"{len(made)} test composites")
 # and in a saved page. A few controls need Python to paint a new picture: there the saved page says
 # so, and shows a handful of settings that were painted beforehand.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 stem = photos[0]
 pair = {name: viz.picture(p.results, m, stem) for m, name in (("gray", "gray"), ("real", "real"))}
 Compare(pair, caption="Left: all that the network sees. Right: what was there.", **small)
@@ -138,7 +138,7 @@ print(f"PSNR and CCI of {len(photos) * len(METHODS)} pictures agree with metrics
 # Both stages painted a few gallery photos at fixed steps, dense at the start, where most happens.
 # The slider moves along these steps, from the first colours of stage 1 to the end of stage 2.
 # **Look for** the order in which things get their colour: large and plain ones first? **Then** go
-# to the first steps of stage 2: does the picture jump, or does it change by and by?
+# to the first steps of stage 2: does the picture change at once or gradually?
 #
 # The photo is the one whose colours moved most. In a running notebook the cell after it offers all
 # photos that were kept.
@@ -174,7 +174,7 @@ frames = {step: pictures for step, (pictures, _) in moments.items()}
 captions = {step: caption for step, (_, caption) in moments.items()}
 Gallery(frames, kind="step", captions=captions, thumbnails=False, right=1, **small)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = [name for name in names if name != names[number]][:1]
 examples = {f"{name}, last step": {"photo": name} for name in others}
 controls = dict(photo=names, moment=(0, end, 1))
@@ -183,7 +183,7 @@ Explore(painted_at, **controls, examples=examples, kind="photo", right=1, **smal
 # %% [markdown]
 # The same for two photos, side by side:
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 viz.evolution(p.results, count=2)
 
 # %% [markdown]
@@ -207,10 +207,9 @@ print(
 # ## Choose by measure
 #
 # Means hide extremes, so here the photos stand in order of a measure, the first one being the most
-# extreme. **Look at** the *colour error*, which is white where hue or saturation are far off and
-# ignores brightness (distance in Lab, white from 50 on): is it one object, or the whole background?
-# **Then ask** whether you would have called this picture the worst: a measure need not agree with
-# the others, nor with you.
+# extreme. **Look at** the *colour error*, a distance in Lab without brightness (white from 50 on):
+# is it large on one object, or on the whole background? **Then ask** whether you would have called
+# this picture the worst: measures disagree with each other, and with people.
 #
 # Two of the orders need to know where the object ends, so they are of *composites*, cut-outs on
 # photos: the *boundary chroma error* is the colour's distance from the truth in a narrow band along
@@ -268,7 +267,7 @@ firsts = {name: {"order": name, "rank": 1} for name in all_orders}
 ranks = (1, max(len(ranked) for ranked in all_orders.values()), 1)
 Explore(extreme, order=[*all_orders], rank=ranks, examples=firsts, kind="first by", **small)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 places = pd.DataFrame({name: order.rank(method="first") for name, order in orders.items()})
 for name, order in orders.items():
     if order.iloc[0] > order.iloc[-1]:  # lists that start with the largest value
@@ -277,15 +276,16 @@ viz.numbers(places.corr(), 2, "agreement")
 
 # %% [markdown]
 # *How far two of the orders of photographs agree over all test photos, as rank correlation: 1 is
-# the same order, 0 no relation, −1 the reverse.* Where low PSNR and large colour error agree, PSNR
-# tells little but the colours' distance from one true picture: the brightness was given. Chapter 6
-# says what that means for a table.
+# the same order, 0 no relation, −1 the reverse.* In the shipped run low PSNR and large colour error
+# agree well: the brightness is given, so PSNR measures the colours' distance from one true
+# picture.
+# Chapter 6 says what that means for a table.
 
 # %% [markdown]
 # ## Chroma, and whose luminance
 #
 # The network gives a colour picture $\hat c$. Its luma $Y(\hat c)$ and its chroma
-# $\hat c - Y(\hat c)$ can be taken apart and put together anew:
+# $\hat c - Y(\hat c)$ can be separated and recombined:
 #
 # $$ \hat c_k = y + k\,(\hat c - Y(\hat c)), $$
 # $$ y = x \quad\text{or}\quad y = Y(\hat c). $$
@@ -477,5 +477,12 @@ paper.show_deviations("working-size", "luminance")
 # ```
 # One file with pictures and script inside. It loads nothing from elsewhere.
 # </details>
+#
+# ## Three lines to remember
+#
+# 1. Look at single photos as well as means: one method can be better on some and worse on others.
+# 2. The last training step need not give the picture nearest to the truth.
+# 3. Chroma strength, input size and a mix of weights change the picture without training; the
+#    weights of the losses do not.
 #
 # **Next:** [chapter 8, ablations](08_ablations.ipynb).

@@ -13,17 +13,17 @@
 # %% [markdown]
 # # 10 · Scaling up: from a laptop to ImageNet
 #
-# **You will learn** which numbers separate `mini` from the paper's setting, how to know what a run
-# costs *before* you pay for it (operations, memory, disk), what must stay equal when several
-# processes train one network, how to check that it does, and the commands for one GPU, for several,
-# and for several machines.
+# **After this chapter you can** name the settings in which `mini` differs from the paper's; compute
+# what a run costs *before* you pay for it (operations and memory); say what must stay equal when
+# several processes train one network, and check it; and start a training on one GPU, on several,
+# and on several machines.
 #
 # **Time:** 20 minutes to read, about a minute to run on two CPU cores.
 #
 # **Before this:** chapters [4](04_stage1_l1_pretraining.ipynb) and
-# [5](05_stage2_adversarial_training.ipynb). The paper's setting has not been run by this project:
-# no number below is a result of it. What is counted is counted, what was measured says where, and
-# the rest is left open.
+# [5](05_stage2_adversarial_training.ipynb). This project has not run the paper's setting, so no
+# number below is a result of it. Operations and memory are computed; a measured number says where
+# it was measured.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -60,7 +60,7 @@ big = config.load("imagenet", device="cpu")
 # **The code does** the same with the profile `imagenet`. No step of training or evaluation asks for
 # a profile's name. What differs is in this table (stage 0, logging and the test set left out):
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 pair = {q.name: q.settings() for q in (p, big)}
 for settings in pair.values():
     settings |= {f"λ {name}": value for name, value in settings.pop("loss").items()}
@@ -71,8 +71,8 @@ pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test
 # %% [markdown]
 # ## Count before you run
 #
-# How many operations does a step need? Nobody has to run it to know. PyTorch has a device called
-# `meta`: its tensors have a shape and no content. A step on `meta` does all the bookkeeping of a
+# How many operations does a step need? We can count them without running it. PyTorch has a device
+# called `meta`: its tensors have a shape and no content. A step on `meta` calls all operations of a
 # real one, backward pass and gradient penalty included, and takes no time. A counter beside it adds
 # up the multiplications and additions of every convolution and matrix product.
 
@@ -123,7 +123,7 @@ viz.numbers(pd.DataFrame(counted).T, 1, "gflop")
 # where a part is frozen). **Look at** stage 2: the critics judge real, painted and mixed pictures
 # at full size, go backward twice for the penalty, and then judge once more for the generator.
 #
-# **Check.** The trainable numbers of the full size are the released code's, which is known:
+# **Check.** At full size the number of trainable parameters must be the released code's:
 # 58,755,200 in the generator and 5,766,144 in a critic.
 
 
@@ -183,8 +183,8 @@ for speed in (1e12, 1e13, 1e14):
     print(f"at {speed / 1e12:g} TFLOP/s: {days:.1f} days")
 
 # %% [markdown]
-# The last lines are arithmetic, not a promise. What a GPU's data sheet says is what large matrix
-# products reach. A network reaches a part of it, and which part you can only measure: train a
+# The last lines are arithmetic, not a measurement. A GPU's data sheet gives the speed of large
+# matrix products. A network reaches a part of it, and which part you can only measure: train a
 # hundred steps (below), take *pictures a second* from `log.csv`, and multiply by the table.
 #
 # ## Memory
@@ -337,8 +337,8 @@ print("losses compared:", ", ".join(named))
 print(f"largest difference: {difference:.0e}")
 
 # %% [markdown]
-# The last digits part, because a sum in another order is rounded otherwise, and Adam and the
-# critics make such differences grow. `tests/test_processes.py` holds more: the weights of both
+# The last digits differ because the order of summation changes the rounding, and Adam and the
+# critics amplify such differences. `tests/test_processes.py` holds more: the weights of both
 # processes are equal bit for bit after each kind of run, resumed runs included; two clocks that
 # disagree do not stop a run; and the pieces of a batch are shared so that each process has its
 # composites.
@@ -418,5 +418,11 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # both processes are equal, so the second process adds nothing, and the gradient is that of half a
 # batch. Compare with one process, as above: the losses of step 1 differ already.
 # </details>
+#
+# ## Three lines to remember
+#
+# 1. Operations and memory can be counted on the `meta` device before any GPU is rented.
+# 2. Several processes give the gradient of one, unless BatchNorm looks across the batch.
+# 3. `batch` is the whole batch; the same command resumes a run that was stopped.
 #
 # You have reached the end of the course. [Chapter 0](00_overview.ipynb) has the map.
