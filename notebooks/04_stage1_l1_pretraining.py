@@ -394,14 +394,13 @@ print("checkpoints left at the end:", len(left))
 # %% [markdown]
 # | file | what it holds | what would go wrong without it |
 # |---|---|---|
-# | `model…` | weights and running statistics | everything |
+# | `model…` | weights and running statistics, without the frozen VGG-16 | everything |
 # | `optimizer…` | Adam's two moments of every weight | the first steps after a resume would jump |
-# | `scheduler…` | the position on the learning-rate curve | the curve would start anew |
 # | `random_states…` | the state of every random generator | other random numbers from there on |
 # | `progress.json` | step and seconds | the log would count wrong |
 #
 # The photos need no file: the crop that item $i$ shows depends on the seed, the stage and $i$
-# alone. A checkpoint appears under its name only when it is complete: it is written elsewhere and
+# alone. Nor does the learning rate: it follows from the step. A checkpoint appears under its name only when it is complete: it is written elsewhere and
 # then renamed. A run refuses to resume under other settings, and names those that differ.
 
 # %%

@@ -122,7 +122,8 @@ def train(profile: Profile, until: int | None = None, extend: bool = False) -> P
 
 
 def _job(profile: Profile, accelerator: Accelerator) -> Job:
-    known, held_out = labelled(profile, "train"), labelled(profile, "val", "test")
+    with accelerator.main_process_first():  # it looks for damaged pictures
+        known, held_out = labelled(profile, "train"), labelled(profile, "val", "test")
     verify_hashes([p for p, _ in known if p.sha256])
     classes = sorted({name for _, name in known})
     held_out = [(p, name) for p, name in held_out if name in classes]
