@@ -144,6 +144,14 @@ def test_the_travelling_weights_score_what_readme_and_card_say():
         held[tag] = json.loads((ROOT / f"results/tiny/held-{tag}.json").read_text())["colour"]
         assert f"{held[tag]['cci'][0]:.1f}" in card and f"{held[tag]['top1'][0]:.1f}" in card
     assert abs(held["stage2"]["cci"][0] - held["stage1-chroma"]["cci"][0]) < 0.1
+    hand, gan = (
+        pd.read_csv(ROOT / f"results/tiny/validation-judged-{tag}.csv", index_col="photo")
+        for tag in ("stage1-chroma", "stage2")
+    )
+    won, lost = (gan["top1"] > hand["top1"]).sum(), (gan["top1"] < hand["top1"]).sum()
+    assert f"SCGAN wins {won} of the {len(gan)} and loses {lost}" in card
+    lower = (hand["psnr"] - gan["psnr"]).agg(["mean", "sem"]) * [1, 1.96]
+    assert "PSNR is {:.2f} ± {:.2f} dB lower".format(*lower) in card
     for name in ("top1", "top1_gray", "top1_real"):
         assert f"{stage2[name]:.0f} %" in README and f"{stage2[name]:.1f} ± " in card
 

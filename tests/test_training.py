@@ -130,7 +130,10 @@ def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
     assert torch.bfloat16 in [dtype for within, dtype in seen if not within]
 
 
-@pytest.mark.parametrize("choice", [{"compile": "aot_eager"}, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "choice",
+    [pytest.param({"compile": "aot_eager"}, marks=pytest.mark.slow), {"channels_last": True}],
+)
 def test_speed_choices_change_no_number(untied, tmp_path, monkeypatch, choice):
     """Compiled or in another memory order: the same losses and penalties in every step."""
     p = untied(stage1_steps=0, stage2_steps=4, generator_spectral=True, ema=0.5)

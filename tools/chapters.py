@@ -71,6 +71,7 @@ def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
     def clean(text: str) -> str:
         text = text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
+        text = text.replace(f"{Path.home()}{os.sep}", f"~{os.sep}")
         text = re.sub(r"(<[\w.\- ]+) at 0x[0-9a-f]{6,}", r"\1", text)
         text = re.sub(r"\S*ipykernel_\d+/\d+\.py", "cell", text)
         return "".join(x for x in text.splitlines(keepends=True) if not x.startswith(MARK))
