@@ -400,8 +400,9 @@ print("checkpoints left at the end:", len(left))
 # | `progress.json` | step and seconds | the log would count wrong |
 #
 # The photos need no file: the crop that item $i$ shows depends on the seed, the stage and $i$
-# alone. Nor does the learning rate: it follows from the step. A checkpoint appears under its name only when it is complete: it is written elsewhere and
-# then renamed. A run refuses to resume under other settings, and names those that differ.
+# alone. Nor does the learning rate: it follows from the step. A checkpoint appears under its name
+# only when it is complete: it is written elsewhere and then renamed. A run refuses to resume under
+# other settings, and names those that differ.
 
 # %%
 print(inspect.getsource(loop._checkpoint))

@@ -42,6 +42,8 @@ def run(arguments: Namespace) -> int:
 
     `arguments`: those of `scgan colorize` or `scgan saliency`. -> 1 if something was skipped.
     """
+    if arguments.max_pixels is not None:
+        Image.MAX_IMAGE_PIXELS = arguments.max_pixels // 2  # Pillow allows twice as many
     if arguments.list and arguments.list.exists():
         raise UserError(f"{arguments.list}: exists already; choose another --list")
     if arguments.compare:

@@ -226,6 +226,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--overwrite": dict(action="store_true", help="make finished results anew"),
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
+    "--max-pixels": dict(type=int, metavar="N",
+                         help="of a picture, where more than Pillow's 179 million are meant"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
     "--compare": dict(type=Path, metavar="FILE.html", help="a page of originals and results"),
     "--format": dict(
@@ -261,7 +263,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--range": dict(default="pm1", choices=("pm1", "01"),
                     help="trained with [-1,1] (first public version) or [0,1]"),
 }  # fmt: skip
-FILES = "inputs -o/--output --overwrite --list --quiet --dry-run --compare --format --quality"
+FILES = (
+    "inputs -o/--output --overwrite --list --quiet --dry-run --compare --format --quality "
+    "--max-pixels"
+)
 RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),

@@ -55,6 +55,8 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
             return to_rgb_mode(to_srgb(upright, tags), tags), words, several
     except (FileNotFoundError, KeyError):
         raise UserError(f"{path}: no such file") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: too many pixels; --max-pixels N allows N of them") from None
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
             f"{path}: not a readable picture ({error}); replace or remove the file"

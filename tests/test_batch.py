@@ -250,3 +250,16 @@ def test_odd_inputs_are_coloured_or_named(weights, tmp_path, wanted, capsys, mon
         with Image.open(source) as old, Image.open(result) as new:
             assert new.size == ImageOps.exif_transpose(old).size, source
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("allowed, status", [(1999, 1), (2000, 0)])
+def test_a_limit_of_pixels_that_the_user_sets(
+    weights, tmp_path, monkeypatch, capsys, allowed, status
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    picture = tmp_path / "large.png"
+    Image.fromarray(noise(40, 50)).save(picture)
+    call = ["colorize", str(picture), "-o", str(tmp_path / "out"), "--weights", str(weights)]
+    assert cli.main([*call, "--max-pixels", str(allowed)]) == status
+    assert f"{picture}: too many pixels" in capsys.readouterr().err or status == 0
+    assert (tmp_path / "out" / "large.png").is_file() == (status == 0)
