@@ -407,7 +407,8 @@ def ablate(args, card: Card, make) -> None:
     """Every variant with every seed, stage 1 and stage 2 for --seconds or --steps each; one npz.
 
     With `--stage1 WEIGHTS` all start from those weights, and the variants differ in stage 2 alone.
-    A run that was cut off goes on where it was; `--only` names the variants.
+    A run that was cut off goes on where it was; `--only` names the variants. The json holds each
+    variant's means, and the difference full minus variant with half its 95 % interval over images.
     """
     judge = load_vgg_judge(args.out / "judge.safetensors", card.device)
     judge = judge or pretrained.load_judge("efficientnet-lite0")
@@ -445,6 +446,18 @@ def ablate(args, card: Card, make) -> None:
                         keep("stage1", seed, generator)
                 start = stage1[key]
             keep(name, seed, run_stage(args, card, profile, 2, start, quiet=True)[0])
+    facts = {"seeds": args.seeds, "steps": args.steps, "batch": make({}).batch}
+    for name in ("stage1", *variants):
+        seeds = args.seeds if name != "stage1" or not args.stage1 else [0]
+        facts[name] = {}
+        for k in sorted(k.split("/")[2] for k in kept if k.startswith(f"{name}/{seeds[0]}/")):
+            own = np.concatenate([kept[f"{name}/{s}/{k}"] for s in seeds])
+            full = np.concatenate([kept[f"full/{s}/{k}"] for s in args.seeds[: len(seeds)]])
+            gap = full - own  # of the same photograph
+            half = 1.96 * gap.std(ddof=1) / len(gap) ** 0.5
+            facts[name][k] = [round(float(x), 4) for x in (own.mean(), gap.mean(), half)]
+            facts[name]["n"] = len(own)
+    (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 @torch.inference_mode()

@@ -14,14 +14,15 @@
 # # 2 · The generator: one gray picture in, colours and saliency out
 #
 # **After this chapter you can** say what each part of SCGAN's generator is for and which shape
-# every layer gives; compute a spectral norm by hand; up-sample with a quarter of the products; and
-# show where the "global features" enter. You will know what the small profile does differently from
-# the paper.
+# every layer gives; compute a spectral norm by hand; double the size of a map (up-sample) with a
+# quarter of the multiplications; and show where the "global features" enter. You will know what the
+# small profile does differently from the paper.
 #
 # **Time:** about 30 minutes to read, under a minute to run. Nothing is trained here.
 #
 # **Before this:** [chapter 1](01_data_and_saliency.ipynb) (gray, rgb, saliency). You should know
-# what a convolution is.
+# what a convolution, its stride, batch normalisation and max-pooling are, and have met singular
+# values once.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -50,8 +51,10 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # %% [markdown]
 # ## The problem and the idea
 #
-# A gray pixel says how bright a thing is. It does not say which colour it has: a gray of 0.6 may be
-# grass, sand or a face. To guess the colour, a network has to answer three questions.
+# A gray pixel says how bright a thing is, but not which colour the thing has: the same gray may be
+# grass, sand or a face. To guess the colour, a network has to answer three questions. (VGG-16 in
+# the table is a well-known network of 13 convolutions, trained to recognise the 1,000 classes of
+# ImageNet.)
 #
 # | question | what answers it | where it comes from |
 # |---|---|---|
@@ -59,10 +62,13 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # | *Where exactly does the thing end?* | fine detail | **U-Net** with skip connections |
 # | *What matters here?* the parrot, not the sky | saliency | **saliency branch** on the decoder |
 #
-# SCGAN's own idea is the third row. The decoder has two outputs: colours $G_c(x)$ and a saliency
-# map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*. Two of the losses in
-# [chapter 3](03_losses_and_critics.ipynb) see this product only. So the network must colour the
-# object well, and it must know where the object is. It needs no class labels.
+# A *U-Net* has an *encoder*, which makes the map smaller step by step, and a *decoder*, which makes
+# it larger again. A *skip connection* hands the map of an encoder step to the decoder step of the
+# same size. SCGAN's own idea is the third row. The decoder has two outputs: colours $G_c(x)$ and a
+# saliency map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*. Two terms of the
+# losses in [chapter 3](03_losses_and_critics.ipynb), the attention loss and the score of the second
+# critic, get only this product from the generator. So the network must colour the object well, and
+# it must know where the object is. It needs no class labels.
 #
 # ```
 #              ┌──────────── global encoder (VGG-16, gray) ───────────┐
@@ -79,9 +85,12 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # %% [markdown]
 # ## Shapes, layer by layer
 #
-# We ask the network itself. The folded cell defines `shapes`: it hangs a *hook* on each block, a
-# function that is called with the block's output. We build the paper's full network on torch's
-# `meta` device, which has shapes but no numbers, so it costs nothing.
+# The drawing above: `↓2` is a convolution with stride 2 (half the side), `↑2` doubles the side,
+# `[+]` puts two maps one behind the other along the channels, `…` stands for the blocks left out.
+# Now we ask the network itself. The next cell is hidden (click on it to open it). It defines
+# `shapes`, which puts a *hook* on each block: a function that torch calls with the block's output
+# each time the block has run. We build the paper's full network on torch's `meta` device, which has
+# shapes but no numbers, so it costs nothing.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -109,14 +118,16 @@ shapes(full, 256, "meta").style.hide(axis="index")
 
 
 # %% [markdown]
-# Read the table from top to bottom. Six blocks, `down.0` to `down.5`, shrink the map to 1/32 of the
-# picture's side. Then the VGG runs on the same gray input, and its map is joined: `down.6` has
-# twice the input channels. It and two more blocks lead to a single pixel that has seen the whole
-# picture. The decoder goes back up. From `up.1` on, a block has twice as many input channels as the
-# block before gives: the other half is the skip connection.
+# Read the table from top to bottom. A *map* here is the output of a layer: channels times height
+# times width. Six blocks, `down.0` to `down.5`, shrink it to 1/32 of the picture's side. Then the
+# VGG runs on the same gray input, and its map is joined: `down.6` has twice as many input channels
+# as `down.5` gives. `down.6`, `down.7` and `down.8` lead to a single pixel, which has seen the
+# whole picture. The decoder goes back up. From `up.1` to `to_rgb`, a block has twice as many input
+# channels as the block before gives. One half comes from the block before, the other half through
+# the skip connection.
 #
-# The released network has exactly these numbers of trainable parameters. If one layer were
-# different, the next cell would fail.
+# The network of the authors' released code has exactly the numbers of trainable parameters that the
+# next cell asserts. If one layer of ours had a different number of weights, the cell would fail.
 
 
 # %%
@@ -150,7 +161,8 @@ shapes(mine, p.image_size).style.hide(axis="index")
 # %% [markdown]
 # ### Where do the global features join?
 #
-# In `forward`, one line concatenates them with the encoder's map. Here is the library's code:
+# In `forward`, the first `torch.cat` joins the global features to the map of the encoder. Here is
+# the library's code:
 
 # %%
 print(inspect.getsource(networks.Generator.forward))
@@ -158,9 +170,9 @@ print(inspect.getsource(networks.Generator.forward))
 # %% [markdown]
 # ## One block
 #
-# Nearly every layer does the same four things. It pads by *reflection* (the picture is mirrored at
-# its border, so no black frame leaks in). It convolves without bias (the normalisation after it has
-# one). It normalises. It applies a LeakyReLU with slope 0.2.
+# Nearly every layer does the same four things. It pads by *reflection* (the map is mirrored at its
+# border, so no frame of zeros leaks in). It convolves without bias (the normalisation after it
+# adds a bias). It normalises. It applies a LeakyReLU with slope 0.2.
 
 # %%
 print(inspect.getsource(layers.ConvBlock.forward))
@@ -168,10 +180,10 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # %% [markdown]
 # ## Spectral normalisation, by hand
 #
-# GAN training is more stable when no layer can enlarge its input. *Spectral normalisation* divides
-# a weight matrix $W$ by its largest singular value $\sigma(W)$, so that $\|W x\| \le \|x\|$ for
-# every $x$. A full singular value decomposition in every step would be slow. The **power
-# iteration** is cheap. Start with any $u$ and repeat
+# GAN training is more stable when no layer can make its input vector longer. *Spectral
+# normalisation* divides a weight matrix $W$ by its largest singular value $\sigma(W)$. For the
+# result, $\|W x\| / \sigma(W) \le \|x\|$ for every $x$. A full singular value decomposition in
+# every step would be slow. The **power iteration** is cheap. Start with any $u$ and repeat
 #
 # $$\begin{aligned}
 # v &\leftarrow \frac{W^\top u}{\|W^\top u\|}, \\
@@ -179,9 +191,11 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # \sigma &\approx u^\top W v .
 # \end{aligned}$$
 #
-# Each round multiplies every other direction by $(\sigma_2/\sigma_1)^2$ or less, so it vanishes.
-# The weights change little from step to step, so torch keeps $u$ and does only *one* round per
-# step.
+# Let $\sigma_1 > \sigma_2$ be the two largest singular values. Compared with the direction of
+# $\sigma_1$, each round shrinks the parts of $u$ in all other directions: they are multiplied by
+# $(\sigma_2/\sigma_1)^2$ or less. In the end only the first direction is left. The weights change
+# little from one training step to the next, so torch keeps $u$ and does only *one* round per
+# training step.
 
 # %%
 torch.manual_seed(0)
@@ -208,14 +222,17 @@ ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
 plt.show()
 
 # %% [markdown]
-# *The estimate approaches from below. In the end, each round shrinks the error by a constant
-# factor.*
+# *The estimate rises to the exact σ from below. After the first rounds, each round shrinks the
+# error by about the same factor: a straight line in this plot.*
 #
 # A caution: for a convolution, the matrix is the kernel written as (out) × (in·3·3). Its $\sigma$
-# is not the exact norm of the convolution, because nine positions of the kernel see one pixel. The
-# true norm is up to $\sqrt{9} = 3$ times larger, so it is still bounded.
+# says how much longer the kernel can make one 3x3 piece of the map. The norm of the convolution
+# says how much longer it can make the whole map, and there each pixel belongs to nine such pieces.
+# So, apart from the mirrored border, the true norm is at most $\sqrt{9} = 3$ times $\sigma$:
+# larger, but still bounded.
 #
-# The paper uses spectral normalisation in the generator. This run uses:
+# The released code uses spectral normalisation on every convolution of generator and critics. This
+# run uses:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 print(f"profile {p.name}: spectral norm: generator {p.generator_spectral}, ", end="")
@@ -225,10 +242,12 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 # %% [markdown]
 # ## Up-sampling without the large map
 #
-# The decoder doubles a map by repeating every pixel (nearest neighbour), and then convolves 3x3.
-# That avoids the checkerboard pattern of transposed convolutions. But it needs nine products for
-# each *large* pixel, although the large map holds each value four times. Take one dimension, a
-# small row $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so
+# The decoder doubles the height and the width of a map by repeating every pixel (nearest
+# neighbour), and then convolves 3x3. (The other usual way, a transposed convolution, tends to leave
+# a checkerboard pattern.) But it needs nine multiplications (*products* below) for each pixel of
+# the *large* map, although that map holds each value four times. Take one dimension, a small row
+# $x$ and the kernel $(w_0, w_1, w_2)$. The doubled row is $y_{2i} = y_{2i+1} = x_i$, so the row $z$
+# after the convolution is
 #
 # $$\begin{aligned}
 # z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} \\
@@ -237,15 +256,17 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 #        &= (w_0 + w_1)\,x_i + w_2\,x_{i+1}
 # \end{aligned}$$
 #
-# These are two taps in place of three, on the small row. In two dimensions they are four 2x2
-# kernels (even or odd row, even or odd column) in place of one 3x3 kernel. At the border, mirroring
-# the doubled row gives $y_{-1} = y_1 = x_0$: the edge pixel repeated. So the small map is padded by
-# *replication*.
+# Each output needs two products in place of three, and it reads the small row. In two dimensions
+# they are four 2x2 kernels (even or odd row, even or odd column) in place of one 3x3 kernel. At the
+# border, mirroring the doubled row gives $y_{-1} = y_1 = x_0$: the edge pixel repeated. So the
+# small map is padded by *replication*.
 #
 # One more step saves more. With $s = w_0 + w_1 + w_2$ and the difference $d_i = x_{i+1} - x_i$, the
-# even output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. They share one product:
-# three in place of four. In two dimensions, the map and its differences by column, by row and by
-# both need 1, 2, 2 and 4 products: nine in all. At the border the differences are 0.
+# even output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. Both contain the product
+# $s\,x_i$, so the two outputs together need three products in place of four. In two dimensions
+# there are four small maps. For each small pixel, the map itself needs 1 product, its differences
+# between columns 2, its differences between rows 2, and the differences of these differences 4:
+# nine in all, in place of $4 \cdot 9 = 36$. At the border the differences are 0.
 
 # %%
 x1, w1 = torch.randn(6), torch.randn(3)
@@ -267,14 +288,14 @@ print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {
 
 # %% [markdown]
 # The network is the same, only cheaper, and on a laptop that matters. Trained weights work in both
-# forms (`block.fused = False` gives the literal one).
+# forms (`block.fused = False` gives the first one: repeat the pixels, then convolve).
 
 # %% [markdown]
 # ## Why skip connections
 #
 # Each step down halves the side of the map. Without skips, the decoder would have to place every
-# edge from the deepest map alone. How much *position* is left at each level? To see it, we average
-# the photo itself to each level's size.
+# edge from the deepest map alone. How much *position* is left at each level? To see it, we shrink
+# the photo itself, by averaging, to the size of the map after each step down.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.to_pm1(real[min(4, len(real) - 1)][None])
@@ -300,10 +321,14 @@ viz.strip(
 # stride 2 replaces every max-pool. It is pre-trained to classify gray ImageNet pictures and then
 # trained further together with the rest. That needs ImageNet.
 #
-# **In `mini`** it is a *folded* VGG-16: it was trained on colour pictures, and its first layer is
-# then summed over the channels, so that it reads one channel. Feeding it $g$ is the same as feeding
-# the picture $(g, g, g)$ to the colour network. With $n_c = ((g+1)/2 - m_c)/s_c$
-# the normalised channels,
+# **In `mini`** it is a *folded* VGG-16. This is a VGG-16 that was trained on colour pictures.
+# Afterwards the weights of its first layer were summed over the three colour channels (and its bias
+# adapted), so that the layer reads one channel. Feeding a gray picture $g$ to it gives the same as
+# feeding the picture $(g, g, g)$ to the colour network, except at the border: the zeros of the
+# padding mean mid-gray in the one and ImageNet's mean colour in the other. Let $m_c$ and $s_c$ be
+# the mean and the standard deviation of colour channel $c$ in ImageNet, and $W_c$ and $b$ the
+# weights and the bias of the first layer. The colour network reads the normalised channels $n_c =
+# ((g+1)/2 - m_c)/s_c$. Then
 #
 # $$\begin{aligned}
 # &\sum_c W_c\, n_c + b \\
@@ -336,8 +361,10 @@ torch.testing.assert_close(
 print("folded = colour network on (g, g, g); weights:", trunk.name)
 
 # %% [markdown]
-# What does such a network know about a picture without colours? We average its deepest features
-# over each gray photo, and look for the nearest photos in that space.
+# (conv5_3 below is the third convolution of the fifth group; a group ends at a pooling.) What does
+# such a network know about a picture without colours? We average its deepest features
+# over each gray photo. That gives 512 numbers a photo. Then we look for the photos whose numbers
+# are most similar.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = data.photos(p, "train")
@@ -367,26 +394,29 @@ viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True
 
 # %% [markdown]
 # *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
-# (the colours are shown for us).* Read it row by row. Do the neighbours show the same kind of thing
-# as the photo at the left, or only a similar layout or texture? Only the first helps the U-Net to
-# choose colours. In the shipped run it is mostly layout: only the palace finds other buildings. Two
-# things make it hard: the photos have 64 pixels a side, and weights that were "fine-tuned for
-# edges" (see the name above) may have lost part of what they knew about things.
+# (the colours are shown for you; the network did not see them).* Read it row by row. Do the
+# neighbours show the same kind of thing as the photo at the left, or only a similar layout or
+# texture? Features that find the same kind of thing help the U-Net to choose colours; features that
+# find a similar layout do not. In the shipped run the neighbours mostly share the layout: only the
+# palace finds other buildings. Two things make it hard: the photos have 64 pixels a side, and
+# weights that were "fine-tuned for edges" (see the name above) may have lost part of what they knew
+# about things.
 #
 # | | paper | `mini` |
 # |---|---|---|
 # | reads | gray | gray, through a folded first layer |
-# | trained on | gray ImageNet pictures | colour ImageNet pictures; then see the name above |
+# | trained on | gray ImageNet pictures | colour ImageNet pictures (and more: see the name above) |
 # | pooling | convolution of stride 2 | max-pooling kept: the weights were learned with it |
-# | during our training | goes on learning | frozen; a 1x1 convolution after it learns |
-# | features | the last map | conv4_3 and conv5_3, averaged to the size of the joint |
+# | while the colorizer is trained | goes on learning | frozen; a 1x1 convolution behind it learns |
+# | features | the last map | conv4_3 and conv5_3, averaged to the size of the map they join |
 
 # %% [markdown]
 # ## The saliency branch
 #
 # The branch takes three maps of the decoder, at 1/8, 1/4 and 1/2 of the side. It brings each to
 # 1/2, joins them, enlarges the result to full size and maps it to 0..1 with a sigmoid. It is small,
-# because it uses the maps of the colour decoder. Its errors train these maps too.
+# because it uses the maps of the colour decoder. The gradient of its loss also trains the decoder
+# blocks that make these maps.
 
 # %%
 print(inspect.getsource(networks.SaliencyBranch.forward))
@@ -399,7 +429,7 @@ for name, network in {"paper": full, p.name: mine}.items():
 # GANs usually start from weights drawn from $N(0, 0.02^2)$. The released code has a function for
 # that. It visits all layers and looks for a parameter called `weight`. But spectral normalisation
 # has *renamed* this parameter: under the old name there is only a value computed from it. So the
-# function finds nothing. We write the same search and count.
+# function finds no weight of any convolution. We write the same search and count.
 
 # %%
 torch.manual_seed(0)
@@ -437,10 +467,11 @@ assert np.allclose(table["std used"][:3], table["std used"][3:], rtol=0.2)
 table.style.hide(axis="index").format(precision=4)
 
 # %% [markdown]
-# The stored weights differ; the used ones hardly do, because the division by $\sigma$ removes any
-# scale. So the dead initialisation is a real mistake with a small effect *at the start*. Whether it
-# changes the training that follows is not measured here. `fidelity="paper"` (the default) reaches
-# every convolution; `fidelity="released"` leaves them as the released code does.
+# The stored weights of the two networks have different sizes. The used weights have nearly the same
+# size, because the division by $\sigma$ removes any scale. So the dead initialisation is a real
+# mistake with a small effect *at the start*. Whether it changes the training that follows is not
+# measured here. `fidelity="paper"` (the default) reaches every convolution; `fidelity="released"`
+# leaves them as the released code does.
 
 # %% [markdown]
 # ## Range, and keeping the luminance
@@ -449,10 +480,12 @@ table.style.hide(axis="index").format(precision=4)
 # same range, and saliency lies in $[0, 1]$.
 #
 # The paper's network predicts R, G and B, and so the brightness too, although the brightness is
-# *given*. The small profiles put it back: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same
+# *given*. (Brightness, luminance and luma mean the same number here, the gray value.) The small
+# profiles put the given brightness back: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same
 # amount on all three channels, where $Y$ is the luma $.299R + .587G + .114B$. These weights sum to
-# 1, so the luma of the result is exactly $x$. The network is left with two free numbers per pixel:
-# the chroma.
+# 1, so the luma of the result is exactly $x$ (until values outside $[-1, 1]$ are clipped for the
+# picture). The network is left with the *chroma*, what remains of a colour without its luma: $c -
+# Y(c)$. These are three numbers per pixel, but their luma is 0, so only two are free.
 
 # %%
 guess = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -467,10 +500,11 @@ print(f"profile {p.name}: keep_luminance={p.keep_luminance}, working size {p.ima
 
 # %% [markdown]
 # This has a second use. The eye sees brightness sharply and colour coarsely; JPEG and television
-# rely on that. So a network may work at a small size: only its chroma is enlarged, and the
-# luminance keeps the input's full resolution. How much is lost at best? We shrink the *real* chroma
-# to a working size, enlarge it again, and measure. This is the upper bound for a perfect network of
-# that size.
+# rely on that. So a network may work at a small size, its *working size* (`image_size`): only its
+# chroma is enlarged, and the luminance keeps the input's full resolution. How much is lost, even if
+# the network is perfect? We shrink the *real* chroma to a working size, enlarge it again, and
+# measure. This is the PSNR of a network of that size whose small chroma is perfect (PSNR: closeness
+# to the real photo in dB, more is better; chapter 6 derives it).
 
 
 # %%
@@ -505,8 +539,9 @@ heads = ["picture", f"mean PSNR of {len(real)} photos, dB"]
 pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# Compare the row of the working size with the last row. The difference is the most that a network
-# of that size can gain over a gray copy. The rows above show what a larger size would add.
+# Compare the row of this profile's working size with the last row. The difference is what a perfect
+# network of that size gains over a gray copy. The rows above the row of the working size show what
+# a larger size would add.
 
 # %% [markdown]
 # ## What an untrained generator paints
@@ -529,10 +564,10 @@ columns = zip(
 viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], blocks=2)
 
 # %% [markdown]
-# *The input, the colours and the saliency of random weights.* The shapes in the colours come
-# through the skip connections: even random filters carry edges. (Where the luminance is kept, the
-# brightness is the input's own.) The colours mean nothing yet. To give them a meaning, we need
-# losses: [chapter 3](03_losses_and_critics.ipynb).
+# *The input, the colours and the saliency of random weights.* In a profile that keeps the
+# luminance, the brightness in the second picture is the input's own. The shapes in its *colours*
+# come through the skip connections: even random filters carry edges. The colours mean nothing yet.
+# To give them a meaning, we need losses: [chapter 3](03_losses_and_critics.ipynb).
 
 # %% [markdown]
 # ## What differs from the paper and from the released code
@@ -544,7 +579,7 @@ paper.show_deviations("02")
 # ## Try it
 #
 # **1.** How many trainable parameters does the paper's generator have without its global encoder?
-# Is it the difference of the counts above?
+# Is it the count of the whole generator minus the count of the global encoder, as printed above?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -552,20 +587,21 @@ paper.show_deviations("02")
 #     bare = networks.Generator(encoder=False)
 # print(trainable(bare), trainable(full) - trainable(full.global_encoder))
 # ```
-# No: it is smaller by the weights of the one convolution that read the 512 joined channels,
-# 512 · 512 · 9.
+# No: the network without the encoder has fewer parameters than this difference. It also lacks the
+# weights with which one convolution (`down.6`) reads the 512 joined channels, 512 · 512 · 9.
 # </details>
 #
 # **2.** For which size of picture is the deepest map of the paper's network a single pixel? What
 # happens with 320 pixels?
 # <details><summary>Solution</summary>
 #
-# Eight steps of stride 2: $2^8 = 256$. Run
-# `shapes(networks.Generator(width=8, saliency_width=8), 320)`: sizes are rounded up on the way down
-# (320, 160, 80, 40, 20, 10, 5, 3, 2), and the decoder cuts what the rounding added.
+# Eight steps of stride 2: $2^8 = 256$. Run `shapes(networks.Generator(width=8, saliency_width=8),
+# 320)`: sizes are rounded up on the way down (320, 160, 80, 40, 20, 10, 5, 3, 2), and the decoder
+# cuts what the rounding added.
 # </details>
 #
-# **3.** Show that without the `replicate` padding the up-sampling identity fails, and where.
+# **3.** Pad the small row with zeros in place of the repeated edge pixel. Show that the outputs
+# `even` and `odd` are then no longer equal to `literal`. Where do they differ?
 # <details><summary>Solution</summary>
 #
 # ```python

@@ -14,9 +14,10 @@
 # # 3 · Losses and critics: the six equations
 #
 # **After this chapter you can** write each of the paper's six equations as a formula and as a few
-# lines of code, and say what it asks for; compute which part of a photo a critic's score sees;
-# compute the gradient penalty, and say why BatchNorm breaks it; and explain why the weights λ
-# decide everything.
+# lines of code, and say what it asks for; say what a critic is (a second network, which scores how
+# real a picture looks) and compute which part of a photo one of its scores sees;
+# compute the gradient penalty, and say why BatchNorm breaks it; and explain why the result depends
+# on the weights λ of the losses.
 #
 # **Time:** about 40 minutes to read, under a minute to run. No generator is trained here; two small
 # critics learn for 30 steps each, on one batch.
@@ -52,7 +53,8 @@ print("gray", tuple(gray.shape), "rgb", tuple(rgb.shape), "saliency", tuple(sali
 # ## A stand-in for the generator
 #
 # To study losses, we need a prediction that is wrong in a way we understand. So we make one: the
-# real colours, but pale, and the real saliency, but blurred and too weak.
+# real colours, but pale, called $\hat c$ (`rgb_hat`), and the real saliency, but blurred and too
+# weak, called $\hat s$ (`saliency_hat`). They take the place of $G_c(x)$ and $G_s(x)$.
 
 # %%
 rgb_hat = gray + 0.4 * (rgb - gray)
@@ -77,7 +79,8 @@ viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], 
 #
 # $$ L_{pixel} = \lVert c - G_c(x) \rVert_1 $$
 #
-# The mean absolute difference over all channels of all pixels.
+# Here $\lVert\cdot\rVert_1$ is the *mean* (not the sum) of the absolute differences over all
+# channels of all pixels.
 
 # %%
 mine = (rgb - rgb_hat).abs().mean()
@@ -99,8 +102,10 @@ viz.grid(
 # things cost much, but they are often small: a red flower on a large meadow hardly changes a mean
 # over all pixels.
 #
-# What does this loss *want* where the colour cannot be known? Take a pixel that is green (−0.5) in
-# six of ten photos and red (+0.6) in four. The network must predict one number for all ten.
+# What does this loss *want* where the colour cannot be known? Take one number of a pixel that says
+# how red or how green it is. In ten photos with the same gray it is −0.5 (green) six times and +0.6
+# (red) four times. The network sees the same gray ten times, so it must predict the same number for
+# all ten.
 
 # %%
 guess = torch.linspace(-1, 1, 401)
@@ -126,10 +131,11 @@ plt.show()
 
 # %% [markdown]
 # *Expected loss of every guess; the dots mark the best ones.* The squared error prefers the *mean*,
-# a colour that no photo has. The absolute error prefers the *median*. With many possible colours,
-# the median of each channel lies in the middle, near gray: compare the two printed lines. So a
-# network trained with equation 1 alone gives pale colours where it is unsure. The losses that
-# follow are meant to change that.
+# a colour that no photo has. The absolute error prefers the *median*. With only two possible
+# colours the median is one of them. With many possible colours, the median of R−Y, of G−Y and of
+# B−Y lies in the middle, near 0, and 0 is gray. Compare the two lines printed above the figure: the
+# medians are much smaller than the mean absolute values. So a network trained with equation 1 alone
+# gives pale colours where it is unsure. The losses that follow are meant to change that.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
@@ -137,7 +143,7 @@ plt.show()
 # $$ L_{attention} = \lVert c \odot s - G_c(x) \odot G_s(x) \rVert_1 $$
 #
 # This is the same distance, between *salient areas*: colours weighted by saliency. In our range,
-# zero is mid-gray, so what is not salient is gray in the picture.
+# zero is mid-gray, so what is not salient becomes mid-gray in $c \odot s$.
 
 # %%
 salient, salient_hat = rgb * saliency, rgb_hat * saliency_hat
@@ -153,13 +159,13 @@ viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], 
 # %% [markdown]
 # *The product keeps the object and drops the rest.* This loss has two effects. First, errors on the
 # object count twice, in equation 1 and again here. Second, it trains the saliency branch: no other
-# loss says what a map should look like. Suppose the colours were right,
+# loss compares the predicted map with the teacher's map. Suppose the colours were right,
 # $\hat c = c$. Then
 #
 # $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
 #
-# which is smallest at $\hat s = s$, pixel by pixel. But each pixel is weighted by $|c|$: where the
-# picture is near mid-gray, the map is hardly trained.
+# and this is smallest if $\hat s = s$ at each pixel ($N$ is the number of values). But each pixel
+# is weighted by $|c|$: where the picture is near mid-gray, the map is hardly trained.
 
 # %%
 only_map = losses.attention_loss(rgb, saliency_hat, rgb, saliency)
@@ -178,8 +184,8 @@ print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
 # SCGAN has two critics with the same architecture. $D_c$ sees the gray input and the colours. $D_s$
 # sees the gray input and the salient area. Both are *PatchGANs*: they give a map of scores, each
 # for one patch, instead of a single score. How large is the patch? Go back from one score through
-# the layers: a convolution of kernel $k$ and stride $s$ turns a field of $r$ pixels into
-# $(r-1)\,s + k$.
+# the layers. For a convolution with kernel size $k$ and stride $t$: $r$ neighbouring pixels of its
+# output are made from $(r-1)\,t + k$ neighbouring pixels of its input.
 
 
 # %%
@@ -206,9 +212,10 @@ print(f"paper's critic: a score sees {receptive_field(full)} pixels; ", end="")
 print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
 
 # %% [markdown]
-# The paper says 70x70, after the PatchGAN of pix2pix; its layers give 69. It is easy to be off by
-# one in this recursion, so we also *measure*: the gradient of one score is non-zero exactly at the
-# pixels that the score depends on.
+# The paper says 70x70, the number known from the PatchGAN of pix2pix. The layers of SCGAN's critic
+# give 69x69. In such a calculation it is easy to get a result that is one too large or too small,
+# so we also *measure*: the gradient of one score is non-zero exactly at the pixels that the score
+# depends on.
 
 
 # %%
@@ -260,8 +267,10 @@ plt.show()
 # too small for the scene. So the critic judges whether colours look natural, and the other losses
 # say which colours are the true ones.
 #
-# One more measurement. With layer norm, a layer of the critic subtracts the mean of the *whole*
-# picture. So, strictly speaking, every score depends a little on every pixel:
+# One more measurement. A critic may use *layer norm*: each layer brings the values of one picture,
+# all channels and pixels together, to mean 0 and variance 1. Layer norm subtracts, in each layer
+# that has it, the mean over the *whole* map (all its channels and pixels). So, strictly speaking,
+# every score depends a little on every pixel:
 
 # %%
 with_norm = seen(networks.PatchCritic(width=4, norm="layer"), 128, 7)
@@ -303,8 +312,8 @@ print(
 #    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
 # \end{aligned}$$
 #
-# The first two terms are low if real pictures get high scores and generated ones low scores. Swap
-# the two, and the sign flips.
+# The sum of the first two terms is low if real pictures get high scores and generated ones low
+# scores. If real and generated pictures change places, this sum changes its sign.
 
 # %%
 real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
@@ -317,9 +326,10 @@ print(f"critic loss {mine.item():+.5f}; the gap, real minus generated, is {-mine
 # ### The penalty, in one dimension
 #
 # With these two terms alone, a critic can cheat: it multiplies its scores by 1000, and the gap is
-# 1000 times larger. The loss has no lowest value. WGAN-GP asks that the slope of $D$ be 1 on the
-# way from fake to real. Take the smallest critic, $D(z) = w z$, and let real and fake lie $\Delta$
-# apart. Then
+# 1000 times larger. The loss has no lowest value. WGAN-GP, the method behind equation 4, adds a
+# *gradient penalty* (GP): the slope of $D$ should be 1 on the way from fake to real. Take the
+# simplest critic, $D(z) = w z$ with one number $z$, and let real be larger than fake by $\Delta$.
+# Then
 #
 # $$\begin{aligned}
 # L(w) &= -\Delta\, w + \lambda\,(|w| - 1)^2, \\
@@ -344,14 +354,15 @@ plt.show()
 
 # %% [markdown]
 # *Without a penalty the loss falls for ever; with λ = 10 the slope settles a little above 1.* At
-# slope 1, the gap *is* the distance $\Delta$ between real and fake. That is why chapter 5 plots the
-# gap of the Wasserstein critics.
+# slope 1, the *gap* (mean score of the real pictures minus mean score of the generated ones) is the
+# distance $\Delta$ between real and fake. That is why chapter 5 plots the gap. (The W in WGAN is
+# for Wasserstein, the name of such a distance.)
 #
 # ### The penalty on pictures
 #
-# A picture has many directions, so the slope becomes the norm of a gradient. It is taken at points
-# $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its generated counterpart, with
-# one random $t$ for each sample.
+# A picture has many numbers, so the slope becomes the norm of the gradient by all of them. This
+# gradient is taken at points $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its
+# generated counterpart, with one random $t$ for each *sample* (each picture of the batch).
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -386,10 +397,12 @@ print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {m
 # ### One number a picture: mean or sum?
 #
 # A PatchGAN gives $n$ scores for a picture, but the penalty needs one number. Eq. 3 and 4 average
-# the scores, so here the penalty binds their **mean**. Many implementations take the gradient of
-# the **sum** instead (it is what `autograd` gives for a vector of ones). That binds the mean $n$
-# times tighter: its slope may be $1/n$ at most, the gap cannot exceed
-# $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller.
+# the scores, so here the penalty holds the slope of their **mean** near 1 (we say: it *binds* the
+# mean). Many implementations take the gradient of the **sum** instead (this is what
+# `torch.autograd.grad` gives for many scores if its argument `grad_outputs` is all ones). If the
+# slope of the sum is held near 1, the slope of the mean is held near $1/n$. Then the gap is at most
+# about $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times
+# smaller.
 
 # %%
 n_scores = real_score[0].numel()
@@ -428,9 +441,11 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *The same small critic, the same batch, the same λ of the penalty: only the bound quantity
-# differs.* So a value of $\lambda_{adv}$ means nothing without this choice and the number of
-# scores. `penalty_patches` is a profile field, and chapter 5 shows what the small profile's λ does.
+# *The same small critic, the same batch, the same λ of the penalty. Only one thing differs: the
+# penalty looks at the mean of the scores or at their sum.* So a value of $\lambda_{adv}$, the
+# weight of the adversarial loss ($\lambda_3$ in equation 6), means nothing unless one also says
+# this choice and the number of scores. `penalty_patches` is a profile field, and chapter 5 shows
+# what the small profile's λ does.
 #
 # ### Why BatchNorm breaks it
 #
@@ -438,9 +453,12 @@ plt.show()
 # picture depends on the other pictures in its batch. Then "the gradient of this sample" is not
 # defined. We measure three things on a small critic, for each kind of normalisation:
 #
-# 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples;
-# 2. *company*: how far the slope of sample 0 changes when only the others are exchanged;
-# 3. *sum*: how far the penalty's shortcut (gradient of the sum of all scores) is from the truth.
+# 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples, divided
+#    by how strongly it depends on its own;
+# 2. *company*: how much the gradient of sample 0 changes when the other samples of the batch are
+#    exchanged for others;
+# 3. *sum*: the penalty takes one gradient, that of the sum of all samples' scores, because it is
+#    quicker. How far is it, for sample 0, from the gradient of sample 0's own score?
 
 
 # %%
@@ -491,18 +509,20 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# *Left: the hinge loss (dashed) is zero once a real picture scores more than 1; least squares pulls
-# the score to exactly 1; the Wasserstein loss falls for ever, so it needs the penalty. Right: for
-# the generator, hinge and Wasserstein are the same loss, so the dashed line lies on the other.*
+# *Left: the hinge loss (dashed) is zero once a real picture scores more than 1; least squares
+# (`lsgan`) pulls the score to exactly 1; the Wasserstein loss (`wgan-gp`) falls for ever, so it
+# needs the penalty. Right: for the generator, hinge and Wasserstein are the same loss, so the
+# dashed line lies on the other.*
 #
 # ## Equation 5: the perceptual loss
 #
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
-# φ is a pre-trained VGG-16, read at conv3_3 after its ReLU. Two pictures are near if that network
+# φ is a pre-trained VGG-16. We take the output of its layer conv3_3 (the third convolution of its
+# third group) after the ReLU: its *features*. Two pictures are near if that network
 # gives them similar features, so it matters what it was trained for. The usual VGG-16 has learned
-# to recognise things. The output below names the one used here. One that was later fine-tuned for
-# edges may react more to outlines and less to things.
+# to recognise things. The cell below prints the name of the network used here. If the name says
+# "fine-tuned for edges", the network may react more to outlines and less to things.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -519,10 +539,13 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** The published ImageNet weights are used as they are, so that λ = 5 means the
-# same as in the released code. The offline trunk was trained on values of 0..255, so its features
-# are many times larger. They are divided by a constant, which makes their standard deviation on
-# photographs 1. Even so, never compare perceptual losses of runs that used different networks.
+# **Mind the scale.** The published ImageNet weights are used as they are, as in the released code,
+# so that its λ = 5 can at least be used as a start. The *offline trunk* (the convolutions of
+# another VGG-16, from a Python package; used if the published weights cannot be downloaded) was
+# trained on values of 0..255, so its features are many times larger. They are divided by a
+# constant. With it their standard deviation is 1 on the training photos at 256 pixels; on this
+# batch of small pictures it is a little different. Even so, never compare perceptual losses of runs
+# that used different networks.
 #
 # What does this loss see that the pixel loss does not? We spoil the photos in several ways.
 
@@ -551,10 +574,10 @@ viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoile
 
 # %% [markdown]
 # *One photo, spoiled in each way.* In the table's last column, a high number means that the
-# perceptual loss reacts more strongly than the pixel loss. On the shipped photos the blur is at the
-# top: textures are gone, and the pixel loss is small. The colour swap is at the bottom: the pixel
-# loss is large, and the perceptual loss reacts less. The others lie between. The map below shows
-# where the features of the gray copy are wrong.
+# perceptual loss reacts more strongly than the pixel loss. On the shipped photos the blur has the
+# highest number: textures are gone, and the pixel loss is small. The colour swap has the lowest:
+# the pixel loss is large, and the perceptual loss reacts less. The others lie between. The map
+# below shows where the features of the gray copy are wrong.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 with torch.no_grad():
@@ -582,8 +605,11 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 #         &+ \lambda_3 L_{adv} + \lambda_4 L_{perc}
 # \end{aligned}$$
 #
-# Stage 1 has the first two terms, stage 2 all four. What a term does in training depends not on its
-# *value* but on its *gradient*: how hard it pulls at the pixels. We measure both on the stand-in.
+# $\lambda_1$ to $\lambda_4$ are the numbers in the column λ of the table below, in the order pixel,
+# attention, adversarial, perceptual. Stage 1 has the first two terms, stage 2 all four. What a term
+# does in training depends not on its *value* but on its *gradient*: how hard it pulls at the
+# pixels. We measure both on the stand-in: the *pull* is the norm of the term's gradient by the
+# predicted colours $\hat c$ (the map $\hat s$ is held fixed).
 
 # %%
 c_hat = rgb_hat.clone().requires_grad_()
@@ -620,15 +646,18 @@ plt.show()
 # perceptual loss pulls more than ten times as hard as the pixel loss: its λ is the released one,
 # and nobody has balanced it for these pictures.
 #
-# The critics here are untrained. A trained one pulls harder, up to the limit that the penalty sets:
+# The critics here are untrained. A trained critic pulls harder. How hard can it pull, if its slope
+# is 1, and how hard does the pixel loss pull?
 #
-# - penalty on the mean of the scores: slope 1 for each picture, so the mean over $B$ pictures pulls
-#   with a gradient norm of at most $1/\sqrt{B}$;
+# - penalty on the mean of the scores: slope 1 for each picture. In the mean over $B$ pictures each
+#   one counts $1/B$, so the norm over all of them is at most $\sqrt{B \cdot 1/B^2} = 1/\sqrt{B}$;
 # - penalty on the sum of $n$ scores: $n$ times less;
-# - the pixel loss, at pictures of side $S$: $1/\sqrt{B \cdot 3 S^2}$.
+# - the pixel loss, for pictures of $S \times S$ pixels: each of the $N = 3 S^2 B$ values has the
+#   gradient $\pm 1/N$, so the norm is $1/\sqrt{N} = 1/\sqrt{B \cdot 3 S^2}$.
 #
-# So critic and pixel loss pull equally at $\lambda = 1/(\sqrt3\,S)$ with the mean, and at
-# $\lambda = n/(\sqrt3\,S)$ with the sum.
+# So one critic and the pixel loss (whose own λ is 1) pull equally hard if $\lambda_{adv} =
+# 1/(\sqrt3\,S)$ and the penalty is on the mean, or if $\lambda_{adv} = n/(\sqrt3\,S)$ and the
+# penalty is on the sum.
 
 # %%
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
@@ -641,8 +670,9 @@ for n, bound in ((1, "mean"), (900, "sum")):
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
 
 # %% [markdown]
-# So 0.05 is a strong weight with the mean and a weak one with the sum. For a short training, λ has
-# to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's λ.
+# So 0.05 is a strong weight if the penalty is on the mean of the scores, and a weak one if it is on
+# their sum. For a short training, λ has to be found by trying, on *validation* photos. Chapter 5
+# shows the effect of this profile's λ.
 #
 # ## All six, and where they live
 
@@ -660,8 +690,8 @@ paper.show_deviations("03")
 # ## Try it
 #
 # **1.** The branch predicts an empty map, $\hat s = 0$. What is the attention loss then? And what
-# would it be if equation 2 used the predicted map on both sides,
-# $\lVert c \odot \hat s - \hat c \odot \hat s \rVert_1$?
+# would it be if equation 2 used the predicted map on both sides, $\lVert c \odot \hat s - \hat c
+# \odot \hat s \rVert_1$?
 # <details><summary>Solution</summary>
 #
 # `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)` is the mean of $|c \odot s|$: an
@@ -672,8 +702,8 @@ paper.show_deviations("03")
 # outside, from a teacher.
 # </details>
 #
-# **2.** A critic has four strided layers. What does a score see? From which picture size on does
-# that make sense?
+# **2.** A critic has four layers with stride 2. How many pixels does a score see? How large must a
+# picture be, so that this is only a part of it?
 # <details><summary>Solution</summary>
 #
 # `receptive_field(networks.PatchCritic(layers=4))` is 133. Below about 133 pixels a score sees the
@@ -686,8 +716,8 @@ paper.show_deviations("03")
 # ```python
 # losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3))[:, None], gray, rgb, rgb_hat)
 # ```
-# It is (0 − 1)² = 1. The root is taken of the sum plus $10^{-12}$, so its own gradient stays
-# finite.
+# It is (0 − 1)² = 1. The library adds $10^{-12}$ to the sum of squares before it takes the root, so
+# the gradient of the root stays finite.
 # </details>
 #
 # **Exercises:** four functions to write, each with a test that checks yours. `make exercises`

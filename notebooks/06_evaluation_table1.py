@@ -15,11 +15,11 @@
 #
 # **After this chapter you can** say what each column of Table 1 measures, as an equation, as a few
 # lines of code and as a number that you can check; say how each can mislead; compute how wide the
-# interval around a mean of a few dozen photos is; and look past the mean.
+# interval around a mean of a few dozen photos is; and see what a mean hides.
 #
-# **Time:** 40 minutes to read, about a minute to run. **Before this:**
-# [chapter 5](05_stage2_adversarial_training.ipynb) trained both stages. If it did not, the first
-# cell does, which takes as long as training takes.
+# **Time:** 40 minutes to read, about a minute to run. **Before this:** [chapter
+# 5](05_stage2_adversarial_training.ipynb) trained both stages. If you have not run chapter 5, the
+# import cell below trains them, and this takes as long as chapters 4 and 5.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -63,15 +63,18 @@ print(f"\n{len(stems)} test photos, {exact['image'].nunique()} composites, ", en
 print(f"{len(skipped)} pictures skipped; methods: {', '.join(scores['method'].unique())}")
 
 # %% [markdown]
-# That paragraph is part of the result. Papers on colorization differ in each of these points (crop
-# or squash, 8 bits or floats, which data range, which colour space). A difference of a few tenths
-# of a dB between two papers often has no other cause.
+# That paragraph is part of the result. Papers on colorization differ in each of these points (cut a
+# square out or press the picture into a square; 8-bit integers or floats; which data range; which
+# colour space). A difference of a few tenths of a decibel (dB, the unit of PSNR below) between two
+# papers often has no other cause.
 #
-# Besides the two stages there are three rows without any learning:
+# Besides the two stages (`stage1`, and `scgan`, which is stage 2) there is `tiny`, stage 1 of the
+# same method trained on 68,000 other photographs, and there are three rows without any trained
+# network:
 #
 # - **gray**: a copy of the input. A method that is no better than this is of no use.
-# - **mean colour**: the luma of the input with the mean chroma of the training photos. The best
-#   constant guess.
+# - **mean colour**: the luma of the input, with the mean chroma of the training photos added at
+# each pixel. A guess that is the same for every photo.
 # - **real**: the photo itself. The upper bound, and the reference for colourfulness.
 
 
@@ -91,7 +94,8 @@ viz.strip(
 #
 # ## PSNR
 #
-# Peak signal-to-noise ratio, in decibels. With the mean squared error over all pixels and channels,
+# PSNR is the peak signal-to-noise ratio, in decibels (dB). MSE is the mean squared error over all
+# pixels and channels:
 #
 # $$\mathrm{PSNR}(c, \hat c) = 10 \log_{10} \frac{255^2}{\mathrm{MSE}(c, \hat c)} .$$
 #
@@ -104,9 +108,9 @@ np.testing.assert_allclose(mine, metrics.psnr(real, fake), rtol=1e-12)
 print(f"{stems[0]}: PSNR {mine:.2f} dB")
 
 # %% [markdown]
-# **The trap: dullness pays.** Turn the hue of a real photo and keep its brightness and saturation.
-# The result may be perfectly plausible (a blue car for a red one), and PSNR punishes it. Now take
-# some of the wrong colour away: the error becomes smaller.
+# **The trap: dullness pays.** Suppose that we turn the hue of a real photo and keep its brightness
+# and saturation. The result may be fully plausible (a blue car in place of a red one), but PSNR
+# punishes it. If we then make this wrong colour weaker, the error becomes smaller.
 
 
 # %%
@@ -133,7 +137,8 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The same photo with its hue turned, with half of that chroma, and without any.*
+# *The same photo with its hue turned, with half of that chroma, and without any. (CCI, the color
+# colorfulness index, says how strong the colours are; it has its own section below.)*
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 some = [picture("real", s) for s in stems[:12]]
@@ -148,17 +153,19 @@ _ = ax.legend()
 
 # %% [markdown]
 # *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
-# test photos).* Write chroma as a complex number. Then colours of strength $k$ that are off by an
-# angle $\theta$ have the error $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$, which is smallest
-# at $k = \cos\theta$. So a method that is 60° off does best at half strength, and at full strength
-# it is no better than gray. At 90° every colour costs. A method that is unsure of the hue has to be
-# pale to score well. This is why the paper gives PSNR little weight, and why the table needs the
-# gray row.
+# test photos).* Write chroma as a complex number. Let the real chroma be 1. A predicted chroma of
+# strength $k$ whose hue is off by an angle $\theta$ is then $k e^{i\theta}$, and its squared error
+# is $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$, which is smallest at $k = \cos\theta$. So a
+# method that is 60° off does best at half strength, and at full strength it is no better than gray.
+# At 90° any colour at all makes the error larger than gray's. A method that is unsure of the hue
+# has to be pale to score well. This is why the paper gives PSNR little weight, and why the table
+# needs the gray row.
 #
 # ## SSIM
 #
-# Structural similarity compares means $\mu$, variances $\sigma^2$ and the covariance in a window
-# that moves over the pictures (here 7x7 pixels, each channel by itself, then the mean of all):
+# Structural similarity compares means $\mu$, variances $\sigma^2$ and the covariance $\sigma_{c\hat
+# c}$ of the two pictures in a window that moves over them (here 7x7 pixels, each channel by itself,
+# then the mean of all):
 #
 # $$\mathrm{SSIM} = \frac{(2\mu_c\mu_{\hat c} + C_1)(2\sigma_{c\hat c} + C_2)}
 # {(\mu_c^2 + \mu_{\hat c}^2 + C_1)(\sigma_c^2 + \sigma_{\hat c}^2 + C_2)},$$
@@ -185,8 +192,8 @@ print(f"{stems[0]}: SSIM {mine.mean():.4f}")
 
 # %% [markdown]
 # **The trap: the data range.** The released evaluation script works on images in [0, 1] but leaves
-# $L$ at 2, the range of [−1, 1]. Both constants grow fourfold and hide small differences. The same
-# pictures score higher:
+# $L$ at 2, the range of [−1, 1]. With $L = 2$ in place of 1, both constants are four times as large
+# and hide small differences. So the same pictures score higher:
 
 
 # %%
@@ -208,9 +215,10 @@ for method in ("gray", "stage1", "scgan"):
 viz.numbers(pd.DataFrame(rows).T, 4, "excess")
 
 # %% [markdown]
-# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1].* The same slip
-# in PSNR adds $20\log_{10} 2$ dB. Another slip of that script: it takes the mean of $|a|$ where
-# $|a-b|$ is meant, so one of its numbers does not depend on the prediction at all:
+# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1].* The same
+# mistake in PSNR adds $20\log_{10} 2 \approx 6$ dB. That script has another mistake: with $a$ the
+# real picture and $b$ the prediction, it takes the mean of $|a|$ where $|a-b|$ is meant. So one of
+# its numbers does not depend on the prediction at all:
 
 # %%
 for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items():
@@ -221,7 +229,8 @@ for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items
 # ## CCI, the colourfulness
 #
 # Hasler and Suesstrunk asked people how colourful photographs look and found a formula that agrees
-# with them. Two axes, red against green and yellow against blue, on 0..255 values:
+# with them. It uses two axes, red against green ($rg$) and yellow against blue ($yb$), for values
+# 0..255, and the standard deviation $\sigma$ and the mean $\mu$ of each over all pixels:
 #
 # $$rg = R - G, \qquad yb = \tfrac12 (R + G) - B,$$
 # $$\mathrm{CCI} = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0.3 \sqrt{\mu_{rg}^2 + \mu_{yb}^2} .$$
@@ -265,8 +274,9 @@ viz.strip({f"CCI {row.cci:.0f}": picture("real", row.image) for row in picked.it
 # %% [markdown]
 # *Real test photos, from the least to the most colourful.*
 #
-# **The trap: "optimal".** A CCI between 16 and 20 is said to be what people like best. The *CCI
-# ratio* of the paper is the share of pictures inside that band. So what do real photographs score?
+# **The trap: "optimal".** In the literature, a CCI between 16 and 20 is called optimal: people are
+# said to like such pictures best. The *CCI ratio* of the paper is the share of pictures inside that
+# band. So what do real photographs score?
 
 # %%
 low, high = metrics.CCI_RANGE
@@ -279,8 +289,8 @@ viz.numbers(ratio, 3, "ratio")
 # ratio means "much paler than real photos", and not "good". This course prints the ratio because
 # the paper does, and never calls its largest value the best.
 #
-# A second trap: some scripts take $|rg|$ and $|yb|$. The absolute value folds red onto green, and
-# the numbers of two papers can no longer be compared:
+# A second trap: some scripts take $|rg|$ and $|yb|$. With the absolute value, red and green count
+# as the same, and so do yellow and blue. Then the numbers of two papers can no longer be compared:
 
 
 # %%
@@ -298,9 +308,11 @@ print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ou
 # ## The judge
 #
 # If the colours are right, a classifier should recognise the thing. The paper asks a VGG-16 and
-# counts **top-1** hits. The released code asks the author's own VGG-16, so its hits cannot be
-# compared with other papers'. Here the judge is a public network, and the column names it. If the
-# photos have no labels, we ask instead: does the judge give the *same answer* as on the real photo?
+# counts **top-1** hits: the photos whose true label is the classifier's first answer. The released
+# code asks a VGG-16 that its author trained, so its hits cannot be compared with the hits in other
+# papers. Here the judge is a public network, and the column names it. If the photos have no labels,
+# we ask instead: does the judge give the *same answer* as on the real photo? The share of photos
+# for which it does is the **agreement**.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 manifest = json.loads((p.results / "manifest.json").read_text())
@@ -314,13 +326,15 @@ judged = pd.DataFrame({heads[m]: table.mean() for m, table in answers.items()})
 viz.numbers(judged.reindex(order), 3, "judged") if heads else "no judge in this run"
 
 # %% [markdown]
-# *Share of n photos.* Compare with the row "gray": this classifier recognises most things without
-# colour. A colorizer can add only the rest, and wrong colours can do harm. The column of true
-# labels shows what few photos are worth: in the shipped run, 21 photos rank a constant tint above
-# the real photos.
+# *Share of n photos.* (The *shipped run* is the one whose results lie in the repository: profile
+# `mini`, seed 0.) Compare with the row "gray": this classifier recognises most things without
+# colour. A colorizer can add only the rest, and wrong colours can do harm. The column *top-1*, for
+# which a photo needs a true label, shows how little a few photos can tell. In the shipped run it
+# has 21 photos, and on them the mean colour has more hits than the real photos.
 #
-# How much does a difference of a few photos mean? Suppose that colours and gray are equally good.
-# Then each photo on which they disagree is like the toss of a coin (the sign test):
+# How much does a difference of a few photos mean? Suppose that for the judge SCGAN's colours and
+# gray are equally good. Take only the photos on which one of the two is a hit and the other is not.
+# Each of them is then like the toss of a coin: either of the two may win (this is the sign test):
 
 # %%
 for m, table in answers.items():
@@ -336,7 +350,8 @@ for n in sorted({len(table) for table in answers.values()}):
     print(f"3 photos more in {n}: even if none is lost, a coin does that in {three:.0%} of cases")
 
 # %% [markdown]
-# So a difference of three photos proves nothing, however many photos there are.
+# So three photos more prove nothing. The number of all photos does not matter: only those count on
+# which the two differ.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 said = scores.pivot(index="image", columns="method", values="judge_class").dropna()
@@ -365,15 +380,17 @@ else:
 confusion
 
 # %% [markdown]
-# *Up to two photos of each kind, with the judge's answer below each picture. The answer asked for
-# is the one on the real photo, right or not. "Brought back": given with the predicted colours, but
-# not on gray. "Lost": given on gray, but not with the colours. "Not found": given on neither.*
+# *Up to two photos of each kind, with the judge's answer below each picture. An answer counts as
+# right here if it is the judge's answer on the real photo, even if that answer is wrong. "Brought
+# back": given with the predicted colours, but not on gray. "Lost": given on gray, but not with the
+# colours. "Not found": given on neither.*
 #
 # ## Bleeding, and colours of the object
 #
 # The paper claims less colour bleeding and truer salient objects, but measures neither. Two numbers
-# measure them, in Lab without the lightness. With the distance
-# $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ at each pixel:
+# measure them. They use the colour space Lab, in which L\* is the lightness and a\*, b\* are two
+# chroma axes. Let $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ be the distance between real and
+# predicted chroma at a pixel ($\Delta$: difference). Then
 #
 # - **boundary chroma error**: mean $d$ in a band of 3 pixels on both sides of the object's edge;
 # - **salient chroma error**: mean $d$ inside the object.
@@ -412,9 +429,9 @@ viz.strip(panels | {"no colour": (gray64, f"salient error {inside:.1f}")}, width
 # *A red square whose red runs over its edge, and one without any red.*
 #
 # Now with real pictures. A **composite** is a cut-out of the test split laid over a test photo. The
-# alpha of the cut-out says for each pixel how much of it is object, so its edge is exact. Every run
-# is judged on the same composites. Below: the composite, its mask, and the band (white) in which
-# the boundary error is measured.
+# alpha of the cut-out (its opacity, 0..255) says for each pixel how much of it is object, so we
+# know the object's edge exactly. Every run is judged on the same composites. Below: the composite,
+# its mask, and the band (white) in which the boundary error is measured.
 
 
 # %%
@@ -473,12 +490,13 @@ else:
 bleeding
 
 # %% [markdown]
-# *Composites, from top to bottom: the least, the middle and the largest boundary error of SCGAN.
-# Below each picture its two errors; last column: $d$ at each pixel, white from 50 on.* Is the last
-# column bright *along the edge*, inside and outside? That is bleeding: a colour that does not stop
-# where the thing ends. Is it bright *all over* the object? Then the object has the wrong colour or
-# none. This makes the inner half of the band wrong too, so read the boundary error beside the
-# salient error. In the shipped run the objects are bright all over: their colour is missing.
+# *Three composites; from top to bottom, SCGAN's boundary error is the smallest, the middle and the
+# largest of all. Below each picture: its boundary error ("edge") and its salient error ("inside").
+# Last column: $d$ at each pixel, white from 50 on.* Is the last column bright *along the edge*,
+# inside and outside? That is bleeding: a colour that does not stop where the thing ends. Is it
+# bright *all over* the object? Then the object has the wrong colour or none. This makes the inner
+# half of the band wrong too, so read the boundary error beside the salient error. In the shipped
+# run the objects are bright all over: their colour is missing.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 chroma = exact.groupby("method", sort=False)[both].mean()
@@ -494,10 +512,11 @@ viz.numbers(chroma, 2, "chroma")
 # %% [markdown]
 # *Mean over composites; above it, paired differences with 95 % intervals (the next section says how
 # they are made).* The row "gray" has no colour that could bleed: its two errors are the chroma of
-# the real pictures, in the band and in the object. A method has done harm if both ends of its
-# interval are above 0, and good if both are below. In the shipped run, no interval at the edge
-# excludes 0: less bleeding is not shown. These numbers compare methods. They do not say how large
-# the errors are on photographs, because a cut-out does not belong to its background.
+# the real pictures, in the band and in the object. The print says "harm" if both ends of the
+# interval are above 0 (a larger error than gray's), and "help" if both are below 0. In the shipped
+# run, every interval of the boundary error contains 0. So it cannot be said that any method bleeds
+# less than gray. These numbers compare methods. They do not say how large the errors are on
+# photographs, because a cut-out does not belong to its background.
 
 # %% [markdown]
 # ## How sure is a mean? The bootstrap
@@ -508,7 +527,7 @@ viz.numbers(chroma, 2, "chroma")
 # much the mean depends on the photos that we happen to have.
 #
 # **Pairing matters.** A hard photo is hard for all methods. So the same photos are drawn for both
-# methods, and what is resampled is the *difference* on each photo.
+# methods: we draw from the *differences*, one for each photo.
 
 # %%
 wide = scores.pivot(index="image", columns="method", values="psnr")[["scgan", "gray"]]
@@ -537,14 +556,15 @@ _ = fig.legend(loc="outside upper center", ncols=3)
 
 # %% [markdown]
 # *Means of 10,000 resampled test sets. If the paired interval excludes 0 (black line), these photos
-# distinguish the two methods.* What the interval does *not* cover: another seed of the training,
-# another data set, another resizing. It is about the choice of photos alone.
+# distinguish the two methods.* The interval does *not* say what would change with another seed of
+# the training, another data set or another way of resizing. It says only how much depends on the
+# choice of photos.
 #
 # **Another seed.** The same training, started with other random numbers, ends in another network.
 # Only training again shows that spread: `make reproduce SEEDS="0 1 2"` runs each seed and prints,
-# behind each interval, "runs: mean ± standard deviation" of the runs' own means. If the runs
-# disagree about the sign of a difference, the table calls nothing best, however narrow the interval
-# over photos is. The results of other seeds on this machine:
+# behind each interval, "runs: mean ± standard deviation" of the runs' own means. If a difference is
+# positive in one run and negative in another, the table marks neither method as better, even if the
+# interval over photos is narrow. The results of other seeds on this machine:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = [config.from_environment(profile, s) for s in range(5) if s != seed]
@@ -561,8 +581,9 @@ else:
     print(f"Only one run is here, seed {seed}: nothing to say about the spread over seeds.")
 
 # %% [markdown]
-# *Where there are several runs: mean PSNR (dB), one column per run.* Three runs estimate the spread
-# only to about ±50 %.
+# *Where there are several runs: mean PSNR (dB), one column per run.* From three runs, the standard
+# deviation is known only to about ±50 % (its relative error is about $1/\sqrt{2(n-1)}$, for $n = 3$
+# runs).
 #
 # ## Table 1
 
@@ -572,8 +593,9 @@ tables.table1_html(p.results)
 # %% [markdown]
 # The table is made from `metrics.csv` and `manifest.json` alone and is written as `table1.csv`,
 # `table1.md` and `table1.tex` beside them. The lines below it are part of it. A number is bold only
-# if the interval of its paired difference to the next method excludes 0. The row `tiny` is stage 1
-# of the same method, trained on 68,000 other photographs.
+# if it is the best of the trained methods and the mean colour, and if the interval of its paired
+# difference to the second best excludes 0. The row `tiny` is stage 1 of the same method, trained on
+# 68,000 other photographs.
 #
 # In plain counts of photos:
 
@@ -592,12 +614,12 @@ for statement, true in counts.items():
     print(f"{true.sum():4} of {len(true)} photos: {statement}")
 
 # %% [markdown]
-# ## The same question with true labels, n = 9,808
+# ## The same measures on 9,808 photographs
 #
 # Table 1 is of a few dozen photos. The profile `tiny` has 10,000 validation photographs of 200
-# classes, each with its true label. The 9,808 that have colours are scored here, with the committed
-# weights and files of chapters 4 and 5. *Top-1* is the share of the judged photographs (every
-# tenth) on which EfficientNet-Lite0 gives the true label.
+# classes, each with its true label. 9,808 of them have colours. Their scores come from files in the
+# repository, which chapters 4 and 5 explain, and are only read here. *Top-1* is the share of the
+# judged photographs (every tenth) on which EfficientNet-Lite0 gives the true label.
 
 
 # %%
@@ -634,18 +656,19 @@ large = pd.DataFrame(large).T.fillna("")[[head for head, _ in heads.values()]]
 large.style.set_uuid("tiny").set_caption(f"n = {gan['n']:,}")
 
 # %% [markdown]
-# *Means ± half of the 95 % interval.* On real photographs the judge is right
-# far more often than on any prediction. It is right slightly more often on SCGAN than on the rows
-# above it. Their intervals overlap, but these are intervals of single rows: chapter 5 compares
-# photograph by photograph.
+# *Means ± half of the 95 % interval. "Chroma × 1.75": stage 1 with its chroma multiplied by 1.75,
+# so that it is about as colourful as SCGAN (chapter 5).* On real photographs the judge is right far
+# more often than on any prediction. The judge is right slightly more often on SCGAN's pictures than
+# on those of the rows above SCGAN. The intervals of these rows overlap. But each is the interval of
+# one row alone; a comparison photograph by photograph is sharper, and chapter 5 makes it.
 #
 # ## Past the mean: distributions
 #
 # A mean does not show whether all photos gained a little or a few gained much. The curves show, for
 # each value, the share of photos at or below it. A curve further right has larger values. For PSNR,
-# SSIM and the two errors, the curves show the difference to gray on the same photo. Where such a
-# curve meets 0, its height is the share of photos that are no better than gray (for the errors: no
-# worse).
+# SSIM and the two errors, the curves show the difference to gray on the same photo. The height of
+# such a curve above the 0 of the horizontal axis is the share of photos that are no better than
+# gray (for the two errors: no worse than gray).
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(viz.PAGE, 4.2))
@@ -676,15 +699,15 @@ fig.legend(*lines, loc="outside upper center", ncols=6)
 _ = viz.save(fig, p.figures, "distributions")
 
 # %% [markdown]
-# *One line a method. Gray is a vertical line: it has no colour, and no difference to itself. The
-# real photo is left out of the four differences. The last two panels are of composites, all others
-# of photos. Yellow: CCI 16..20.* Look at the right end of the black line of CCI, and at where the
-# others end: in the shipped run no method reaches the most colourful photographs.
+# *One line per method. Gray is a vertical line at 0: its CCI and its saturation are 0, and so is
+# its difference to itself. The real photo is left out of the four differences. The last two panels
+# are of composites, all others of photos. Yellow: CCI 16..20.* Look at the right end of the black
+# line (the real photos) in the panel of CCI, and at where the other lines end: in the shipped run
+# no method reaches the most colourful photographs.
 #
 # ## Best and worst
 #
-# The cases are chosen by the numbers, not by hand, and the failures are shown at the same size as
-# the successes.
+# The cases are chosen by the numbers, not by hand, and there are as many failures as successes.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 own, gray, true = (by[m].replace(np.inf, np.nan) for m in ("scgan", "gray", "real"))
@@ -724,14 +747,14 @@ viz.save(extremes, p.figures, "best_and_worst")
 extremes
 
 # %% [markdown]
-# *The photos at the ends of each measure, in two blocks: successes, failures. No photo is shown
-# twice: "place 2" means that the first one of that measure is in the figure already. Last column:
-# distance of the predicted from the real chroma in Lab, white from 50 on; the chroma error is its
-# mean. "Dullest" and "most surplus": CCI far below and above the real photo's.* Three questions to
-# ask of a failure:
+# *The photos with the highest and the lowest values of each measure. Left block: successes, right
+# block: failures. No photo is shown twice: "place 2" means that the first one of that measure is in
+# the figure already. Last column: distance of the predicted from the real chroma in Lab, white from
+# 50 on; the chroma error is its mean. "Dullest" and "most surplus": CCI far below and above the
+# real photo's.* Three questions to ask of a failure:
 #
-# - **Could one know?** If the thing has no typical colour, the gray picture does not show it. Then
-#   a pale guess is the best there is.
+# - **Could one know?** If the thing has no typical colour, nobody can see its colour in the gray
+#   picture. Then a pale guess has the smallest error that one can expect.
 # - **Was it taken for something else?** Colours that would be right on another thing are semantic
 #   confusion.
 # - **Does the error cross an edge?** Then it is bleeding.
@@ -752,25 +775,29 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
     print("{:+.2f} dB [{:+.2f}, {:+.2f}]".format(*difference))
 
 # %% [markdown]
-# **Yes, and the part that works is stage 1.** A network that is trained with plain L1 losses
-# predicts colours that are nearer to the truth than gray. On photographs that it has never seen,
-# the gain is about 1 dB, and it is better than gray on 71 of 100 of them. Skies turn blue, and fur
-# and sand turn warm. The colours are pale, about a third of the real colourfulness, and things that
-# may have any colour stay nearly gray.
+# **Yes, and the part that works is stage 1.** A network that is trained with only the two
+# absolute-error (L1) losses of equations 1 and 2 predicts colours that are nearer to the truth than
+# gray. On the photographs of `tiny` that it has never seen, its PSNR is about 1 dB above gray's,
+# and 71 of 100 of its pictures are nearer to the real photo than the gray copy is (chapter 4).
+# Skies turn blue, and fur and sand turn warm. The colours are pale, about a third of the real
+# colourfulness, and things that may have any colour stay nearly gray.
 #
 # **Stage 2, the adversarial part, makes the colours stronger. Whether it makes them better depends
-# on the measure.** It raises the colourfulness to almost two thirds of the real one. For this it
-# gives back PSNR: a part of the gain in `mini`, all of it in `tiny`. Multiplying the colours of
-# stage 1 by 1.75 has the same effect and stays slightly nearer to the truth, but a classifier
-# recognises slightly more of SCGAN's pictures (chapter 5). What is not known: whether a longer,
-# tuned stage 2 would do better, because one short training was measured; which pictures people
-# prefer, because nobody was asked; and what the saliency guidance adds at this size, because no
-# ablation has been run there. [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
+# on the measure.** It raises the colourfulness to almost two thirds of the real one. But its PSNR
+# is lower than stage 1's: in `mini` a part of stage 1's gain over gray is lost, in `tiny` all of
+# it. Multiplying the chroma of stage 1 by 1.75 raises the colourfulness of `tiny` by the same
+# amount and stays slightly nearer to the truth (23.25 dB against 23.11 dB), but a classifier
+# recognises slightly more of SCGAN's pictures (chapter 5). Three things are not known. Would a
+# longer, tuned stage 2 do better? Only one short training was measured. Which pictures do people
+# prefer? Nobody was asked. What does the saliency guidance add in `tiny`? A first *ablation* (a
+# training without one part of the method) found no use for it, but it had 100 steps and one seed.
+# [Chapter 8](08_ablations.ipynb)
+# has the ablations of `mini`.
 #
 # ## What may be concluded
 #
 # - From a difference whose interval excludes 0: on photos *like these*, with *this* training run,
-#   the one method has the larger mean. Not more.
+#   the one method has the larger mean. Nothing else follows.
 # - From PSNR: how near a picture is to one of many possible truths.
 # - From CCI: how colourful, not how right. Random colours have a high CCI.
 # - From agreement: that the colours did not disturb one network.
@@ -786,15 +813,16 @@ paper.show_deviations("06")
 # ## Try it
 #
 # **1.** Make a method of your own: the real photo with its chroma halved. Save its pictures as PNG
-# in a folder and score them with `evaluation.evaluate(p, {"half": folder})`. Where does it land?
-# (It cheats, as it has seen the real colours.)
+# in a folder and score them with `evaluation.evaluate(p, {"half": folder})`. Where in Table 1 does
+# it stand? (It cheats, as it has seen the real colours.)
 #
 # <details><summary>Solution</summary>
 #
 # `Image.fromarray(turned(picture("real", s), 0, 0.5)).save(folder / f"{s}.png")` for each stem. It
-# wins PSNR by far: halving the chroma quarters the squared chroma error, about 6 dB above gray. Its
-# CCI is about half of the real photos' CCI, since CCI is linear in the chroma. The row appears in
-# Table 1 by itself. Run the chapter again without it, to have the table as it was.
+# has by far the highest PSNR of all methods: halving the chroma quarters the squared chroma error,
+# about 6 dB above gray. Its CCI is about half of the real photos' CCI, since CCI is linear in the
+# chroma. The row appears in Table 1 by itself. Run the chapter again without it, to have the table
+# as it was.
 # </details>
 #
 # **2.** Find colours with a CCI between 16 and 20 that are nonsense.

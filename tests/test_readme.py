@@ -156,6 +156,25 @@ def test_the_travelling_weights_score_what_readme_and_card_say():
         assert f"{stage2[name]:.0f} %" in README and f"{stage2[name]:.1f} ± " in card
 
 
+def test_the_short_ablation_of_tiny_is_that_of_its_file():
+    facts = json.loads((ROOT / "results/tiny/ablations-short.json").read_text())
+    text = " ".join(README.split())
+    gap = {(name, k): v for name, row in facts.items() if isinstance(row, dict)
+           for k, v in row.items() if k != "n"}  # fmt: skip
+    _, cci, cci_half = gap["no-adversarial", "cci"]
+    _, psnr_, psnr_half = gap["no-adversarial", "psnr"]
+    _, top1, top1_half = gap["no-adversarial", "top1"]
+    _, guided, guided_half = gap["no-guidance", "box_error"]
+    _, salient, salient_half = gap["no-salient-critic", "box_error"]
+    assert f"raises CCI by {cci:.1f} ± {cci_half:.1f} and lowers PSNR by {-psnr_:.2f}" in text
+    assert f"{-psnr_:.2f} ± {psnr_half:.2f} dB. Top-1 does not change" in text
+    assert f"({100 * top1:.1f} ± {100 * top1_half:.1f} points)" in text and abs(top1) < top1_half
+    assert f"its box is {guided:.2f} ± {guided_half:.2f} larger" in text
+    assert f"salient critic {salient:.2f} ± {salient_half:.2f} (of 255)" in text
+    assert f"{facts['steps']} steps of {facts['batch']} and one seed" in text
+    assert facts["full"]["n"] == 1000 and facts["seeds"] == [0]
+
+
 def test_speed_is_that_of_the_committed_bench():
     lines = json.loads((ROOT / "benchmarks/bench.json").read_text())["lines"]
     inference, stage1, stage2 = (
