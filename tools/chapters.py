@@ -26,24 +26,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
-
-
 # nbclient's imitation of Output widgets can lose a wake-up and wait for ever (nbclient issue 312).
 NotebookClient.on_comm_open_jupyter_widget = lambda client, message: None
-
-
-def _environment() -> None:
-    """Keep Jupyter's and matplotlib's files in the clone."""
-    home = ROOT / "build" / "jupyter"
-    (home / "ipythondir").mkdir(parents=True, exist_ok=True)
-    names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
-    os.environ |= {name: str(home / name.lower()) for name in names} | {
-        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this very environment
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "PYTHONHASHSEED": "0",  # sets print in one order
-        "SCGAN_HEADLESS": "1",
-    }
 
 
 def read_source(source: Path) -> nbformat.NotebookNode:
@@ -63,11 +47,9 @@ def parameters(nb: nbformat.NotebookNode) -> dict:
 
 
 def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove, in place, what no reader of an executed chapter wants.
+    """Remove, in place, what no reader wants: progress lines, dead widgets, addresses, paths.
 
-    Progress lines, widget views that nothing backs (their static HTML stays), addresses, absolute
-    paths, and papermill's notes but for the chapter's duration in seconds.
-    """
+    The static HTML of widgets stays, and the chapter's duration in seconds."""
 
     def clean(text: str) -> str:
         text = text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
@@ -113,14 +95,22 @@ def run(source: Path, target: Path, values: dict | None = None, timeout: float =
         "coalesce_streams": True, "store_widget_state": False, "record_timing": False,
         "timeout_func": lambda cell: max(1, round(end - time.monotonic())),
     }  # fmt: skip
-    _environment()
+    home = ROOT / "build" / "jupyter"  # files of Jupyter and matplotlib stay in the clone
+    (home / "ipythondir").mkdir(parents=True, exist_ok=True)
+    names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    os.environ |= {name: str(home / name.lower()) for name in names} | {
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this very environment
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONHASHSEED": "0",  # sets print in one order
+        "SCGAN_HEADLESS": "1",
+    }
     path = str(failed).replace("{", "{{").replace("}", "}}")  # papermill formats paths
     chosen = {name: value for name, value in values.items() if value != defaults[name]}
     try:
         # sockets in a folder of this kernel alone: two kernels at once can take the same port
         with tempfile.TemporaryDirectory() as sockets:
-            kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"}
-            config = Config({"KernelManager": kernel})
+            config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
             papermill.execute_notebook(nb, path, chosen, config=config, **options)
     except Exception as error:
         where, what = source, f"{type(error).__name__}: {error}"
@@ -167,14 +157,13 @@ def durations(folder: Path) -> dict[str, float]:
 def summary(profile: str) -> str:
     """The table, the pictures, where the chapters are, the time each took, what comes next."""
     results, figures = (output_root() / kind / profile for kind in ("results", "figures"))
-    table = results / "table1.md"
-    if not table.exists():
+    if not (table := results / "table1.md").exists():
         raise UserError(f"{table}: missing; run `make reproduce PROFILE={profile}`")
     times = durations(results / "notebooks")
     times["total"] = sum(times.values())
-    lines = [table.read_text().strip(), "", "Pictures:"]
-    lines += [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
-    lines += [f"Executed chapters: {results / 'notebooks'}", "Time of their last run:"]
+    pictures = [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
+    lines = [table.read_text().strip(), "", "Pictures:", *pictures]
+    lines += [f"Executed chapters: {results / 'notebooks'}; time of their last run:"]
     lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
     lines += ["Next: `make lab` opens the chapters with live sliders;"]
     lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
@@ -185,9 +174,9 @@ def main(argv: list[str] | None = None) -> None:
     """Command line. Exit status 1: a chapter failed or a pair differs; 2: a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("run", help="execute a chapter")
-    one.add_argument("source", type=Path, metavar="SOURCE.py")
-    one.add_argument("target", type=Path, metavar="TARGET.ipynb")
+    one = commands.add_parser("run", help="execute SOURCE.py into TARGET.ipynb")
+    one.add_argument("source", type=Path)
+    one.add_argument("target", type=Path)
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "YAML"))
     one.add_argument("--timeout", type=float, default=3600, help="seconds, for the whole chapter")
     for name in ("pair", "summary"):
