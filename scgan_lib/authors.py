@@ -6,6 +6,7 @@ Sources: the authors' public repository (MIT), read and run; `scgan_lib.paper`.
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from textwrap import shorten
 
 import torch
@@ -87,6 +88,8 @@ def _load(source: Source, build: Callable[[dict[str, Tensor]], nn.Module]):
         module.load_state_dict(ours)
     except Exception as error:  # a damaged file can raise nearly anything
         reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, UnpicklingError):  # torch's own words say how to run it all the same
+            reason = "damaged, or it holds more than tensors; no code of it was run"
         reason = shorten(reason or type(error).__name__, 400)
         raise UserError(f"{what}: not the authors' weights: {reason}") from error
     for layer in module.modules():

@@ -180,7 +180,8 @@ class Hostile:
 def test_a_hostile_pickle_runs_no_code(zipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({FIRST: Hostile()}, "hostile.pth", _use_new_zipfile_serialization=zipped)
-    assert "hostile.pth: not the authors'" in refusal(load_author_generator, "hostile.pth")
+    said = refusal(load_author_generator, "hostile.pth")
+    assert "hostile.pth: not the authors'" in said and "weights_only" not in said
     assert not Path("was-here").exists()
     torch.load("hostile.pth", weights_only=False)  # it does run code where nobody is careful
     assert Path("was-here").is_dir()
