@@ -163,7 +163,7 @@ def summary(profile: str) -> str:
     times["total"] = sum(times.values())
     pictures = [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
     lines = [table.read_text().strip(), "", "Pictures:", *pictures]
-    lines += [f"Executed chapters: {results / 'notebooks'}; time of their last run:"]
+    lines += [f"Executed chapters: {results / 'notebooks'}\nTime of their last run:"]
     lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
     lines += ["Next: `make lab` opens the chapters with live sliders;"]
     lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
