@@ -446,6 +446,8 @@ def ablate(args, card: Card, make) -> None:
                         keep("stage1", seed, generator)
                 start = stage1[key]
             keep(name, seed, run_stage(args, card, profile, 2, start, quiet=True)[0])
+    if "full" not in variants:  # nothing to compare with
+        return
     facts = {"seeds": args.seeds, "steps": args.steps, "batch": make({}).batch}
     for name in ("stage1", *variants):
         seeds = args.seeds if name != "stage1" or not args.stage1 else [0]

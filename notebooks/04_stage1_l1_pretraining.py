@@ -40,7 +40,7 @@ import torch
 from safetensors.torch import load_file
 from skimage.color import rgb2lab
 
-from scgan_lib import colorize, config, data, loop, metrics, paper, saliency, training, viz
+from scgan_lib import colorize, config, data, loop, metrics, paper, saliency, tables, training, viz
 from scgan_lib.paths import ROOT, cache_dir
 
 viz.use_style()
@@ -317,7 +317,7 @@ plt.show()
 
 # %%
 folder = ROOT / "results/tiny"
-large = json.loads((folder / "validation.json").read_text())["colour"]
+large = tables.measured("validation")
 gained, half = large["psnr_gain"]  # a paired difference; half of its 95 % interval
 assert large["n"] == 9808 and gained - half > 0
 better, half_better = large["better_percent"]
@@ -327,18 +327,8 @@ print(f"stage 1 minus gray copy: {gained:+.2f} ± {half:.2f} dB")
 print(f"stage 1 is better on {better:.0f} ± {half_better:.0f} % of the photographs")
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-columns = {"PSNR (dB)": ("psnr", 2), "SSIM": ("ssim", 4), "CCI": ("cci", 1)}
-ends = {"gray copy": "_gray", "stage 1": "", "real": "_real"}
-cells = {
-    name: {
-        head: "{:.{d}f} ± {:.{d}f}".format(*large[key + end], d=digits)
-        for head, (key, digits) in columns.items()
-        if key + end in large
-    }
-    for name, end in ends.items()
-}
-cells["gray copy"]["CCI"] = "0"
-pd.DataFrame(cells).T.fillna("").style.set_uuid("tiny")
+rows = {"gray copy": (large, "_gray"), "stage 1": (large, ""), "real": (large, "_real")}
+tables.intervals(rows).style.set_uuid("tiny")
 
 # %% [markdown]
 # *Stage 1 of `tiny` on its validation photographs.* The gain is small but not in doubt, and the

@@ -29,7 +29,6 @@ seed = 0
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 import inspect
-import json
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +36,7 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from scgan_lib import colorize, config, data, metrics, paper, statistics, training, viz
+from scgan_lib import colorize, config, data, metrics, paper, statistics, tables, training, viz
 from scgan_lib.paths import ROOT
 
 viz.use_style()
@@ -343,12 +342,7 @@ for name in ("CCI", "PSNR"):
 
 
 # %%
-def measured(name):
-    """Means of colour photographs and half of their 95 % intervals, from the committed file."""
-    return json.loads((ROOT / f"results/tiny/{name}.json").read_text())["colour"]
-
-
-by_hand, gan = measured("validation-stage1-chroma"), measured("validation-stage2")
+by_hand, gan = tables.measured("validation-stage1-chroma"), tables.measured("validation-stage2")
 assert by_hand["n"] == gan["n"] == 9808
 assert abs(by_hand["cci"][0] - gan["cci"][0]) < 0.5  # equally colourful
 lead = by_hand["psnr"][0] - gan["psnr"][0]
@@ -357,19 +351,9 @@ assert lead - half > 0
 print(f"n = {gan['n']:,}: stage 1, chroma × 1.75, minus SCGAN: {lead:+.2f} ± {half:.2f} dB")
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-heads = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "cci": ("CCI", 1)}
-rows = {"gray copy": (gan, "_gray"), "stage 1": (measured("validation"), "")}
+rows = {"gray copy": (gan, "_gray"), "stage 1": (tables.measured("validation"), "")}
 rows |= {"stage 1, chroma × 1.75": (by_hand, ""), "SCGAN": (gan, ""), "real": (gan, "_real")}
-large = {
-    name: {
-        head: "{:.{d}f} ± {:.{d}f}".format(*numbers[key + end], d=digits)
-        for key, (head, digits) in heads.items()
-        if key + end in numbers
-    }
-    for name, (numbers, end) in rows.items()
-}
-large["gray copy"]["CCI"] = "0"
-pd.DataFrame(large).T.fillna("").style.set_uuid("tiny")
+tables.intervals(rows).style.set_uuid("tiny")
 
 # %% [markdown]
 # *Means ± half of the 95 % interval.* **At the same colourfulness, stage 1 turned up by hand has
@@ -385,7 +369,10 @@ pd.DataFrame(large).T.fillna("").style.set_uuid("tiny")
 
 # %%
 for split, name in {"held": "held back", "validation": "validation"}.items():
-    hand, critics = measured(f"{split}-stage1-chroma")["top1"], measured(f"{split}-stage2")["top1"]
+    hand, critics = (
+        tables.measured(f"{split}-stage1-chroma")["top1"],
+        tables.measured(f"{split}-stage2")["top1"],
+    )
     print(f"{name:10}: top-1 of stage 1, chroma × 1.75: {hand[0]:.1f} ± {hand[1]:.1f} %", end=", ")
     print(f"of SCGAN: {critics[0]:.1f} ± {critics[1]:.1f} %")
     assert (critics[0] > hand[0]) == (split == "validation")

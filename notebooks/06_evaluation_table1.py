@@ -623,12 +623,7 @@ for statement, true in counts.items():
 
 
 # %%
-def measured(name):
-    """Means of colour photographs and half of their 95 % intervals, from the committed file."""
-    return json.loads((ROOT / f"results/tiny/{name}.json").read_text())["colour"]
-
-
-first, by_hand, gan = (measured(f"validation{x}") for x in ("", "-stage1-chroma", "-stage2"))
+first, by_hand, gan = (tables.measured(f"validation{x}") for x in ("", "-stage1-chroma", "-stage2"))
 answers = pd.read_csv(ROOT / "results/tiny/validation-judged-stage1.csv")  # one by one
 judged_n, hits = len(answers), answers["top1"]
 first["top1"] = [hits.mean(), 1.96 * hits.std() / judged_n**0.5]
@@ -641,18 +636,7 @@ rows = {
 rows |= {"SCGAN": (gan, ""), "real photo": (gan, "_real")}
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-heads = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "cci": ("CCI", 1)}
-heads |= {"top1": (f"top-1 (%), n = {judged_n}", 1)}
-large = {
-    name: {
-        head: "{:.{d}f} ± {:.{d}f}".format(*numbers[key + end], d=digits)
-        for key, (head, digits) in heads.items()
-        if key + end in numbers
-    }
-    for name, (numbers, end) in rows.items()
-}
-large["gray copy"]["CCI"] = "0"
-large = pd.DataFrame(large).T.fillna("")[[head for head, _ in heads.values()]]
+large = tables.intervals(rows, top1=(f"top-1 (%), n = {judged_n}", 1))
 large.style.set_uuid("tiny").set_caption(f"n = {gan['n']:,}")
 
 # %% [markdown]
@@ -791,8 +775,7 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
 # longer, tuned stage 2 do better? Only one short training was measured. Which pictures do people
 # prefer? Nobody was asked. What does the saliency guidance add in `tiny`? A first *ablation* (a
 # training without one part of the method) found no use for it, but it had 100 steps and one seed.
-# [Chapter 8](08_ablations.ipynb)
-# has the ablations of `mini`.
+# [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
 #
 # ## What may be concluded
 #

@@ -339,8 +339,9 @@ else:
 # find.** The same holds for the second critic, the perceptual loss and the global encoder. This
 # does not say that they are useless. Three seeds, 174 photos and short training find only large
 # effects (the table above says how large), and the saliency maps themselves are poor (chapter 4).
-# No ablation has been run at the size of `tiny` or of the paper. So whether saliency helps with
-# more data is not known.
+# At the size of `tiny` there is only a first ablation of stage 2: 100 steps, one seed, 1,000
+# photographs (`results/tiny/ablations-short.json`). There, too, the guidance did not bring the
+# object nearer to the truth. Whether it helps with more data and a longer training is not known.
 #
 # ## What differs from the paper
 #

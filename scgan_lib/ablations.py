@@ -1,7 +1,7 @@
 """Ablations: the same run with one thing changed, under one budget, with several seeds.
 
 Every variant gets the same number of generator updates on as many pictures. Stage 1 is trained
-once for all variants that share its settings. What is done stays done: a rerun goes on.
+once for all variants that share its settings. A rerun goes on with training, and scores anew.
 """
 
 from __future__ import annotations

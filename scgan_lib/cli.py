@@ -107,12 +107,15 @@ def train(arguments: argparse.Namespace) -> None:
         theirs = colorize.load_generator(arguments.init)[1]
         same = {name: getattr(theirs, name) for name in NETWORK}
         profile = replace(profile, init=f"{arguments.init.absolute()}", global_weights="", **same)
-    more = {"extend": True} if arguments.steps is not None else {}
-    if more:
+    extend = arguments.steps is not None
+    if extend:
         profile = replace(profile, **{f"stage{stage}_steps": arguments.steps})
     if not getattr(profile, f"stage{stage}_steps"):
         raise UserError(f"profile {profile.name}: stage{stage}_steps=0, so nothing to train")
-    path = training.train(profile, stage, **more) if stage else stage0.train(profile, **more)
+    if stage:
+        path = training.train(profile, stage, extend=extend)
+    else:
+        path = stage0.train(profile, extend=extend)
     if os.environ.get("RANK", "0") == "0":  # of several processes the first reports
         print(path)
         if not stage:

@@ -26,6 +26,8 @@ def normalisation(kind: str, channels: int) -> nn.Module:
         "layer": partial(nn.GroupNorm, 1),
         "none": nn.Identity,
     }
+    if kind not in kinds:
+        raise ValueError(f"unknown normalisation {kind!r}: choose one of {', '.join(kinds)}")
     return kinds[kind](channels)
 
 

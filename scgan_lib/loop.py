@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.utils import broadcast, set_seed
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -157,6 +157,7 @@ def accelerator_for(profile: Profile, batch: int) -> Accelerator:
         ],
     )
     accelerator.register_save_state_pre_hook(_leave_out_trunk)
+    accelerator.register_load_state_pre_hook(_check_weights)
     if batch % accelerator.num_processes:
         raise UserError(
             f"a batch of {batch} cannot be shared evenly by {accelerator.num_processes} processes; "
@@ -170,6 +171,15 @@ def _leave_out_trunk(models: list, states: list[dict], folder: str) -> None:
     for state in states:
         for name in [name for name in state if ".trunk." in name]:
             del state[name]
+
+
+def _check_weights(models: list, folder: str) -> None:
+    """KeyError where a checkpoint lacks weights other than those of the trunk."""
+    for i, model in enumerate(models):
+        with safe_open(Path(folder, f"model{f'_{i}' if i else ''}.safetensors"), "pt") as file:
+            lacking = {k for k in model.state_dict() if ".trunk." not in k} - {*file.keys()}
+        if lacking:
+            raise KeyError(f"no {min(lacking)}")
 
 
 def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
@@ -262,7 +272,7 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
         return 0, 0.0
     try:
         state = json.loads((newest / "progress.json").read_text())
-        accelerator.load_state(str(newest), strict=False)  # it lacks the frozen trunk
+        accelerator.load_state(str(newest), strict=False)  # see `_check_weights`
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UserError(
             f"{newest}: damaged checkpoint ({error}); remove it to start over"

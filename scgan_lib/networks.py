@@ -127,6 +127,8 @@ class Generator(nn.Module):
         fidelity: str = "paper",
     ) -> None:
         super().__init__()
+        if levels < 5:
+            raise ValueError(f"levels={levels}: the saliency branch needs at least 5")
         self.keep_luminance, self.unit_range = keep_luminance, unit_range
         self.fidelity, self.levels = fidelity, levels
         channels = [min(width * 2**i, 8 * width) for i in range(levels)]

@@ -65,6 +65,8 @@ def vgg16_trunk(source: str = "auto") -> Trunk:
     has standard deviation 1 on photographs (a gray copy then lies 0.12 from its photo, another
     photo 0.33). Perceptual losses of different trunks do not compare. Missing -> UserError.
     """
+    if source not in ("auto", "torchvision", "hed"):
+        raise UserError(f"VGG-16 source {source!r} is unknown: choose auto, torchvision or hed.")
     if source != "hed" and (state := _torchvision_vgg16(needed=source == "torchvision")):
         trunk = {name: tensor for name, tensor in state.items() if name.startswith("features.")}
         return Trunk(trunk, "torchvision VGG-16 (ImageNet)", "torchvision")
@@ -189,8 +191,10 @@ def load_judge(name: str = "auto") -> Judge:
 
     "auto" is torchvision's VGG-16 where it can be had, else EfficientNet-Lite0 (Apache-2.0). VGG-16
     sees the central 224 of 256 pixels, Lite0 all 256: of 502 ImageNet pictures 87.3 % right in
-    colour, 75.9 % as gray copies; at 224 83.1 % and 69.7 %. UserError where VGG-16 is missing.
+    colour, 75.9 % as gray copies; at 224 83.1 % and 69.7 %. Unknown or missing -> UserError.
     """
+    if name not in ("auto", "vgg16", "efficientnet-lite0"):
+        raise UserError(f"judge {name!r} is unknown: choose auto, vgg16 or efficientnet-lite0.")
     if name != "efficientnet-lite0" and (state := _torchvision_vgg16(needed=name == "vgg16")):
         network = vgg16()
         network.load_state_dict(state)

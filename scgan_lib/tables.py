@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scgan_lib.metrics import CCI_RANGE
-from scgan_lib.paths import UserError, atomic_write
+from scgan_lib.paths import ROOT, UserError, atomic_write
 from scgan_lib.statistics import summary
 
 # Column: its title, its digits, which end is better (0: none, so it is never bold).
@@ -124,6 +124,25 @@ def style(table: Table) -> pd.io.formats.style.Styler:
     below = "caption-side: bottom; text-align: left; max-width: min(60em, 88vw)"  # whole on a phone
     styles = [{"selector": "caption", "props": below}]
     return cells.style.set_uuid("table").set_caption(caption).set_table_styles(styles)
+
+
+def measured(name: str) -> dict:
+    """Of colour photographs, from `results/tiny/<name>.json`: n, and measure -> [mean, ±]."""
+    return json.loads((ROOT / f"results/tiny/{name}.json").read_text("utf-8"))["colour"]
+
+
+def intervals(rows: dict[str, tuple[dict, str]], **more: tuple[str, int]) -> pd.DataFrame:
+    """Name of a row -> (`measured`, ending of its keys), as cells "mean ± half the 95 % interval".
+
+    `more`: measure -> (title, digits), for columns besides PSNR, SSIM and CCI.
+    """
+    heads = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "cci": ("CCI", 1)} | more
+    cells = {name: {
+        title: "{:.{d}f} ± {:.{d}f}".format(*numbers[key + end], d=digits)
+        for key, (title, digits) in heads.items() if key + end in numbers
+    } for name, (numbers, end) in rows.items()}  # fmt: skip
+    cells["gray copy"]["CCI"] = "0"
+    return pd.DataFrame(cells).T.fillna("")[[title for title, _ in heads.values()]]
 
 
 def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -146,8 +146,10 @@ def test_summary_adds_up(tmp_path, monkeypatch):
     for name, seconds in (("01_a", 1.0), ("02_b", 62.0)):
         nb = nbformat.v4.new_notebook(metadata={"papermill": {"duration": seconds}})
         nbformat.write(nb, results / "notebooks" / f"{name}.ipynb")
+    (tmp_path / "figures" / "mini").mkdir(parents=True)
+    (picture := tmp_path / "figures" / "mini" / "gallery.jpg").touch()
     text = chapters.summary("mini")
-    assert text.startswith("| method | PSNR |\n\nPictures:\nExecuted chapters: ")
+    assert text.startswith(f"| method | PSNR |\n\nPictures:\n  {picture}\nExecuted chapters: ")
     (total,) = [line.split() for line in text.splitlines() if "total" in line]
     assert total == ["total", "1", "min", "3.0", "s"]
 

@@ -189,11 +189,12 @@ def test_a_chroma_that_is_no_factor_is_refused(weights, tmp_path, chroma, capsys
 
 def test_set_reads_numbers_as_everybody_writes_them(monkeypatch, tmp_path):
     trained = []
-    monkeypatch.setattr(training, "train", lambda *call: trained.append(call))
+    monkeypatch.setattr(training, "train", lambda *call, extend: trained.append((*call, extend)))
     words = ["--set", "stage1_lr=1e-4", "--set", "loss={pixel: 2e-1}", "--seed", "4"]
     assert cli.main(["train", "--stage", "1", *words]) == 0
-    ((profile, stage),) = trained
-    assert (profile.stage1_lr, profile.loss.pixel, profile.seed, stage) == (1e-4, 0.2, 4, 1)
+    ((profile, stage, extend),) = trained
+    assert (profile.stage1_lr, profile.loss.pixel, profile.seed) == (1e-4, 0.2, 4)
+    assert (stage, extend) == (1, False)
 
 
 def test_version_and_help_come_without_torch(capsys):

@@ -73,6 +73,8 @@ def test_normalisation_by_name(kind, dims):
     assert y.mean(dims).abs().max() < 1e-5
     assert (y.var(dims, unbiased=False) - 1).abs().max() < 1e-3
     assert torch.equal(normalisation("none", 4)(x), x)
+    with pytest.raises(ValueError, match=r"bach.*batch"):
+        normalisation("bach", 4)
 
 
 @pytest.mark.parametrize("more", [{}, {"upsample": True}, {"activation": torch.nn.Tanh()}])

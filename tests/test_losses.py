@@ -57,6 +57,14 @@ def test_eq4_critic_loss():
     close(losses.critic_loss(real, fake, "lsgan").item(), 2.8125)
 
 
+@pytest.mark.parametrize("kind", ["wgan-gp", "hinge", "lsgan"])
+def test_generator_and_critic_pull_a_score_in_opposite_directions(kind):
+    score = torch.full((4,), 0.5, requires_grad=True)
+    (up,) = torch.autograd.grad(losses.adversarial_loss(score, kind=kind), score)
+    (down,) = torch.autograd.grad(losses.critic_loss(torch.ones(4), score, kind), score)
+    assert (up < 0).all() and (down > 0).all()
+
+
 # --- the penalty ----------------------------------------------------------------------------------
 
 GRAY = torch.zeros(4, 1, 2, 2)

@@ -52,6 +52,11 @@ def test_global_features_have_a_32nd_of_the_side_and_join_before_the_7th():
     assert shapes == [(2, 64, 4, 4)]  # 32 of the U-Net, 32 global
 
 
+def test_too_few_levels_are_refused():
+    with pytest.raises(ValueError, match="levels=4"):
+        small(levels=4)
+
+
 @FIDELITY
 def test_initialisation_by_fidelity(make, monkeypatch):
     """From one random state: "released" is what torch draws, "paper" draws every one anew."""

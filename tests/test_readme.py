@@ -148,6 +148,8 @@ def test_the_travelling_weights_score_what_readme_and_card_say():
         pd.read_csv(ROOT / f"results/tiny/validation-judged-{tag}.csv", index_col="photo")
         for tag in ("stage1-chroma", "stage2")
     )
+    first = pd.read_csv(ROOT / "results/tiny/validation-judged-stage1.csv")["top1"]
+    assert f"14.9 ± 0.2 | {first.mean():.1f} ± {1.96 * first.sem():.1f} |" in card
     won, lost = (gan["top1"] > hand["top1"]).sum(), (gan["top1"] < hand["top1"]).sum()
     assert f"SCGAN wins {won} of the {len(gan)} and loses {lost}" in card
     lower = (hand["psnr"] - gan["psnr"]).agg(["mean", "sem"]) * [1, 1.96]

@@ -15,7 +15,7 @@ import torch
 from accelerate.state import AcceleratorState
 from conftest import log_of
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from scgan_lib import config, losses, pretrained, stage0, training
 from scgan_lib.colorize import load_generator
@@ -375,6 +375,14 @@ def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
     for key, value in dict(stage1_lr=0.5, width=5, teacher="isnet", levels=6).items():
         with pytest.raises(UserError, match=f"^{folder}: .*{key} .* -> {value}"):
             training.train(replace(p, **{key: value}), 1)
+    weights = folder / "checkpoint-0000002" / "model.safetensors"
+    whole = weights.read_bytes()
+    state = load_file(weights)
+    del state["to_rgb.conv.weight"]
+    save_file(state, weights, {"format": "pt"})
+    with pytest.raises(UserError, match=r"checkpoint-0000002: damaged .*no to_rgb\.conv\.weight"):
+        training.train(p, 1)
+    weights.write_bytes(whole)
     (folder / "checkpoint-0000002" / "progress.json").write_text("{")
     with pytest.raises(UserError, match=f"{folder}/checkpoint-0000002: damaged"):
         training.train(p, 1)

@@ -47,9 +47,7 @@ def parameters(nb: nbformat.NotebookNode) -> dict:
 
 
 def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove, in place, what no reader wants: progress lines, dead widgets, addresses, paths.
-
-    The static HTML of widgets stays, and the chapter's duration in seconds."""
+    """Remove, in place, progress lines, dead widgets (their HTML stays), addresses and paths."""
 
     def clean(text: str) -> str:
         text = text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
@@ -163,7 +161,7 @@ def summary(profile: str) -> str:
     times["total"] = sum(times.values())
     pictures = [f"  {path}" for path in sorted(figures.glob("*.[jp][pn]g"))]
     lines = [table.read_text().strip(), "", "Pictures:", *pictures]
-    lines += [f"Executed chapters: {results / 'notebooks'}\nTime of their last run:"]
+    lines += [f"Executed chapters: {results / 'notebooks'}", "Time of their last run:"]
     lines += [f"  {name:<40}{t // 60:4.0f} min {t % 60:4.1f} s" for name, t in times.items()]
     lines += ["Next: `make lab` opens the chapters with live sliders;"]
     lines += ["      `.venv/bin/scgan colorize FOLDER -o OTHER` colours pictures of your own."]
