@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from scgan_lib import page
 from scgan_lib.colorize import Colorizer, weights_of
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_picture
+from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_file, read_picture
 from scgan_lib.progress import progress
 
 MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
@@ -90,7 +90,7 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
     found = "" if target == STANDARD else find(target, note, arguments.overwrite)
     content, mark = b"", ""
     if found or not arguments.dry_run:
-        content = sys.stdin.buffer.read() if source == STANDARD else source.read_bytes()
+        content = sys.stdin.buffer.read() if source == STANDARD else read_file(source)
         mark = f"{MARK}: {note}; source {hashlib.sha256(content).hexdigest()[:16]}"
     if found and found == mark:
         return ["there"]

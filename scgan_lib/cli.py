@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 import yaml
 
 from scgan_lib import __version__
@@ -29,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     128 + its number after a signal (Ctrl-C 130, SIGTERM 143), 141 when nobody reads the output.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    argcomplete.autocomplete(parser)  # does something only when a shell asks
+    arguments = parser.parse_args(argv)
     before = {number: signal.getsignal(number) for number in ENDINGS}
     for number in ENDINGS:
         if before[number] != signal.SIG_IGN:  # nohup stays nohup

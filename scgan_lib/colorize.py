@@ -167,19 +167,26 @@ def render(
     `fit_cube`. None: each channel clipped by itself (what is evaluated).
     """
     device = next(generator.parameters()).device
-    gray = to_pm1(gray_u8.to(device))
-    h, w = gray.shape[-2:]
+    h, w = gray_u8.shape[-2:]
     scale, most = size / min(h, w), max(8 * size, h * w // size)
-    small = _resize(gray, tuple(max(size, min(round(side * scale), most)) for side in (h, w)))
+    side = [max(size, min(round(extent * scale), most)) for extent in (h, w)]
+    # Width, then height, a strip at a time: of a large picture no plane is ever whole in float32.
+    rows = [_resize(to_pm1(part.to(device)), (-1, side[1])) for part in gray_u8.split(STRIP, 2)]
+    small = _resize(torch.cat(rows, 2), (side[0], -1))
     rgb_hat, saliency_hat = generator(small)
-    large, parts = _resize(rgb_hat - small if generator.keep_luminance else rgb_hat, (h, w)), []
-    for y, part in zip(gray.split(256, 2), large.split(256, 2), strict=True):  # spares memory
-        rgb = y + part if generator.keep_luminance else part
+    chroma = rgb_hat - small if generator.keep_luminance else rgb_hat
+    wide = _resize(torch.cat([chroma, saliency_hat], 1), (-1, w))
+    made = torch.empty(len(gray_u8), h, w, 3, dtype=torch.uint8).movedim(-1, 1)
+    saliency = torch.empty_like(gray_u8, device="cpu")
+    strips = zip(*(x.split(STRIP, 3) for x in (gray_u8, wide, made, saliency)), strict=True)
+    for gray, part, rgb_out, saliency_out in strips:
+        y, part = to_pm1(gray.to(device)), _resize(part, (h, -1))
+        rgb = y + part[:, :3] if generator.keep_luminance else part[:, :3]
         if strength is not None:
             rgb = fit_cube(y + strength * (rgb - y))
-        parts.append(to_u8(rgb).cpu())
-    saliency = _resize(saliency_hat, (h, w)).clamp(0, 1)
-    return torch.cat(parts, 2), (saliency * 255).round().to(torch.uint8).cpu()
+        rgb_out.copy_(to_u8(rgb))
+        saliency_out.copy_((part[:, 3:].clamp(0, 1) * 255).round())
+    return made, saliency
 
 
 def fit_cube(rgb: Tensor) -> Tensor:
@@ -195,11 +202,14 @@ def fit_cube(rgb: Tensor) -> Tensor:
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """To height and width, where -1 is the one it has."""
+    size = tuple(new if new > 0 else old for new, old in zip(size, x.shape[-2:], strict=True))
     if tuple(x.shape[-2:]) == size:
         return x
     return F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
 
 
+STRIP = 256  # rows or columns of a picture that are worked on at a time
 SHIPPED = "generator.safetensors"  # the newest stage in half precision, committed for `mini`
 
 
@@ -301,7 +311,7 @@ class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-
         """(colour picture, saliency picture in mode L), both of the input's size."""
         opened = picture if isinstance(picture, Image.Image) else open_picture(picture)
         image = to_rgb_mode(opened)
-        gray = luma_u8(np.asarray(image.convert("RGB")))
+        gray = luma_u8(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
         rgb, saliency = render(
             self._form, torch.from_numpy(gray)[None, None], self.profile.image_size, self.chroma
         )

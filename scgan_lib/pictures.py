@@ -67,6 +67,8 @@ def read_file(path: str | Path) -> bytes:
     """The bytes of a file, which may lie in a zip: see `zip_of`."""
     if archive := zip_of(path):
         return _archive(archive, os.getpid()).read(Path(path).relative_to(archive).as_posix())
+    if os.path.isdir(path):
+        os.listdir(path)  # a folder in a list of files may not be read: it says why
     return Path(path).read_bytes()
 
 
@@ -165,12 +167,15 @@ def read_rgb(path: str | Path) -> np.ndarray:
 
 
 def list_pictures(root: Path) -> list[Path]:
-    """The picture files of a folder, in order. See `list_files`."""
-    return [p for p in list_files(root) if p.suffix.lower() in IMAGE_SUFFIXES]
+    """The picture files of a folder, in order, and its unreadable folders. See `list_files`."""
+    return [p for p in list_files(root) if p.suffix.lower() in IMAGE_SUFFIXES or p.is_dir()]
 
 
 def list_files(root: Path) -> list[Path]:
-    """The files of a folder or zip, in order. Hidden ones are no data; links are followed."""
+    """The files of a folder or zip, in order. Hidden ones are no data; links are followed.
+
+    A folder that cannot be read stands in the list itself: who reads it as a file hears why.
+    """
     if root.is_file():
         try:
             inside = [root / name for name in zipfile.ZipFile(root).namelist()]
@@ -178,7 +183,8 @@ def list_files(root: Path) -> list[Path]:
             raise UserError(f"{root}: not a whole zip file ({error}); get it again") from None
         return sorted(p for p in inside if not p.name.startswith("."))
     found, seen = [], set()
-    for folder, inner, files in os.walk(root, followlinks=True):
+    shut = lambda error: found.append(Path(error.filename))  # noqa: E731
+    for folder, inner, files in os.walk(root, onerror=shut, followlinks=True):
         real = os.path.realpath(folder)
         inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
         if real not in seen:
@@ -192,7 +198,8 @@ def list_files(root: Path) -> list[Path]:
 
 def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
     """BT.601 luma of uint8 (H,W,3), rounded to uint8 (H,W)."""
-    return np.rint(rgb_u8 @ LUMA).astype(np.uint8)
+    parts = np.split(rgb_u8, range(256, len(rgb_u8), 256))  # spares memory
+    return np.concatenate([np.rint(part @ LUMA).astype(np.uint8) for part in parts])
 
 
 def center_crop(rgb_u8: np.ndarray, size: int) -> np.ndarray:

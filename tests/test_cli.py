@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -180,6 +183,24 @@ def test_one_bad_entry_does_not_end_the_batch(weights, tmp_path, capsys):
     assert sorted(p.name[:4] for p in out.iterdir()) == ["good", "nnnn"]
 
 
+def test_a_folder_that_may_not_be_read_is_named(weights, tmp_path, capsys, monkeypatch):
+    shut = tmp_path / "album" / "shut"
+    shut.mkdir(parents=True)
+    for place in (shut, shut.parent):
+        Image.new("L", (40, 50), 99).save(place / "x.png")
+
+    def denied(path, look):
+        if Path(path) == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, partial(denied, look=getattr(os, name)))
+    assert colours(weights, shut.parent, out=tmp_path / "out") == 1
+    text = capsys.readouterr()
+    assert "1 of 2 pictures" in text.out and f"skipped: {shut}: Permission denied\n" in text.err
+
+
 @pytest.mark.parametrize("chroma", ["nan", "inf", "-1", "much"])
 def test_a_chroma_that_is_no_factor_is_refused(weights, tmp_path, chroma, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -206,6 +227,10 @@ def test_version_and_help_come_without_torch(capsys):
     text = capsys.readouterr().out
     assert f"scgan {__version__}\n" in text and text.count("Example: scgan") == len(cli.COMMANDS)
     assert "(default: tiny)" in text and "(default: 2)" in text and "(default: [])" not in text
+    environ = os.environ | {"_ARGCOMPLETE": "1", "COMP_LINE": "scgan col", "COMP_POINT": "9"}
+    words = [sys.executable, "-m", "scgan_lib.cli", "8>&1", "9>&2"]
+    shell = subprocess.run(" ".join(words), shell=True, env=environ, capture_output=True)
+    assert shell.stdout == b"colorize "
     code = "import sys, scgan_lib.cli; assert not {'torch', 'numpy'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
 
