@@ -73,10 +73,10 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # SCGAN's own idea is the third row. The generator has two outputs: colours $G_c(x)$ and a saliency
 # map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*. Two terms of the losses in
 # [chapter 3](03_losses_and_critics.ipynb) get nothing but this product from the generator. The
-# attention loss compares it with the true salient area. The second *critic*, a network that scores
-# how real a picture looks, scores it. So the network has to colour the object well, and it has to
-# know where the object is. It learns this without class labels: the true saliency comes from the
-# teacher of chapter 1.
+# attention loss compares it with the salient area of the real photo. The second *critic*, a network
+# that scores how real a picture looks, scores it. So the network has to colour the object well, and
+# it has to know where the object is. It learns this without class labels: the saliency of a real
+# photo comes from the teacher of chapter 1.
 #
 # ```
 #              ┌──────────── global encoder (VGG-16, gray) ───────────┐
