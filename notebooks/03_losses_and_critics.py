@@ -15,9 +15,9 @@
 #
 # **After this chapter you can** write each of the paper's six equations as a formula and as a few
 # lines of code, and say what it asks for; say what a critic is (a second network, which scores how
-# real a picture looks) and compute which part of a photo one of its scores sees;
-# compute the gradient penalty, and say why BatchNorm breaks it; and explain why the result depends
-# on the weights λ of the losses.
+# real a picture looks) and compute which pixels one score of a critic depends on; compute the
+# gradient penalty, and say why BatchNorm breaks it; and explain why it matters with which weight λ
+# each loss enters the sum.
 #
 # **Time:** about 40 minutes to read, under a minute to run. No generator is trained here; two small
 # critics learn for 30 steps each, on one batch.
@@ -52,9 +52,10 @@ print("gray", tuple(gray.shape), "rgb", tuple(rgb.shape), "saliency", tuple(sali
 # %% [markdown]
 # ## A stand-in for the generator
 #
-# To study losses, we need a prediction that is wrong in a way we understand. So we make one: the
-# real colours, but pale, called $\hat c$ (`rgb_hat`), and the real saliency, but blurred and too
-# weak, called $\hat s$ (`saliency_hat`). They take the place of $G_c(x)$ and $G_s(x)$.
+# To study losses, we need a prediction that is wrong in a way we understand. So we make one. The
+# real colours $c$ (`rgb`) become pale: 0.4 of their chroma is left. The result is called $\hat c$
+# (`rgb_hat`). The real saliency $s$ is blurred (a mean over 9x9 pixels) and made too weak (times
+# 0.7), and is called $\hat s$ (`saliency_hat`). They take the place of $G_c(x)$ and $G_s(x)$.
 
 # %%
 rgb_hat = gray + 0.4 * (rgb - gray)
@@ -72,8 +73,9 @@ columns = {"c": rgb, "ĉ, pale": rgb_hat, "s": saliency, "ŝ, blurred": saliency
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *c and s are the truth, ĉ and ŝ our stand-in.* The left block may show composites: cut-outs laid
-# on photographs. Their saliency is known exactly.
+# *c and s are the truth, ĉ and ŝ our stand-in.* In the shipped run (profile `mini`, seed 0, as
+# stored in the repository) the left block shows two composites: cut-outs laid on photographs. Their
+# saliency is known exactly.
 #
 # ## Equation 1: the pixel loss
 #
@@ -102,10 +104,14 @@ viz.grid(
 # things cost much, but they are often small: a red flower on a large meadow hardly changes a mean
 # over all pixels.
 #
-# What does this loss *want* where the colour cannot be known? Take one number of a pixel that says
-# how red or how green it is. In ten photos with the same gray it is −0.5 (green) six times and +0.6
-# (red) four times. The network sees the same gray ten times, so it must predict the same number for
-# all ten.
+# What does this loss *want* where the colour cannot be known? Take a number that says how red or
+# how green a pixel is, and ten photos in which the pixel has the same gray. In six of them the
+# number is −0.5 (green), in four it is +0.6 (red). The network sees the same gray each time, so it
+# must predict the same number for all ten. Which number is best?
+#
+# The cell first computes the expected loss of 401 guesses. Then it turns to the real photos of this
+# batch and prints the median and the mean absolute value of R−Y, G−Y and B−Y: their chroma, where Y
+# is the luma.
 
 # %%
 guess = torch.linspace(-1, 1, 401)
@@ -132,10 +138,11 @@ plt.show()
 # %% [markdown]
 # *Expected loss of every guess; the dots mark the best ones.* The squared error prefers the *mean*,
 # a colour that no photo has. The absolute error prefers the *median*. With only two possible
-# colours the median is one of them. With many possible colours, the median of R−Y, of G−Y and of
-# B−Y lies in the middle, near 0, and 0 is gray. Compare the two lines printed above the figure: the
-# medians are much smaller than the mean absolute values. So a network trained with equation 1 alone
-# gives pale colours where it is unsure. The losses that follow are meant to change that.
+# colours the median is one of them. With many possible colours it lies somewhere in the middle.
+# Suppose that a network knows nothing about a pixel. Its best guesses are then the medians over all
+# pixels, in the first line printed above the figure. They are near 0, and 0 is gray. The second
+# line shows that the real colours are much farther from gray. So a network trained with equation 1
+# alone gives pale colours where it is unsure. The losses that follow are meant to change that.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
@@ -159,13 +166,15 @@ viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], 
 # %% [markdown]
 # *The product keeps the object and drops the rest.* This loss has two effects. First, errors on the
 # object count twice, in equation 1 and again here. Second, it trains the saliency branch: no other
-# loss compares the predicted map with the teacher's map. Suppose the colours were right,
-# $\hat c = c$. Then
+# loss compares the predicted map with the true one, $s$ (exact, or from the teacher of chapter 1).
+# Suppose the colours were right, $\hat c = c$. Then
 #
 # $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
 #
 # and this is smallest if $\hat s = s$ at each pixel ($N$ is the number of values). But each pixel
-# is weighted by $|c|$: where the picture is near mid-gray, the map is hardly trained.
+# is weighted by $|c|$: where the picture is near mid-gray, the map is hardly trained. The next cell
+# checks this formula. It also prints what each of our stand-in's two errors costs: the wrong map
+# with the right colours, and the pale colours with the right map.
 
 # %%
 only_map = losses.attention_loss(rgb, saliency_hat, rgb, saliency)
@@ -184,8 +193,13 @@ print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
 # SCGAN has two critics with the same architecture. $D_c$ sees the gray input and the colours. $D_s$
 # sees the gray input and the salient area. Both are *PatchGANs*: they give a map of scores, each
 # for one patch, instead of a single score. How large is the patch? Go back from one score through
-# the layers. For a convolution with kernel size $k$ and stride $t$: $r$ neighbouring pixels of its
-# output are made from $(r-1)\,t + k$ neighbouring pixels of its input.
+# the layers. Take a convolution with kernel size $k$ and stride $t$. To compute $r$ neighbouring
+# pixels of its output, it reads $(r-1)\,t + k$ neighbouring pixels of its input.
+#
+# `receptive_field` does this from the last layer to the first. `first_pixel` gives the column in
+# which the patch of a score begins (a negative one lies in the mirrored border). `released` is the
+# same critic with BatchNorm, as in the released code; the assert says that it has as many
+# parameters as theirs.
 
 
 # %%
@@ -215,7 +229,9 @@ print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
 # The paper says 70x70, the number known from the PatchGAN of pix2pix. The layers of SCGAN's critic
 # give 69x69. In such a calculation it is easy to get a result that is one too large or too small,
 # so we also *measure*: the gradient of one score is non-zero exactly at the pixels that the score
-# depends on.
+# depends on. `plain` has the layers of the paper's critic (with fewer channels, which does not
+# change the patch), `own` those of this profile's critic. A critic also reads a gray picture; here
+# the first channel serves as one.
 
 
 # %%
@@ -260,17 +276,17 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# *Left: what three of the scores of the paper's critic see. Middle: for this profile's critic, the
-# first and the last score whose patch lies inside the photo; scores beyond them also see the
-# mirrored border. Right: the influence of each pixel on one score of an untrained critic; the
-# middle of the patch counts most.* A patch of the paper's critic is large enough for a texture and
-# too small for the scene. So the critic judges whether colours look natural, and the other losses
-# say which colours are the true ones.
+# *Left: what three of the scores of the paper's critic see. Middle: the same for two scores of this
+# profile's critic, the first and the last one whose patch lies inside the photo. (Scores nearer to
+# the border also see the mirrored part.) Right: the influence of each pixel on one score of an
+# untrained critic; the middle of the patch counts most.* A patch of the paper's critic is large
+# enough for a texture and too small for the scene. So this critic can say whether the colours of a
+# part look natural. The other losses say which colours are the true ones. (In `mini`, a patch has
+# 37 of the 64 pixels of a side: it holds much more of the scene.)
 #
-# One more measurement. A critic may use *layer norm*: each layer brings the values of one picture,
-# all channels and pixels together, to mean 0 and variance 1. Layer norm subtracts, in each layer
-# that has it, the mean over the *whole* map (all its channels and pixels). So, strictly speaking,
-# every score depends a little on every pixel:
+# One more measurement. A critic may use *layer norm*: each layer that has it brings the map of one
+# picture, all channels and pixels together, to mean 0 and variance 1. The mean and the variance are
+# those of the *whole* map. So, strictly speaking, every score depends a little on every pixel:
 
 # %%
 with_norm = seen(networks.PatchCritic(width=4, norm="layer"), 128, 7)
@@ -285,6 +301,10 @@ print(f"layer norm: {outside:.1%} of the influence comes from outside the 69x69 
 # L_{adv} = &-\mathbb{E}[D_c(G_c(x))] \\
 #           &- \mathbb{E}[D_s(G_c(x)\odot G_s(x))]
 # \end{aligned}$$
+#
+# The generator wants high scores from both critics, so its loss is minus the two mean scores.
+# $\mathbb{E}$ is the mean over the pictures of the batch and over the patches. (Both critics also
+# get the gray picture, which the equation does not show.)
 
 # %%
 torch.manual_seed(1)
@@ -312,8 +332,12 @@ print(
 #    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
 # \end{aligned}$$
 #
-# The sum of the first two terms is low if real pictures get high scores and generated ones low
-# scores. If real and generated pictures change places, this sum changes its sign.
+# $D$ stands for either critic; for $D_s$, read $c$ and $\hat c$ as the salient areas. The third
+# term, with $z$ and $\lambda_{gp}$, is the subject of the next two sections. The sum of the first
+# two terms is low if real pictures get high scores and generated ones low scores. If real and
+# generated pictures change places, this sum changes its sign; the cell checks that too. The *gap*
+# is the mean score of the real pictures minus that of the generated ones. (The critic in the cell
+# is untrained: the gap is nearly 0, and its sign means nothing yet.)
 
 # %%
 real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
@@ -327,9 +351,9 @@ print(f"critic loss {mine.item():+.5f}; the gap, real minus generated, is {-mine
 #
 # With these two terms alone, a critic can cheat: it multiplies its scores by 1000, and the gap is
 # 1000 times larger. The loss has no lowest value. WGAN-GP, the method behind equation 4, adds a
-# *gradient penalty* (GP): the slope of $D$ should be 1 on the way from fake to real. Take the
-# simplest critic, $D(z) = w z$ with one number $z$, and let real be larger than fake by $\Delta$.
-# Then
+# *gradient penalty* (GP): between generated and real pictures the slope of $D$ should be 1. Take
+# the simplest critic, $D(z) = w z$ with one number $z$: its slope is $w$. Let the real $z$ be
+# larger than the generated one by $\Delta$. Then the loss $L$ and its best slope $w^*$ are
 #
 # $$\begin{aligned}
 # L(w) &= -\Delta\, w + \lambda\,(|w| - 1)^2, \\
@@ -354,15 +378,15 @@ plt.show()
 
 # %% [markdown]
 # *Without a penalty the loss falls for ever; with λ = 10 the slope settles a little above 1.* At
-# slope 1, the *gap* (mean score of the real pictures minus mean score of the generated ones) is the
-# distance $\Delta$ between real and fake. That is why chapter 5 plots the gap. (The W in WGAN is
-# for Wasserstein, the name of such a distance.)
+# slope 1, the gap is the distance $\Delta$ between real and generated. That is why chapter 5 plots
+# the gap. (The W in WGAN is for Wasserstein, the name of such a distance.)
 #
 # ### The penalty on pictures
 #
-# A picture has many numbers, so the slope becomes the norm of the gradient by all of them. This
-# gradient is taken at points $z = t\,c + (1-t)\,\hat c$ on the line between a real picture and its
-# generated counterpart, with one random $t$ for each *sample* (each picture of the batch).
+# A picture has many numbers, so the slope becomes the norm of the gradient of $D$ with respect to
+# all of them. This gradient is taken at points $z = t\,c + (1-t)\,\hat c$ on the line between a
+# real picture and its generated counterpart, with one random $t$ for each *sample* (each picture of
+# the batch).
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -370,6 +394,10 @@ viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 
 # %% [markdown]
 # *The line from the generated picture, t = 0, to the real one, t = 1.*
+#
+# The first half of the cell computes the penalty by hand. An untrained critic is nearly flat (the
+# norms that are printed are near 0), so its penalty is nearly $(0 - 1)^2 = 1$. The second half uses
+# a critic whose gradient is known.
 
 # %%
 t = torch.rand(len(rgb), 1, 1, 1)
@@ -397,12 +425,19 @@ print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {m
 # ### One number a picture: mean or sum?
 #
 # A PatchGAN gives $n$ scores for a picture, but the penalty needs one number. Eq. 3 and 4 average
-# the scores, so here the penalty holds the slope of their **mean** near 1 (we say: it *binds* the
-# mean). Many implementations take the gradient of the **sum** instead (this is what
-# `torch.autograd.grad` gives for many scores if its argument `grad_outputs` is all ones). If the
-# slope of the sum is held near 1, the slope of the mean is held near $1/n$. Then the gap is at most
-# about $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times
-# smaller.
+# the scores, so here the penalty holds the slope of their **mean** near 1. Many implementations
+# take the **sum** of the scores instead. (`torch.autograd.grad` gives the gradient of the sum if
+# its argument `grad_outputs` is all ones.) The mean is $1/n$ of the sum: if the slope of the sum is
+# held near 1, the slope of the mean is held near $1/n$.
+#
+# This limits the gap. From $\hat c$ to $c$, the mean score can rise by at most slope times
+# distance. With the penalty on the sum, the gap is therefore at most about
+# $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller.
+#
+# In the code, `patches` says which of the two the penalty is on, and `bound` is the penalty, with a
+# weight $\lambda_{gp}$ of 10. The printed words "mean bound" and "sum bound" mean: the penalty is
+# on the mean, or on the sum. `learn` trains a small critic to distinguish the photos of the batch
+# from our stand-in.
 
 # %%
 n_scores = real_score[0].numel()
@@ -442,23 +477,29 @@ plt.show()
 
 # %% [markdown]
 # *The same small critic, the same batch, the same λ of the penalty. Only one thing differs: the
-# penalty looks at the mean of the scores or at their sum.* So a value of $\lambda_{adv}$, the
-# weight of the adversarial loss ($\lambda_3$ in equation 6), means nothing unless one also says
-# this choice and the number of scores. `penalty_patches` is a profile field, and chapter 5 shows
-# what the small profile's λ does.
+# penalty looks at the mean of the scores or at their sum.* So the weight of the adversarial loss,
+# $\lambda_{adv}$ ($\lambda_3$ in equation 6), means nothing by itself. One must also know whether
+# the penalty is on the mean or on the sum, and how many scores there are. The profile's setting
+# `penalty_patches` makes this choice here, and chapter 5 shows what the small profile's λ does.
 #
 # ### Why BatchNorm breaks it
 #
 # The penalty is about the gradient *at one point*. BatchNorm mixes the samples: the score of a
 # picture depends on the other pictures in its batch. Then "the gradient of this sample" is not
-# defined. We measure three things on a small critic, for each kind of normalisation:
+# defined. We measure three things on a small critic, for each kind of normalisation (`instance`
+# normalises each channel of each sample by itself):
 #
 # 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples, divided
 #    by how strongly it depends on its own;
-# 2. *company*: how much the gradient of sample 0 changes when the other samples of the batch are
-#    exchanged for others;
-# 3. *sum*: the penalty takes one gradient, that of the sum of all samples' scores, because it is
-#    quicker. How far is it, for sample 0, from the gradient of sample 0's own score?
+# 2. *company*: how much the gradient of sample 0 changes when the rest of its batch is replaced by
+#    other pictures;
+# 3. *sum*: the penalty does not take a gradient for each sample. It takes one gradient, that of all
+#    samples' scores added up, because this is quicker. (This is a sum over samples, not over
+#    patches.) How far is it, for sample 0, from the gradient of sample 0's own score?
+#
+# In the code, `alone` is the gradient of sample 0's score, `together` that of all scores added up,
+# and `exchanged` is like `alone`, but in a batch of sample 0 and three other pictures. (The term
+# `% len(rgb)` matters only for a batch that is too small.)
 
 
 # %%
@@ -492,7 +533,12 @@ print("zero but for rounding: none, instance, layer; not zero: batch")
 # BatchNorm and the penalty. Here the default is a critic that treats each sample by itself.
 # `critic_norm="batch"` repeats the released choice, for comparison.
 #
-# For comparison, the library has two more kinds of critic loss, `gan="hinge"` and `gan="lsgan"`:
+# For comparison, the library has two more kinds of critic loss. Each is a mean over the scores:
+#
+# - *hinge* (`gan="hinge"`): $\max(0, 1 - D(c)) + \max(0, 1 + D(\hat c))$ for the critic,
+#   $-D(\hat c)$ for the generator;
+# - *least squares* (`gan="lsgan"`): $\tfrac12 (D(c) - 1)^2 + \tfrac12 D(\hat c)^2$ for the critic,
+#   $\tfrac12 (D(\hat c) - 1)^2$ for the generator.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 score = torch.linspace(-3, 3, 121)
@@ -519,10 +565,15 @@ plt.show()
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
 # φ is a pre-trained VGG-16. We take the output of its layer conv3_3 (the third convolution of its
-# third group) after the ReLU: its *features*. Two pictures are near if that network
-# gives them similar features, so it matters what it was trained for. The usual VGG-16 has learned
-# to recognise things. The cell below prints the name of the network used here. If the name says
+# third group) after the ReLU: its *features*. The loss is small if the network gives both pictures
+# similar features, so it matters what the network was trained for. The usual VGG-16 has learned to
+# recognise things. The cell below prints the name of the network used here. If the name says
 # "fine-tuned for edges", the network may react more to outlines and less to things.
+#
+# In the cell, `trunk` holds the weights of VGG-16's convolutions. The six numbers are the mean and
+# the standard deviation of ImageNet's three channels, as in chapter 2. `features.features` is the
+# bare stack of layers, so we normalise the picture by hand; `features` itself does that for us. (If
+# the output says that a file is "not to be had", nothing has failed: the offline trunk is used.)
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -539,15 +590,18 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** The published ImageNet weights are used as they are, as in the released code,
-# so that its λ = 5 can at least be used as a start. The *offline trunk* (the convolutions of
-# another VGG-16, from a Python package; used if the published weights cannot be downloaded) was
-# trained on values of 0..255, so its features are many times larger. They are divided by a
-# constant. With it their standard deviation is 1 on the training photos at 256 pixels; on this
-# batch of small pictures it is a little different. Even so, never compare perceptual losses of runs
-# that used different networks.
+# **Mind the scale.** There are two possible networks. The published ImageNet weights are used as
+# they are, as in the released code, so that the released $\lambda_4 = 5$ (equation 6) can at least
+# be used as a start. If they cannot be downloaded, as in the shipped run, the *offline trunk* is
+# used: the convolutions of another VGG-16, from a Python package. It was trained on values of
+# 0..255, so its features are many times larger, and we divide them by a constant. The constant
+# makes their standard deviation 1 on the training photos at 256 pixels. (The "spread" printed above
+# is that of this batch of small pictures, and so a little different.) Even so, never compare
+# perceptual losses of runs that used different networks.
 #
 # What does this loss see that the pixel loss does not? We spoil the photos in several ways.
+# (`roll(2, -1)` moves a photo 2 pixels to the right, `flip(1)` puts the channels in reverse order,
+# and `roll(1, 0)` takes the photo before it in the batch.)
 
 # %%
 spoiled = {
@@ -573,11 +627,11 @@ last = len(rgb) - 1
 viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
 
 # %% [markdown]
-# *One photo, spoiled in each way.* In the table's last column, a high number means that the
-# perceptual loss reacts more strongly than the pixel loss. On the shipped photos the blur has the
-# highest number: textures are gone, and the pixel loss is small. The colour swap has the lowest:
-# the pixel loss is large, and the perceptual loss reacts less. The others lie between. The map
-# below shows where the features of the gray copy are wrong.
+# *One photo, spoiled in each way.* Compare the rows of the table by the last column: where its
+# number is high, the perceptual loss reacts strongly and the pixel loss weakly. On the shipped
+# photos the blur has the highest number: textures are gone, and the pixel loss is small. The colour
+# swap has the lowest: the pixel loss is large, and the perceptual loss reacts less. The others lie
+# between. The map below shows where the features of the gray copy are wrong.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 with torch.no_grad():
@@ -589,8 +643,8 @@ viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in or
 # %% [markdown]
 # *Bright: large errors of the features. The four photos of the batch with the largest mean.*
 #
-# The released code feeds φ with the picture as it is, not normalised, and reads it *before* the
-# ReLU. That measures something else:
+# The released code feeds φ with the picture as it is, not normalised, and takes the features
+# *before* the ReLU. That measures something else:
 
 # %%
 released = VGGFeatures(trunk.state, fidelity="released")
@@ -606,10 +660,11 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 # \end{aligned}$$
 #
 # $\lambda_1$ to $\lambda_4$ are the numbers in the column λ of the table below, in the order pixel,
-# attention, adversarial, perceptual. Stage 1 has the first two terms, stage 2 all four. What a term
-# does in training depends not on its *value* but on its *gradient*: how hard it pulls at the
-# pixels. We measure both on the stand-in: the *pull* is the norm of the term's gradient by the
-# predicted colours $\hat c$ (the map $\hat s$ is held fixed).
+# attention, adversarial, perceptual. Stage 1 of the training (chapter 4) has the first two terms,
+# stage 2 (chapter 5) all four. What a term does in training depends not on its *value* but on its
+# *gradient*: how hard it pulls at the pixels. We measure both on the stand-in: the *pull* is the
+# norm of the term's gradient with respect to the predicted colours $\hat c$ (the map $\hat s$ is
+# held fixed).
 
 # %%
 c_hat = rgb_hat.clone().requires_grad_()
@@ -644,20 +699,23 @@ plt.show()
 # %% [markdown]
 # *The weighted size of each term, and how hard it pulls at the pixels.* On the shipped photos the
 # perceptual loss pulls more than ten times as hard as the pixel loss: its λ is the released one,
-# and nobody has balanced it for these pictures.
+# which has not been tuned for these pictures.
 #
-# The critics here are untrained. A trained critic pulls harder. How hard can it pull, if its slope
-# is 1, and how hard does the pixel loss pull?
+# The adversarial term is nearly 0 only because the critics here are untrained. A trained critic
+# pulls harder. How hard can it pull, if its slope is 1, and how hard does the pixel loss pull?
 #
-# - penalty on the mean of the scores: slope 1 for each picture. In the mean over $B$ pictures each
-#   one counts $1/B$, so the norm over all of them is at most $\sqrt{B \cdot 1/B^2} = 1/\sqrt{B}$;
-# - penalty on the sum of $n$ scores: $n$ times less;
-# - the pixel loss, for pictures of $S \times S$ pixels: each of the $N = 3 S^2 B$ values has the
-#   gradient $\pm 1/N$, so the norm is $1/\sqrt{N} = 1/\sqrt{B \cdot 3 S^2}$.
+# - A critic with the penalty on the mean of the scores has slope 1 for each picture. The loss is a
+#   mean over $B$ pictures, so each picture adds a gradient of norm $1/B$. The norm over all of them
+#   is at most $\sqrt{B \cdot 1/B^2} = 1/\sqrt{B}$.
+# - A critic with the penalty on the sum of $n$ scores pulls $n$ times less.
+# - The pixel loss, for pictures of $S \times S$ pixels, is a mean over $N = 3 S^2 B$ values. Each
+#   of them has the gradient $\pm 1/N$, so the norm is $1/\sqrt{N} = 1/\sqrt{B \cdot 3 S^2}$.
 #
-# So one critic and the pixel loss (whose own λ is 1) pull equally hard if $\lambda_{adv} =
-# 1/(\sqrt3\,S)$ and the penalty is on the mean, or if $\lambda_{adv} = n/(\sqrt3\,S)$ and the
-# penalty is on the sum.
+# So when do one critic and the pixel loss (whose own λ is 1) pull equally hard? With the penalty on
+# the mean, at $\lambda_{adv} = 1/(\sqrt3\,S)$; with the penalty on the sum, at
+# $\lambda_{adv} = n/(\sqrt3\,S)$. The cell prints both for this profile, and then for the paper:
+# $S = 256$ pixels, $n = 30 \cdot 30 = 900$ scores. (Printed: "bound on the mean" for a penalty on
+# the mean, "well-kept" for a critic of slope 1.)
 
 # %%
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
@@ -670,9 +728,10 @@ for n, bound in ((1, "mean"), (900, "sum")):
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
 
 # %% [markdown]
-# So 0.05 is a strong weight if the penalty is on the mean of the scores, and a weak one if it is on
-# their sum. For a short training, λ has to be found by trying, on *validation* photos. Chapter 5
-# shows the effect of this profile's λ.
+# At 256 pixels the two weights are 0.0023 and 2. So the released 0.05 is a strong weight if the
+# penalty is on the mean of the scores, and a weak one if it is on their sum. For a short training,
+# λ has to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's
+# λ.
 #
 # ## All six, and where they live
 
@@ -703,7 +762,7 @@ paper.show_deviations("03")
 # </details>
 #
 # **2.** A critic has four layers with stride 2. How many pixels does a score see? How large must a
-# picture be, so that this is only a part of it?
+# picture be if a patch is to be only a part of it?
 # <details><summary>Solution</summary>
 #
 # `receptive_field(networks.PatchCritic(layers=4))` is 133. Below about 133 pixels a score sees the
@@ -717,7 +776,7 @@ paper.show_deviations("03")
 # losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3))[:, None], gray, rgb, rgb_hat)
 # ```
 # It is (0 − 1)² = 1. The library adds $10^{-12}$ to the sum of squares before it takes the root, so
-# the gradient of the root stays finite.
+# the gradient of the root stays finite where the sum is 0.
 # </details>
 #
 # **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
@@ -728,8 +787,8 @@ paper.show_deviations("03")
 #
 # 1. The absolute error prefers the median of all possible colours, so the pixel loss alone gives
 #    pale pictures.
-# 2. A critic's gap means something only while the gradient penalty holds its slope near 1, and the
-#    penalty needs a critic that treats each sample by itself.
+# 2. A critic's gap means something only while the gradient penalty holds the slope of the critic
+#    near 1, and the penalty needs a critic that treats each sample by itself.
 # 3. What a loss term does depends on λ times its gradient, not on its value.
 #
 # **Next:** [chapter 4, stage 1](04_stage1_l1_pretraining.ipynb).

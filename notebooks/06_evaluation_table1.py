@@ -13,13 +13,15 @@
 # %% [markdown]
 # # 6 · Evaluation: what Table 1 says, and what it does not
 #
-# **After this chapter you can** say what each column of Table 1 measures, as an equation, as a few
-# lines of code and as a number that you can check; say how each can mislead; compute how wide the
-# interval around a mean of a few dozen photos is; and see what a mean hides.
+# **After this chapter you can** define each column of Table 1 by an equation and a few lines of
+# code, and check its number; say how each can mislead; compute how wide the interval around a mean
+# of a few dozen photos is; and see what a mean hides.
 #
 # **Time:** 40 minutes to read, about a minute to run. **Before this:** [chapter
-# 5](05_stage2_adversarial_training.ipynb) trained both stages. If you have not run chapter 5, the
-# import cell below trains them, and this takes as long as chapters 4 and 5.
+# 5](05_stage2_adversarial_training.ipynb) trained both stages. If you have not run it, the import
+# cell below trains both stages now, which takes as long as chapters 4 and 5. (If the output says
+# that a file is "not to be had", nothing has failed: the run uses another network in its place, and
+# names it.)
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -52,7 +54,9 @@ _ = training.train(p, stage=2)  # trained already: returns at once
 # `evaluation.evaluate` colorizes the test photos with both stages, scores the pictures, and writes
 # a row for each photo and method to `metrics.csv`. Everything after this cell reads files: a table
 # or a figure can be made again without any network. The column `set` separates photos from
-# *composites*, cut-outs laid on photos, which are used further down.
+# *composites*, cut-outs laid on photos, which are used further down. In the code, `scores` has the
+# rows of the photos, `exact` those of the composites; each has one column for each measure. `stems`
+# are the names of the test pictures.
 
 # %%
 everything, skipped = evaluation.evaluate(p)
@@ -63,19 +67,19 @@ print(f"\n{len(stems)} test photos, {exact['image'].nunique()} composites, ", en
 print(f"{len(skipped)} pictures skipped; methods: {', '.join(scores['method'].unique())}")
 
 # %% [markdown]
-# That paragraph is part of the result. Papers on colorization differ in each of these points (cut a
-# square out or press the picture into a square; 8-bit integers or floats; which data range; which
-# colour space). A difference of a few tenths of a decibel (dB, the unit of PSNR below) between two
-# papers often has no other cause.
+# The paragraph that was printed is part of the result. Papers on colorization differ in each of
+# these points (cut a square out or press the picture into a square; 8-bit integers or floats; which
+# data range, see SSIM below; which colour space). A difference of a few tenths of a decibel (dB,
+# the unit of PSNR below) between two papers often has no other cause.
 #
-# Besides the two stages (`stage1`, and `scgan`, which is stage 2) there is `tiny`, stage 1 of the
-# same method trained on 68,000 other photographs, and there are three rows without any trained
-# network:
+# The methods `stage1` and `scgan` (stage 2) are the two stages of this profile. `tiny` is stage 1
+# of the same method, trained on 68,000 other photographs. The other three have no trained network:
 #
 # - **gray**: a copy of the input. A method that is no better than this is of no use.
-# - **mean colour**: the luma of the input, with the mean chroma of the training photos added at
-# each pixel. A guess that is the same for every photo.
-# - **real**: the photo itself. The upper bound, and the reference for colourfulness.
+# - **mean colour**: the input, with the mean chroma of the training photos added at each pixel. The
+#   added colour is the same for every photo.
+# - **real**: the photo itself. No method can do better in PSNR, SSIM or the chroma errors, and it
+#   is the reference for colourfulness.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -90,7 +94,8 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The first test photo under all methods.*
+# *The first test photo under all methods but `tiny`.* In the code, `picture(method, stem)` reads
+# any such picture; `real` is this photo, and `fake` is SCGAN's picture of it.
 #
 # ## PSNR
 #
@@ -108,9 +113,13 @@ np.testing.assert_allclose(mine, metrics.psnr(real, fake), rtol=1e-12)
 print(f"{stems[0]}: PSNR {mine:.2f} dB")
 
 # %% [markdown]
-# **The trap: dullness pays.** Suppose that we turn the hue of a real photo and keep its brightness
-# and saturation. The result may be fully plausible (a blue car in place of a red one), but PSNR
-# punishes it. If we then make this wrong colour weaker, the error becomes smaller.
+# **The trap: pale colours score better.** Suppose that we turn the hue of a real photo and keep its
+# brightness and saturation. The result may be fully plausible (a blue car in place of a red one),
+# but PSNR punishes it. If we then make this wrong colour weaker, the error becomes smaller.
+#
+# The cell turns the two chroma numbers Cb and Cr, which JPEG uses too; 128 means no colour. Read
+# them as one complex number. Multiplying it by $e^{i\theta}$ turns the hue, and multiplying it by a
+# number below 1 makes the colour weaker.
 
 
 # %%
@@ -137,8 +146,9 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The same photo with its hue turned, with half of that chroma, and without any. (CCI, the color
-# colorfulness index, says how strong the colours are; it has its own section below.)*
+# *The same photo with its hue turned by 60°, the same at half the strength, with its hue turned by
+# 180°, and without colour. (CCI, the color colorfulness index, says how strong the colours are; it
+# has its own section below.)*
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 some = [picture("real", s) for s in stems[:12]]
@@ -153,9 +163,10 @@ _ = ax.legend()
 
 # %% [markdown]
 # *How PSNR changes with the strength of colours whose hue is off by some angle (mean error of 12
-# test photos).* Write chroma as a complex number. Let the real chroma be 1. A predicted chroma of
-# strength $k$ whose hue is off by an angle $\theta$ is then $k e^{i\theta}$, and its squared error
-# is $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$, which is smallest at $k = \cos\theta$. So a
+# test photos).* Write chroma as a complex number, and measure it in units of the real chroma, so
+# that the real one is 1. A predicted chroma of strength $k$ whose hue is off by an angle $\theta$
+# is then $k e^{i\theta}$, and its squared error is
+# $|1 - k e^{i\theta}|^2 = 1 - 2k\cos\theta + k^2$, which is smallest at $k = \cos\theta$. So a
 # method that is 60° off does best at half strength, and at full strength it is no better than gray.
 # At 90° any colour at all makes the error larger than gray's. A method that is unsure of the hue
 # has to be pale to score well. This is why the paper gives PSNR little weight, and why the table
@@ -163,15 +174,16 @@ _ = ax.legend()
 #
 # ## SSIM
 #
-# Structural similarity compares means $\mu$, variances $\sigma^2$ and the covariance $\sigma_{c\hat
-# c}$ of the two pictures in a window that moves over them (here 7x7 pixels, each channel by itself,
-# then the mean of all):
+# Structural similarity compares means $\mu$, variances $\sigma^2$ and the covariance
+# $\sigma_{c\hat c}$ of the two pictures in a window that moves over them (here 7x7 pixels). It is
+# computed for each window and each channel, and then averaged:
 #
 # $$\mathrm{SSIM} = \frac{(2\mu_c\mu_{\hat c} + C_1)(2\sigma_{c\hat c} + C_2)}
 # {(\mu_c^2 + \mu_{\hat c}^2 + C_1)(\sigma_c^2 + \sigma_{\hat c}^2 + C_2)},$$
 # $$C_1 = (0.01\,L)^2,\quad C_2 = (0.03\,L)^2 .$$
 #
-# $L$ is the **data range**: 255 for 8-bit pictures.
+# $L$ is the **data range**: 255 for 8-bit pictures. In the code, a variance is the mean of the
+# squares minus the square of the mean, and a covariance likewise.
 
 
 # %%
@@ -192,8 +204,9 @@ print(f"{stems[0]}: SSIM {mine.mean():.4f}")
 
 # %% [markdown]
 # **The trap: the data range.** The released evaluation script works on images in [0, 1] but leaves
-# $L$ at 2, the range of [−1, 1]. With $L = 2$ in place of 1, both constants are four times as large
-# and hide small differences. So the same pictures score higher:
+# $L$ at 2, the range of [−1, 1]. With $L = 2$ in place of 1, $C_1$ and $C_2$ are four times as
+# large. They stand above and below the fraction line, so they pull the quotient towards 1 and hide
+# small differences. So the same pictures score higher:
 
 
 # %%
@@ -212,13 +225,14 @@ for method in ("gray", "stage1", "scgan"):
         "SSIM, range 2": wrong,
         "excess": wrong - right,
     }
-viz.numbers(pd.DataFrame(rows).T, 4, "excess")
+viz.numbers(pd.DataFrame(rows).T, 4, "excess")  # 4 digits; the name only goes into the HTML
 
 # %% [markdown]
-# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1].* The same
-# mistake in PSNR adds $20\log_{10} 2 \approx 6$ dB. That script has another mistake: with $a$ the
-# real picture and $b$ the prediction, it takes the mean of $|a|$ where $|a-b|$ is meant. So one of
-# its numbers does not depend on the prediction at all:
+# *SSIM of 12 test photos with the right and the wrong data range, floats in [0, 1]; "excess" is the
+# difference.* The same mistake in PSNR adds $20\log_{10} 2 \approx 6$ dB. That script has another
+# mistake: with $a$ the real picture and $b$ the prediction, it takes the mean of $|a|$ (`slip` in
+# the code) where $|a-b|$ is meant (`meant`). So one of its numbers does not depend on the
+# prediction at all:
 
 # %%
 for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items():
@@ -236,7 +250,7 @@ for name, other in {"SCGAN": fake, "gray copy": picture("gray", stems[0])}.items
 # $$\mathrm{CCI} = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0.3 \sqrt{\mu_{rg}^2 + \mu_{yb}^2} .$$
 #
 # The first term asks how *different* the colours of a picture are. The second asks how far the
-# picture as a whole lies from gray.
+# picture as a whole lies from gray. (`np.hypot(a, b)` is $\sqrt{a^2 + b^2}$.)
 
 
 # %%
@@ -285,9 +299,9 @@ ratio.columns = ["mean CCI", f"CCI ratio (share in {low:g}..{high:g})"]
 viz.numbers(ratio, 3, "ratio")
 
 # %% [markdown]
-# *The row "real" is the reference.* Real photos are far more colourful than the band, so a high
-# ratio means "much paler than real photos", and not "good". This course prints the ratio because
-# the paper does, and never calls its largest value the best.
+# *The row "real" is the reference.* Real photos are far more colourful than pictures inside the
+# band, so a high ratio means "much paler than real photos", and not "good". This course prints the
+# ratio because the paper does, and never calls its largest value the best.
 #
 # A second trap: some scripts take $|rg|$ and $|yb|$. With the absolute value, red and green count
 # as the same, and so do yellow and blue. Then the numbers of two papers can no longer be compared:
@@ -307,12 +321,15 @@ print(f"real photos: mean CCI {np.mean([cci(x) for x in photos]):.1f} signed (ou
 # %% [markdown]
 # ## The judge
 #
-# If the colours are right, a classifier should recognise the thing. The paper asks a VGG-16 and
-# counts **top-1** hits: the photos whose true label is the classifier's first answer. The released
-# code asks a VGG-16 that its author trained, so its hits cannot be compared with the hits in other
-# papers. Here the judge is a public network, and the column names it. If the photos have no labels,
-# we ask instead: does the judge give the *same answer* as on the real photo? The share of photos
-# for which it does is the **agreement**.
+# The *judge* is a classifier that looks at the finished pictures. If the colours are right, it
+# should recognise the thing. The paper asks a VGG-16 and counts **top-1** hits: the photos whose
+# true label is the classifier's first answer. The released code asks a VGG-16 that its author
+# trained, so its hits cannot be compared with the hits in other papers. Here the judge is a public
+# network, and its name stands in the heads of the columns below. (In the shipped run it is
+# EfficientNet-Lite0, a small network that knows the 1,000 classes of ImageNet. The *shipped run* is
+# the one whose results lie in the repository: profile `mini`, seed 0.) If the photos have no
+# labels, we ask instead: does the judge give the *same answer* as on the real photo? The share of
+# photos for which it does is the **agreement**.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 manifest = json.loads((p.results / "manifest.json").read_text())
@@ -326,15 +343,20 @@ judged = pd.DataFrame({heads[m]: table.mean() for m, table in answers.items()})
 viz.numbers(judged.reindex(order), 3, "judged") if heads else "no judge in this run"
 
 # %% [markdown]
-# *Share of n photos.* (The *shipped run* is the one whose results lie in the repository: profile
-# `mini`, seed 0.) Compare with the row "gray": this classifier recognises most things without
-# colour. A colorizer can add only the rest, and wrong colours can do harm. The column *top-1*, for
-# which a photo needs a true label, shows how little a few photos can tell. In the shipped run it
-# has 21 photos, and on them the mean colour has more hits than the real photos.
+# *Share of the n photos on which the judge gives the true label (top-1), or the same answer as on
+# the real photo (agreement).* Compare with the row "gray": this classifier recognises most things
+# without colour. A colorizer can add only the rest, and wrong colours can do harm. The column
+# *top-1* counts only photos that have a true label, and it shows how little a few photos can tell.
+# In the shipped run there are 21 of them, and on these the mean colour has more hits than the real
+# photos.
 #
 # How much does a difference of a few photos mean? Suppose that for the judge SCGAN's colours and
-# gray are equally good. Take only the photos on which one of the two is a hit and the other is not.
-# Each of them is then like the toss of a coin: either of the two may win (this is the sign test):
+# gray are equally good. Look only at the photos on which one of the two has a hit and the other
+# does not. Which of the two wins such a photo is then like the toss of a coin (this is the sign
+# test). `binomtest` says how often that many tosses are at least as uneven as the result; this
+# share is printed as "a coin is as uneven in … of cases". In the code, a hit is 1 and a miss is 0,
+# so SCGAN has won where the difference is 1, and lost where it is −1. The last lines of the print
+# are about three photos won and none lost.
 
 # %%
 for m, table in answers.items():
@@ -387,16 +409,22 @@ confusion
 #
 # ## Bleeding, and colours of the object
 #
-# The paper claims less colour bleeding and truer salient objects, but measures neither. Two numbers
-# measure them. They use the colour space Lab, in which L\* is the lightness and a\*, b\* are two
-# chroma axes. Let $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ be the distance between real and
-# predicted chroma at a pixel ($\Delta$: difference). Then
+# The paper claims less colour *bleeding* (colour that runs over the edge of its object) and truer
+# salient objects, but measures neither. Two numbers measure them. They use the colour space Lab, in
+# which L\* is the lightness and a\*, b\* are two chroma axes. Let
+# $d = \sqrt{\Delta a^{*2} + \Delta b^{*2}}$ be the distance between real and predicted chroma at a
+# pixel ($\Delta$: difference). Then
 #
 # - **boundary chroma error**: mean $d$ in a band of 3 pixels on both sides of the object's edge;
 # - **salient chroma error**: mean $d$ inside the object.
 #
-# For both we must know where the object ends, to the pixel. An invented case shows what the numbers
-# say: a red square on gray, whose red runs over the edge by $n$ pixels.
+# For both we must know where the object ends, to the pixel. An invented case shows how the two
+# numbers behave: a red square on gray, whose red runs over the edge by $n$ pixels.
+#
+# The cell compares them with values computed by hand. `d` is the distance between the gray of pixel
+# (0, 0) and the red of pixel (32, 32). The red that runs over covers $(32 + 2n)^2 - 32^2$ pixels,
+# each of them wrong by `d`, and the band has $(32 + 6)^2 - (32 - 6)^2$ pixels. The boundary error
+# is the mean over the band.
 
 # %%
 mask = np.zeros((64, 64), bool)
@@ -431,7 +459,9 @@ viz.strip(panels | {"no colour": (gray64, f"salient error {inside:.1f}")}, width
 # Now with real pictures. A **composite** is a cut-out of the test split laid over a test photo. The
 # alpha of the cut-out (its opacity, 0..255) says for each pixel how much of it is object, so we
 # know the object's edge exactly. Every run is judged on the same composites. Below: the composite,
-# its mask, and the band (white) in which the boundary error is measured.
+# its mask, and the band (white) in which the boundary error is measured. `band_of` looks at a
+# square around each pixel. The pixel lies in the band if the square holds object
+# (`maximum_filter`), but not only object (`minimum_filter`).
 
 
 # %%
@@ -456,7 +486,8 @@ for name in names[:2]:
 viz.grid(rows, blocks=2) if rows else "This data set has no cut-outs: nothing to measure here."
 
 # %% [markdown]
-# The boundary error is the mean distance in that band. By hand:
+# The boundary error is the mean distance in that band, the salient error the mean distance inside
+# the object (alpha of 128 or more). By hand (`1:` leaves out the lightness):
 
 # %%
 for name in names[:4]:
@@ -494,9 +525,9 @@ bleeding
 # largest of all. Below each picture: its boundary error ("edge") and its salient error ("inside").
 # Last column: $d$ at each pixel, white from 50 on.* Is the last column bright *along the edge*,
 # inside and outside? That is bleeding: a colour that does not stop where the thing ends. Is it
-# bright *all over* the object? Then the object has the wrong colour or none. This makes the inner
-# half of the band wrong too, so read the boundary error beside the salient error. In the shipped
-# run the objects are bright all over: their colour is missing.
+# bright *all over* the object? Then the object has the wrong colour or none. In that case the inner
+# half of the band is wrong too, even without any bleeding. So read the boundary error together with
+# the salient error. In the shipped run the objects are bright all over: their colour is missing.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 chroma = exact.groupby("method", sort=False)[both].mean()
@@ -511,12 +542,14 @@ viz.numbers(chroma, 2, "chroma")
 
 # %% [markdown]
 # *Mean over composites; above it, paired differences with 95 % intervals (the next section says how
-# they are made).* The row "gray" has no colour that could bleed: its two errors are the chroma of
-# the real pictures, in the band and in the object. The print says "harm" if both ends of the
-# interval are above 0 (a larger error than gray's), and "help" if both are below 0. In the shipped
-# run, every interval of the boundary error contains 0. So it cannot be said that any method bleeds
-# less than gray. These numbers compare methods. They do not say how large the errors are on
-# photographs, because a cut-out does not belong to its background.
+# they are made).* The row "gray" has no colour that could bleed. Its two errors are the distance of
+# the real pictures from gray, in the band and in the object, and a method is of use only if its
+# errors are smaller. The print says "harm" if both ends of the interval are above 0 (a larger error
+# than gray's), and "help" if both are below 0. In the shipped run, every interval of the boundary
+# error contains 0. So near the edge no method is shown to be better, or worse, than no colour at
+# all. Inside the object, only the interval of stage 1 lies below 0, and only just. These numbers
+# compare methods. They do not say how large the errors are on photographs, because a cut-out does
+# not belong to its background.
 
 # %% [markdown]
 # ## How sure is a mean? The bootstrap
@@ -528,6 +561,11 @@ viz.numbers(chroma, 2, "chroma")
 #
 # **Pairing matters.** A hard photo is hard for all methods. So the same photos are drawn for both
 # methods: we draw from the *differences*, one for each photo.
+#
+# In the code, each row of `drawn` is one new test set: the numbers of $n$ photos. `paired` uses the
+# same rows for both methods; `unpaired` draws other photos for gray, only for the figure. At the
+# end, our interval is compared with the library's. Its random numbers are others, so the two are
+# equal only to 0.05 dB.
 
 # %%
 wide = scores.pivot(index="image", columns="method", values="psnr")[["scgan", "gray"]]
@@ -561,10 +599,11 @@ _ = fig.legend(loc="outside upper center", ncols=3)
 # choice of photos.
 #
 # **Another seed.** The same training, started with other random numbers, ends in another network.
-# Only training again shows that spread: `make reproduce SEEDS="0 1 2"` runs each seed and prints,
-# behind each interval, "runs: mean ± standard deviation" of the runs' own means. If a difference is
-# positive in one run and negative in another, the table marks neither method as better, even if the
-# interval over photos is narrow. The results of other seeds on this machine:
+# Only training again shows that spread: `make reproduce SEEDS="0 1 2"` runs each seed. Behind each
+# interval, Table 1 then has the word "runs", with the mean ± the standard deviation of the runs'
+# own means. If a difference is positive in one run and negative in another, the table marks neither
+# method as better, even if the interval over photos is narrow. The results of other seeds on this
+# machine:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = [config.from_environment(profile, s) for s in range(5) if s != seed]
@@ -591,11 +630,11 @@ else:
 tables.table1_html(p.results)
 
 # %% [markdown]
-# The table is made from `metrics.csv` and `manifest.json` alone and is written as `table1.csv`,
-# `table1.md` and `table1.tex` beside them. The lines below it are part of it. A number is bold only
-# if it is the best of the trained methods and the mean colour, and if the interval of its paired
-# difference to the second best excludes 0. The row `tiny` is stage 1 of the same method, trained on
-# 68,000 other photographs.
+# The table is made from `metrics.csv` and `manifest.json` (the settings of the run) alone and is
+# written as `table1.csv`, `table1.md` and `table1.tex` beside them. The lines below it are part of
+# it. A number is bold only if two things are so: it is the best of the trained methods and the mean
+# colour, and the interval of its paired difference to the second best excludes 0. The row `tiny` is
+# stage 1 of the same method, trained on 68,000 other photographs.
 #
 # In plain counts of photos:
 
@@ -617,9 +656,16 @@ for statement, true in counts.items():
 # ## The same measures on 9,808 photographs
 #
 # Table 1 is of a few dozen photos. The profile `tiny` has 10,000 validation photographs of 200
-# classes, each with its true label. 9,808 of them have colours. Their scores come from files in the
-# repository, which chapters 4 and 5 explain, and are only read here. *Top-1* is the share of the
-# judged photographs (every tenth) on which EfficientNet-Lite0 gives the true label.
+# classes, each with its true label. 9,808 of them have colours. Chapters 4 and 5 explain how their
+# scores were made; here they are only read from files in the repository. *Top-1* is the share of
+# the judged photographs (every tenth) on which EfficientNet-Lite0, which has to choose among the
+# 200 classes, gives the true label.
+#
+# `tables.measured` reads such a file. Each measure in it is a pair: the mean, and half of its 95 %
+# interval (1.96 standard deviations of the mean). `by_hand` is stage 1 with its chroma multiplied
+# by 1.75. The endings `_gray` and `_real` stand for the numbers of the gray copies and of the real
+# photographs, which are in the file of SCGAN. The assert checks that two files agree about top-1 on
+# the gray copies.
 
 
 # %%
@@ -641,18 +687,23 @@ large.style.set_uuid("tiny").set_caption(f"n = {gan['n']:,}")
 
 # %% [markdown]
 # *Means ± half of the 95 % interval. "Chroma × 1.75": stage 1 with its chroma multiplied by 1.75,
-# so that it is about as colourful as SCGAN (chapter 5).* On real photographs the judge is right far
-# more often than on any prediction. The judge is right slightly more often on SCGAN's pictures than
-# on those of the rows above SCGAN. The intervals of these rows overlap. But each is the interval of
-# one row alone; a comparison photograph by photograph is sharper, and chapter 5 makes it.
+# so that it is about as colourful as SCGAN (chapter 5). The real photograph has no PSNR or SSIM,
+# because it would be compared with itself.* On real photographs the judge is right far more often
+# than on any prediction. The judge is right slightly more often on SCGAN's pictures than on those
+# of the rows above SCGAN. The intervals of these rows overlap. But each is the interval of one row
+# alone. A comparison photograph by photograph is sharper, and chapter 5 makes it: on these
+# photographs SCGAN leads "chroma × 1.75" by more than luck alone would often give, but on a smaller
+# set that was held back it does not lead.
 #
 # ## Past the mean: distributions
 #
 # A mean does not show whether all photos gained a little or a few gained much. The curves show, for
 # each value, the share of photos at or below it. A curve further right has larger values. For PSNR,
-# SSIM and the two errors, the curves show the difference to gray on the same photo. The height of
-# such a curve above the 0 of the horizontal axis is the share of photos that are no better than
-# gray (for the two errors: no worse than gray).
+# SSIM and the two errors, the curves show the difference to gray on the same photo. Look at such a
+# curve where the horizontal axis is 0: its height is the share of photos on which the method is no
+# better than gray (for the two errors: no worse than gray). *Mean saturation*, which Table 1 does
+# not have, is the mean of (max − min) / max of R, G and B over the pixels: a second measure of how
+# strong the colours are.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(viz.PAGE, 4.2))
@@ -685,9 +736,9 @@ _ = viz.save(fig, p.figures, "distributions")
 # %% [markdown]
 # *One line per method. Gray is a vertical line at 0: its CCI and its saturation are 0, and so is
 # its difference to itself. The real photo is left out of the four differences. The last two panels
-# are of composites, all others of photos. Yellow: CCI 16..20.* Look at the right end of the black
-# line (the real photos) in the panel of CCI, and at where the other lines end: in the shipped run
-# no method reaches the most colourful photographs.
+# are of composites, all others of photos. Yellow: CCI 16..20.* In the panel of CCI, compare where
+# the black line (the real photos) ends at the right with where the other lines end: in the shipped
+# run no method reaches the most colourful photographs.
 #
 # ## Best and worst
 #
@@ -732,18 +783,22 @@ extremes
 
 # %% [markdown]
 # *The photos with the highest and the lowest values of each measure. Left block: successes, right
-# block: failures. No photo is shown twice: "place 2" means that the first one of that measure is in
-# the figure already. Last column: distance of the predicted from the real chroma in Lab, white from
-# 50 on; the chroma error is its mean. "Dullest" and "most surplus": CCI far below and above the
-# real photo's.* Three questions to ask of a failure:
+# block: failures. No photo is shown twice: "place 2" means that the photo in first place is in the
+# figure already. Last column: distance of the predicted from the real chroma in Lab, white from 50
+# on; the chroma error is its mean. "Dullest" and "most surplus": CCI far below and above the real
+# photo's.* Three questions to ask of a failure:
 #
 # - **Could one know?** If the thing has no typical colour, nobody can see its colour in the gray
 #   picture. Then a pale guess has the smallest error that one can expect.
-# - **Was it taken for something else?** Colours that would be right on another thing are semantic
-#   confusion.
+# - **Was it taken for something else?** Then the colours would be right on another thing. This is
+#   called semantic confusion.
 # - **Does the error cross an edge?** Then it is bleeding.
 #
 # ## Does it work, and which part of it?
+#
+# The cell first prints the mean gain over gray for the photographs of `tiny`, ± half of its 95 %
+# interval (the pair `psnr_gain`), and then the paired differences for this profile. The two asserts
+# say: the interval of stage 1's gain lies above 0, and that of SCGAN's gain contains 0.
 
 # %%
 assert first["psnr_gain"][0] > first["psnr_gain"][1]  # stage 1 is nearer to the truth than gray
@@ -768,24 +823,24 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
 #
 # **Stage 2, the adversarial part, makes the colours stronger. Whether it makes them better depends
 # on the measure.** It raises the colourfulness to almost two thirds of the real one. But its PSNR
-# is lower than stage 1's: in `mini` a part of stage 1's gain over gray is lost, in `tiny` all of
-# it. Multiplying the chroma of stage 1 by 1.75 raises the colourfulness of `tiny` by the same
-# amount and stays slightly nearer to the truth (23.25 dB against 23.11 dB), but a classifier
+# is lower than stage 1's: stage 2 loses a part of stage 1's gain over gray in `mini`, and all of it
+# in `tiny`. Multiplying the chroma of stage 1 by 1.75 raises the colourfulness of `tiny` by the
+# same amount and stays slightly nearer to the truth (23.25 dB against 23.11 dB), but a classifier
 # recognises slightly more of SCGAN's pictures (chapter 5). Three things are not known. Would a
 # longer, tuned stage 2 do better? Only one short training was measured. Which pictures do people
 # prefer? Nobody was asked. What does the saliency guidance add in `tiny`? A first *ablation* (a
-# training without one part of the method) found no use for it, but it had 100 steps and one seed.
+# training without one part of the method) found no gain from it, but it had 100 steps and one seed.
 # [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
 #
 # ## What may be concluded
 #
-# - From a difference whose interval excludes 0: on photos *like these*, with *this* training run,
+# - A difference whose interval excludes 0 says: on photos *like these*, with *this* training run,
 #   the one method has the larger mean. Nothing else follows.
-# - From PSNR: how near a picture is to one of many possible truths.
-# - From CCI: how colourful, not how right. Random colours have a high CCI.
-# - From agreement: that the colours did not disturb one network.
-# - Nothing about the paper's own Table 1. Other photos, other sizes, another saliency teacher: see
-#   the list below.
+# - PSNR says how near a picture is to one of many possible truths.
+# - CCI says how colourful a picture is, not how right. Random colours have a high CCI.
+# - Agreement says that the colours did not disturb one network.
+# - Nothing here says anything about the paper's own Table 1. Other photos, other sizes, another
+#   saliency teacher: see the list below.
 #
 # ## What differs
 
@@ -821,8 +876,8 @@ paper.show_deviations("06")
 #
 # <details><summary>Solution</summary>
 #
-# Four times as many: the width goes with $1/\sqrt{n}$. Try it the other way round: draw only
-# `n // 4` photos in `rng.integers(0, n, (10_000, n // 4))` and see the interval double.
+# Four times as many: the width is proportional to $1/\sqrt{n}$. Try it the other way round: draw
+# only `n // 4` photos in `rng.integers(0, n, (10_000, n // 4))` and see the interval double.
 # </details>
 #
 # **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
