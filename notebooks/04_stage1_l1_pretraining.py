@@ -79,8 +79,8 @@ stage1 = {
 pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 
 # %% [markdown]
-# The paper's run (profile `imagenet`) uses the same code with other numbers: 256 pixels, batches of
-# 8, and about 128,000 photos, each seen ten times.
+# The paper's run (profile `imagenet`) uses the same code with other settings: 256 pixels, batches
+# of 8, and about 128,000 photos, each seen ten times.
 #
 # ## One step
 #
