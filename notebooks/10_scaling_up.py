@@ -389,7 +389,8 @@ print(f"largest difference: {difference:.0e}")
 # computed in 32 bits, because the square of a small gradient would become 0.
 # `--set compile=inductor` compiles the generator, but not the critics, because compiled code cannot
 # be differentiated twice. `--set channels_last=true` changes the memory layout. All three are off
-# by default. We have not measured them on a GPU. On a CPU, the last one is slower.
+# by default. `channels_last` is slower on a CPU, and it was slower for the generator of `tiny` on
+# one GPU (`benchmarks/NOTES.md`). We have not compared the other two on a GPU.
 #
 # ## What differs from the paper and from the released code
 
