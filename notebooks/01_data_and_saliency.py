@@ -218,9 +218,9 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 # \end{aligned}$$
 #
 # There are three rules, all in `data.py`. Cut-out and photo belong to the same split, so that no
-# test data leak into the training. Only public-domain and CC0 photos are altered. And **at most a
-# fifth of a batch** are composites: they teach saliency well, but too many of them make the colours
-# of real photos worse.
+# test data leak into the training. Only public-domain and CC0 photos are used as backgrounds. And
+# **at most a fifth of a batch** are composites: they teach saliency well, but too many of them make
+# the colours of real photos worse.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 cutouts = data.photos(shipped, "val", "cutout")
@@ -492,7 +492,7 @@ paper.show_deviations("01")
 # the blue water of the reef too bright. Leave out `abs` to see the signs.
 # </details>
 #
-# **2.** Step 2 lets the rim patches touch each other ("the rim is one"). Remove
+# **2.** Step 2 treats all rim patches as neighbours ("the rim is one"). Remove
 # `np.outer(rim, rim)`. For which photos does this matter?
 #
 # <details><summary>Solution</summary>

@@ -463,8 +463,8 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # is too small.
 # </details>
 #
-# **3.** Let the penalty bind the sum of the patch scores, as many implementations do. What happens
-# to the gaps, and to CCI?
+# **3.** Apply the gradient penalty to the sum of the patch scores, as many implementations do. What
+# happens to the gaps, and to CCI?
 # <details><summary>Solution</summary>
 #
 # ```python
