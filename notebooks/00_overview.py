@@ -140,7 +140,7 @@ Markdown("\n\n".join(parts))
 # 2. training of both critics and the generator in turn, all six equations
 #    ([chapter 5](05_stage2_adversarial_training.ipynb)).
 #
-# The library follows the paper closely. This is equation 2:
+# This is equation 2 in the library:
 
 # %%
 print(inspect.getsource(losses.attention_loss))
@@ -164,7 +164,7 @@ print(inspect.getsource(losses.attention_loss))
 #    real photograph (the upper bound).
 # 3. **Small runs are not compared with the paper.** The default profile trains for minutes on fewer
 #    than two hundred photos. It shows *how* the method works. The paper used ImageNet. So does the
-#    profile `imagenet`, with the same code as `mini`.
+#    profile `imagenet`, with the same code.
 #
 # ## Profiles
 #
@@ -231,7 +231,7 @@ with pd.option_context("display.max_colwidth", None):
 #
 # The authors published training code. In eleven places it differs from the paper or has an error.
 # None of this discredits the authors: most research code has such places, and we can only check
-# code that was published. A replication has to make a decision for each place:
+# code that was published. For each place we have made a decision:
 #
 # - The default follows the **paper** (`fidelity="paper"`).
 # - If the **released code** gives another result, a switch selects its behaviour
@@ -306,10 +306,10 @@ Markdown(note)
 #
 # <details><summary>Solution</summary>
 #
-# The number of images seen is steps times batch, `q.stage2_steps * q.batch`. The table of profiles
-# shows it in the row *images seen in stage 2*. Divide the last entry by that of `mini`. An image of
-# 256 pixels a side has 16 times as many pixels as one of 64. These two factors are the best reason
-# not to compare a table of `mini` with the paper's.
+# The number of images seen is `q.stage2_steps * q.batch`: see the row *images seen in stage 2* in
+# the table of profiles. Divide the last entry by that of `mini`. An image of 256 pixels a side has
+# 16 times as many pixels as one of 64. These two factors are the best reason not to compare a table
+# of `mini` with the paper's.
 # </details>
 #
 # **2.** Suppose half of all shirts are red and half are blue, and both have the same gray. Which
@@ -329,9 +329,9 @@ Markdown(note)
 #
 # <details><summary>Solution</summary>
 #
-# The `test` column of `paper.deviations_table()` names the test. Take `perceptual-input` as an
-# example: `VGGFeatures` in `scgan_lib/vgg.py` has the argument `fidelity`. The perceptual loss of
-# the same pair of pictures differs between `"paper"` and `"released"`.
+# The `test` column of `paper.deviations_table()` names the test. For `perceptual-input`, the switch
+# is the argument `fidelity` of `VGGFeatures` in `scgan_lib/vgg.py`. It changes the perceptual loss
+# of a pair of pictures.
 # </details>
 #
 # ## Three lines to remember

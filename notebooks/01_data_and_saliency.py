@@ -103,7 +103,7 @@ for kind, rows in credits.groupby("kind"):
 #
 # $$x = 0.299\,R + 0.587\,G + 0.114\,B .$$
 #
-# Why these weights? The eye sees green as bright, red as darker, and blue as dark. The weights sum
+# Why these weights? To our eyes, green is bright, red is darker, and blue is dark. The weights sum
 # to 1, so white stays white. The plain mean of the channels would make pure blue as bright as pure
 # green:
 
@@ -119,7 +119,7 @@ colors.assign(mean=mean, luma=luma, lightness=lightness)
 # *8-bit values. The last column is the CIE lightness L\* (0..100), a model of how bright a colour
 # looks. Luma and lightness give the three colours the same order.*
 #
-# **Check.** One line computes the equation. It must equal the library's result:
+# **Check.** The equation in one line must give the library's result:
 
 # %%
 rgb = pictures[0]  # (256, 256, 3) uint8
@@ -148,7 +148,8 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
 #
 # Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1]:
 # $v_{\pm1} = v/127.5 - 1$. (The first public version of the authors' code uses $(v - 128)/128$.)
-# Saliency is a weight and lies in [0, 1]. Converting to [−1, 1] and back must not change any value:
+# Saliency is a weight and lies in [0, 1]. Converting an 8-bit value to [−1, 1] and back must not
+# change it:
 
 # %%
 v = np.arange(256, dtype=np.uint8)
@@ -373,10 +374,10 @@ viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teache
 #
 # ### Good maps and bad maps
 #
-# These photographs have no ground-truth maps, so we can only look. A *confident* map is nearly
-# black and white: the mean of $4s(1-s)$ is near 0. An unsure map is gray: the mean is near 1. We
-# sort the maps of the training photos by this number. Below are eight confident maps and eight
-# unsure ones. A confident map can still be wrong.
+# These photographs have no ground-truth maps. A *confident* map is nearly black and white: the mean
+# of $4s(1-s)$ is near 0. An unsure map is gray: the mean is near 1. We sort the maps of the
+# training photos by this number. Below are eight confident maps and eight unsure ones. A confident
+# map can still be wrong.
 
 # %%
 files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
@@ -440,8 +441,8 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 # score because the background photo contains another salient object, which is not in the mask.*
 #
 # Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture,
-# and "nothing stands out" is right everywhere else. Its IoU is 0. Six composites are few: they can
-# show a large difference, but not a small one.
+# and "nothing stands out" is right everywhere else. The IoU of the empty map is 0. Six composites
+# are few: they can show a large difference, but not a small one.
 #
 # $G_s$ learns from maps of this quality. Random errors of the teacher can average out in training.
 # The network learns the systematic errors.

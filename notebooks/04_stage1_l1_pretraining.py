@@ -95,8 +95,7 @@ print(inspect.getsource(training.guided_terms))
 # %% [markdown]
 # ## Train
 #
-# This cell trains the stage or resumes an interrupted run. If the stage is already trained, it
-# returns at once.
+# This cell trains the stage or resumes an interrupted run.
 
 # %%
 weights = training.train(p, 1)
@@ -173,7 +172,7 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 #
 # ## On validation photos
 #
-# From here on, we use validation photos. They are in neither the training set nor the test set.
+# From here on, we use validation photos, which are in neither the training set nor the test set.
 
 # %%
 generator, _, _ = colorize.load_generator(weights)

@@ -255,8 +255,8 @@ viz.grid(rows, [f"CCI {change[i]:+.0f}" for i in chosen], blocks=2)
 # ## The trade-off
 #
 # There is an easy way to get more colour without critics: multiply the chroma of stage 1 by a
-# factor $k$. So it is not enough to ask whether SCGAN is more colourful. The fair question is: is
-# SCGAN closer to the real photos than stage 1 *with the same colourfulness, set by hand*?
+# factor $k$. So the fair question is: is SCGAN closer to the real photos than stage 1 *with the
+# same colourfulness, set by hand*?
 
 
 # %%

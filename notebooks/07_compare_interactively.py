@@ -61,8 +61,8 @@ print(f"{len(made)} test composites")
 # The paper begins with *visible* failures: a crowd is coloured like trees (semantic confusion), or
 # red runs into the sky (bleeding). Table 1 measures bleeding on composites, where the object's edge
 # is known exactly. It does not measure semantic confusion. And a mean over photos hides that a
-# method can be better on some photos and worse on others. Table 1 gives the size of the errors.
-# Here you see *which mistakes* a method makes, *and where*.
+# method can be better on some photos and worse on others. Here you see *which mistakes* a method
+# makes, *and where*.
 #
 # **How the controls work.** Drag the border in the picture, or click the picture and use the arrow
 # keys; `Home` and `End` move the border to the ends. A digit chooses the right picture, `Shift` and

@@ -155,7 +155,7 @@ viz.strip(steps | {"result": result})
 # than the object, the colour crosses the object's edge by some pixels.
 #
 # **A sepia print** scanned in colour gives the same result as its gray copy, because only the luma
-# is used. The brown does not reach the network, and it is not in the result.
+# is used. The brown tone has no effect.
 
 # %%
 test = data.photos(p, "test")[:24]  # the gallery first
@@ -181,7 +181,7 @@ assert (scanned_in_colour == gray_copy).all()
 # - **small scan**: a scan of 48 pixels a side, enlarged.
 # - **all at once**: an orthochromatic picture with a soft lens (radius 2), heavy grain and fading.
 #
-# These models are rough. A real print has its own tone curve and grain, and it has scratches.
+# These are rough models: a real print has its own tone curve, grain and scratches.
 
 
 # %%

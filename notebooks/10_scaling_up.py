@@ -72,10 +72,10 @@ pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test
 # %% [markdown]
 # ## Count before you run
 #
-# How many operations does a step need? We can count them without a real step. PyTorch has a device
-# called `meta`: its tensors have a shape but no content. A step on `meta` calls all operations of a
-# real step, including the backward pass and the gradient penalty, but takes almost no time. A
-# counter adds up the multiplications and additions of every convolution and matrix product.
+# We can count the operations of a step without running it. PyTorch has a device called `meta`: its
+# tensors have a shape but no content. A step on `meta` calls all operations of a real step,
+# including the backward pass and the gradient penalty, but takes almost no time. A counter adds up
+# the multiplications and additions of every convolution and matrix product.
 
 
 # %%
@@ -377,10 +377,9 @@ print(f"largest difference: {difference:.0e}")
 #
 # **Before the first step**, the saliency maps of all photos are computed once. The classical
 # teacher took about a third of a second per photo on one core (measured once, on 32 photos of
-# ImageNet's size, on a busy machine). This is about eleven core-hours for 128,000 photos. The
-# computation uses all cores. The maps are stored in `SCGAN_CACHE`. You can compute them before you
-# rent a GPU: run the trial above with `DEVICE=cpu`. The data loader's workers decode the photos
-# again in each epoch.
+# ImageNet's size, on a busy machine). This is about eleven core-hours for 128,000 photos. The maps
+# are stored in `SCGAN_CACHE`. You can compute them before you rent a GPU: run the trial above with
+# `DEVICE=cpu`. The data loader's workers decode the photos again in each epoch.
 #
 # **If the queue kills the run,** the same command resumes from the last checkpoint. The number of
 # processes must be the same, because the checkpoint contains the random state of each process.
