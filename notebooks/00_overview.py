@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 0 · SCGAN on one page
 #
-# **After this chapter you can** say what problem SCGAN solves and with which idea; name its parts
-# and its six equations; explain what it means to *replicate* a paper whose weights and data were
-# never published; and choose your way through this course.
+# **After this chapter you can** say what problem SCGAN solves, and how; name its parts and its six
+# equations; explain what it means to *replicate* a paper whose weights and saliency maps were never
+# published; and choose your way through this course.
 #
 # **Time:** 15 minutes to read, half a minute to run.
 #
@@ -46,8 +46,8 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## The problem
 #
-# A gray photograph keeps one number a pixel where the scene had three. Many colours give the same
-# gray, so colorization has no single right answer. It has plausible ones.
+# A colour photograph has three numbers per pixel, a gray one has one. Many colours give the same
+# gray. So colorization has many plausible answers, and no single right one.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 photos = data.photos(p, "test")[:3]
@@ -60,24 +60,24 @@ viz.strip(
 # %% [markdown]
 # *Three photographs of the test set. The network sees the left one of each pair.*
 #
-# A network that minimises the mean error fails in typical ways:
+# A network that minimises the mean error typically fails in three ways:
 #
 # | failure | what it looks like | why |
 # |---|---|---|
-# | **dullness** | all is nearly gray | the mean of all possible colours has little colour |
-# | **semantic confusion** | a crowd is painted like trees | it does not know *what* it sees |
-# | **colour bleeding** | red runs into the sky | it does not know *where* the thing ends |
+# | **dullness** | everything is nearly gray | the mean of all possible colours is pale |
+# | **semantic confusion** | a crowd is coloured like trees | it does not recognise *what* it sees |
+# | **colour bleeding** | red runs into the sky | it does not know *where* the object ends |
 #
-# Older methods add edges or class maps. Edges often carry no meaning, and class maps need labelled
-# data.
+# Older methods add edges or class maps to the input. Many edges are not object borders, and class
+# maps need labelled data.
 #
 # ## The idea
 #
-# What stands out in a picture is usually small and rich in colours. The rest is mostly one flat
-# colour: sky, grass, road. In a mean over all pixels the background dominates. So SCGAN also
-# predicts a **saliency map**: how much each pixel stands out, from 0 to 1. The product of colours
-# and map is the **salient area**. The losses and the critics look at the whole picture *and* at the
-# salient area. No labels are needed, so any photographs will do.
+# The object that stands out in a picture is usually small and colourful. The rest is mostly one
+# flat colour: sky, grass or road. The background dominates a mean over all pixels. So SCGAN also
+# predicts a **saliency map**: it says how much each pixel stands out, from 0 to 1. The product of
+# colours and map is the **salient area**. The losses and the critics use the whole picture *and*
+# the salient area. No class labels are needed, so you can train on any photographs.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 files = saliency.saliency_maps([photo.path for photo in photos[:2]], p.teacher, cache_dir())
@@ -108,17 +108,17 @@ viz.grid(rows, blocks=2)
 # | symbol | meaning | name in code | shape, range |
 # |---|---|---|---|
 # | $x$ | gray picture | `gray` | (B, 1, H, W), [−1, 1] |
-# | $c$, $G_c(x)$ | colours, predicted colours | `rgb`, `rgb_hat` | (B, 3, H, W), [−1, 1] |
+# | $c$, $G_c(x)$ | true colours, predicted colours | `rgb`, `rgb_hat` | (B, 3, H, W), [−1, 1] |
 # | $s$, $G_s(x)$ | teacher's, predicted map | `saliency`, `saliency_hat` | (B, 1, H, W), [0, 1] |
 # | $c \odot s$ | salient area | `salient`, `salient_hat` | (B, 3, H, W) |
-# | $D_c$, $D_s$ | the two critics | `color_critic`, `salient_critic` | one score a patch |
+# | $D_c$, $D_s$ | the two critics | `color_critic`, `salient_critic` | one score per patch |
 # | $\phi_l$ | VGG-16 features, conv3_3 | `VGGFeatures` | |
 #
 # Six equations define the training. The journal's text of the paper is behind a paywall, and this
-# course was written without it. What it says of the paper comes from two public sources: a
-# published review of the paper, which also gives the equations their numbers, and the authors'
-# repository (MIT). Where these leave something open, the tables of differences say "not stated".
-# The equations are printed here from the library, each with the functions that compute it.
+# course was written without it. Its statements about the paper come from two public sources: the
+# authors' repository (MIT), and a published review of the paper. The numbers of the equations are
+# the review's. If both sources leave something open, the tables of differences say "not stated".
+# The next cell prints the equations from the library, each with the functions that compute it.
 
 # %%
 parts = []
@@ -128,17 +128,19 @@ for number, equation in paper.EQUATIONS.items():
 Markdown("\n\n".join(parts))
 
 # %% [markdown]
-# In words: be right (1), be right where it matters (2), look real as a whole and in the salient
-# area (3, judged by 4), and have the same textures and parts (5). Equation 6 adds them up.
+# In words: be close to the real colours everywhere (1) and in the salient area (2); look real to
+# the critics as a whole and in the salient area (3); and have the same VGG-16 features as the real
+# picture (5). Equation 4 trains the critics. Equation 6 is the weighted sum for the generator.
 #
-# A GAN that starts from random weights falls into bad minima. So there are **two stages**, with
-# saliency guidance in both:
+# A GAN that starts from random weights tends to reach bad minima. So there are **two stages**, both
+# with saliency guidance:
 #
-# 1. the generator alone, equations 1 and 2 ([chapter 4](04_stage1_l1_pretraining.ipynb));
-# 2. generator and both critics in turn, all six
+# 1. training of the generator alone, equations 1 and 2
+#    ([chapter 4](04_stage1_l1_pretraining.ipynb));
+# 2. training of both critics and the generator in turn, all six equations
 #    ([chapter 5](05_stage2_adversarial_training.ipynb)).
 #
-# The library reads like the paper. Equation 2 is this:
+# This is equation 2 in the library:
 
 # %%
 print(inspect.getsource(losses.attention_loss))
@@ -146,27 +148,27 @@ print(inspect.getsource(losses.attention_loss))
 # %% [markdown]
 # ## What a replication means here
 #
-# *Reproducing* would be: take the authors' code, data and weights, and get their numbers.
-# That cannot be done by anybody:
+# *Reproducing* a paper means to run the authors' code on their data, with their weights, and to get
+# their numbers. Nobody can do that here:
 #
 # - the colorizer's weights were never published;
 # - the saliency maps of the training set (made with PFAN, another network) were never published;
 # - the published code has one critic where the paper has two.
 #
-# So this is a **replication**: the method is built anew from its description, and each claim is
-# measured anew, with baselines and intervals. Three rules keep it honest.
+# So this is a **replication**: we build the method again from its description, and we measure each
+# claim again, with baselines and intervals. It follows three rules.
 #
-# 1. **No number is quoted that was not computed here.** The paper's own Table 1 is not copied;
-#    what nobody could measure stays blank and says why.
-# 2. **Every table carries its yardsticks**: a gray copy of the input (no method at all) and the
+# 1. **Every result was computed here.** The paper's own Table 1 is not copied. A value that could
+#    not be measured is left blank, with the reason.
+# 2. **Tables 1 and 2 contain two baselines**: a gray copy of the input (no method at all) and the
 #    real photograph (the upper bound).
-# 3. **Small runs are not compared with the paper.** The default profile trains for minutes on
-#    under two hundred photos. It shows *how* the method works. The paper used ImageNet; the profile
-#    `imagenet` does the same, with the same code.
+# 3. **Small runs are not compared with the paper.** The default profile trains for minutes on fewer
+#    than two hundred photos. It shows *how* the method works. The paper used ImageNet. So does the
+#    profile `imagenet`, with the same code.
 #
 # ## Profiles
 #
-# A profile is a set of numbers. All profiles run through the same lines of code.
+# A profile is a set of settings. All profiles use the same code.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 shown = ["image_size", "width", "global_encoder", "critic_norm", "keep_luminance", "composites"]
@@ -180,8 +182,8 @@ table.loc["use"] = ["continuous integration", "the shipped photographs, a laptop
 table
 
 # %% [markdown]
-# A profile is frozen and checked. A misspelled setting is an error that names its neighbours,
-# since a silent typo would cost a night of training:
+# A profile cannot be changed once it is made, and its values are checked. A misspelled setting is
+# an error, and the message suggests similar names. A silent typo could cost a night of training:
 
 # %%
 try:
@@ -195,27 +197,27 @@ except UserError as error:
 # | chapter | question it answers |
 # |---|---|
 # | 0 overview | what is this? |
-# | [1 data and saliency](01_data_and_saliency.ipynb) | what goes in: photographs, gray, saliency |
-# | [2 generator](02_generator.ipynb) | which network makes colours and saliency |
-# | [3 losses and critics](03_losses_and_critics.ipynb) | equations 1 to 6, one by one, checked |
-# | [4 stage 1](04_stage1_l1_pretraining.ipynb) | learning to be right on the average |
-# | [5 stage 2](05_stage2_adversarial_training.ipynb) | learning to look real, and what that costs |
+# | [1 data and saliency](01_data_and_saliency.ipynb) | what are the inputs and the targets? |
+# | [2 generator](02_generator.ipynb) | which network predicts colours and saliency? |
+# | [3 losses and critics](03_losses_and_critics.ipynb) | what do equations 1 to 6 compute? |
+# | [4 stage 1](04_stage1_l1_pretraining.ipynb) | what does the generator learn without critics? |
+# | [5 stage 2](05_stage2_adversarial_training.ipynb) | what do the critics change, at what cost? |
 # | [6 evaluation](06_evaluation_table1.ipynb) | how good is it? Table 1 |
-# | [7 compare](07_compare_interactively.ipynb) | look for yourself, with sliders |
-# | [8 ablations](08_ablations.ipynb) | which part of the method does the work? |
-# | [9 your photographs](09_colorize_your_photos.ipynb) | what old prints need |
-# | [10 scaling up](10_scaling_up.ipynb) | what ImageNet costs, many GPUs as one |
+# | [7 compare](07_compare_interactively.ipynb) | what do single pictures look like? (sliders) |
+# | [8 ablations](08_ablations.ipynb) | which part of the method makes a difference? |
+# | [9 your photographs](09_colorize_your_photos.ipynb) | what do old prints need? |
+# | [10 scaling up](10_scaling_up.ipynb) | what does ImageNet cost? |
 #
-# **Ways through.** A tour of half an hour: chapters 0, 5, 7. To build it: 2 to 5. To judge the
-# paper's claims: 6, 8, 10. For your own photographs: 9, or just
+# **Where to start.** For a tour of half an hour, read chapters 0, 5 and 7. To build SCGAN, read 2
+# to 5. To judge the paper's claims, read 6, 8 and 10. For your own photographs, read 9, or run
 # `scgan colorize old_photos/ -o coloured/`, which leaves the originals untouched.
 #
-# Data flows one way. *The paper*: `networks`, `layers`, `fast`, `losses`, `training`, `metrics`.
-# *What goes in*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`, `authors`. *What
-# comes out*: `evaluation` (`metrics.csv`), `statistics`, `tables`, `viz`, `ablations`. *What people
-# touch*: `colorize`, `batch`, `page`, `export`, `widgets`, `cli`. *How it runs*: `config`, `loop`,
-# `stage0`, `paths`. The whole library is meant to be read. Its modules, with what each says of
-# itself:
+# The library's modules fall into five groups. *The paper*: `networks`, `layers`, `fast`, `losses`,
+# `training`, `metrics`. *Input*: `pictures`, `data`, `saliency`, `tiny`, `vgg`, `pretrained`,
+# `authors`. *Results*: `evaluation` (`metrics.csv`), `statistics`, `tables`, `viz`, `ablations`.
+# *User interface*: `colorize`, `batch`, `page`, `export`, `widgets`, `cli`. *Running it*: `config`,
+# `loop`, `stage0`, `paths`. The library is written to be read. The next table lists all modules
+# with the first line of their docstrings:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 modules = sorted(Path(inspect.getfile(config)).parent.glob("*.py"))
@@ -227,30 +229,30 @@ with pd.option_context("display.max_colwidth", None):
 # %% [markdown]
 # ## Where paper, released code and this course differ
 #
-# The authors published training code. Read with care, it differs from the paper, or goes wrong,
-# in eleven places. None of this discredits the authors: most research code has such places, and
-# only published code can be checked at all. A replication has to decide each of them:
+# The authors published training code. In eleven places it differs from the paper or has an error.
+# None of this discredits the authors: most research code has such places, and we can only check
+# code that was published. For each place we have made a decision:
 #
-# - what the **paper** says is the default (`fidelity="paper"`);
-# - what the **released code** does is a switch wherever it changes a result (`fidelity="released"`
-#   or the setting named below);
-# - every row has a **test** that fails if switch or decision does nothing.
+# - The default follows the **paper** (`fidelity="paper"`).
+# - If the **released code** gives another result, a switch selects its behaviour
+#   (`fidelity="released"`, or the setting named below).
+# - Every row has a **test** that fails if the switch or the decision has no effect.
 
 # %%
 ids = [row.id for row in paper.DEVIATIONS]
 paper.show_deviations(*ids[:11])
 
 # %% [markdown]
-# *The eleven differences of the released code from the paper.* The remaining rows are facts of the
-# released code, and what this project's small profile does otherwise. The chapters show their own
-# rows again, at their end:
+# *The eleven differences of the released code from the paper.* The remaining rows are other facts
+# about the released code, and the differences of this project's small profile. Each chapter shows
+# its own rows again at its end:
 
 # %%
 paper.show_deviations(*ids[11:]).set_uuid("rest")
 
 # %% [markdown]
-# **Check.** A switch that is named must exist: each is a setting of a profile, or an argument that
-# is named with its function.
+# **Check.** Every switch in the table must exist. It is either a setting of a profile, or an
+# argument of a function that the row names.
 
 # %%
 settings = {field.name for field in fields(config.Profile)}
@@ -266,17 +268,17 @@ print(
 #
 # | column of Table 1 | question | trap |
 # |---|---|---|
-# | PSNR, SSIM | how near to the real photo? | a gray copy scores well |
-# | top-1, or agreement | is the thing still recognised? | depends on the judge: it is named |
-# | CCI | how colourful? | more is not better |
+# | PSNR, SSIM | how close is it to the real photo? | a gray copy scores well |
+# | top-1, or agreement | is the object still recognised? | depends on the judge, so we name it |
+# | CCI | how colourful? | higher is not better |
 # | CCI ratio | share of pictures with a CCI in 16..20 | few real photographs lie there |
 #
-# [Chapter 6](06_evaluation_table1.ipynb) derives each and shows its trap in numbers.
+# [Chapter 6](06_evaluation_table1.ipynb) derives each measure and shows its trap in numbers.
 #
 # ## A quick look at the results
 #
 # If this profile has been trained and evaluated on this machine, its pictures and its table appear
-# here. `make reproduce` makes both; the front page says how long that took on two processor cores.
+# here. `make reproduce` makes both. The front page says how long it takes on two processor cores.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 has_pictures = (p.results / "outputs" / "scgan").is_dir()
@@ -299,42 +301,45 @@ Markdown(note)
 # ## Try it
 #
 # **1.** How many images does stage 2 of the paper's setting (`imagenet`) see, and how many does
-# `mini`? By what factor do they differ? And by what factor do the pixels of one image differ?
+# `mini`? By what factor do these numbers differ? By what factor does the number of pixels per image
+# differ?
 #
 # <details><summary>Solution</summary>
 #
-# Images seen are steps times batch, `q.stage2_steps * q.batch`: the row *images seen in stage 2* of
-# the table of profiles. Divide its last entry by that of `mini`. An image of 256 pixels a side has
+# The number of images seen is `q.stage2_steps * q.batch`: see the row *images seen in stage 2* in
+# the table of profiles. Divide the last entry by that of `mini`. An image of 256 pixels a side has
 # 16 times as many pixels as one of 64. These two factors are the best reason not to compare a table
 # of `mini` with the paper's.
 # </details>
 #
-# **2.** Suppose half of all shirts are red and half are blue, with the same gray. Which colour
-# minimises the mean squared error? Which one the mean absolute error? What would a critic say?
+# **2.** Suppose half of all shirts are red and half are blue, and both have the same gray. Which
+# colour minimises the mean squared error? Which one minimises the mean absolute error? What would a
+# critic prefer?
 #
 # <details><summary>Solution</summary>
 #
-# Squared error: the mean, a purple that no shirt has. Absolute error: any colour between the two is
-# equally good in each channel, so the loss gives no reason to choose a real one. A critic that has
-# seen shirts rejects purple. This is why stage 1 is dull and why stage 2 exists.
+# The mean minimises the squared error: it is a purple that no shirt has. For the absolute error,
+# every colour between the two is equally good in each channel, so the loss gives no reason to
+# choose a real one. A critic that has seen shirts rejects purple. This is why stage 1 is dull, and
+# why stage 2 exists.
 # </details>
 #
 # **3.** Choose one of the eleven differences above. Find its switch in `scgan_lib/` and its test in
-# `tests/`. What number would change if you flipped it?
+# `tests/`. Which number would change if you changed the switch?
 #
 # <details><summary>Solution</summary>
 #
-# The `test` column of `paper.deviations_table()` names the test. For instance `perceptual-input`:
-# `VGGFeatures` in `scgan_lib/vgg.py` takes `fidelity`; the perceptual loss of the same pair of
-# pictures differs between `"paper"` and `"released"`.
+# The `test` column of `paper.deviations_table()` names the test. For `perceptual-input`, the switch
+# is the argument `fidelity` of `VGGFeatures` in `scgan_lib/vgg.py`. It changes the perceptual loss
+# of a pair of pictures.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. A gray picture has many plausible colours; a network that minimises the mean error answers with
-#    a pale one.
-# 2. SCGAN weights losses and critics with a predicted saliency map, so that the object counts as
-#    much as the background.
-# 3. A replication measures each claim anew, with a gray copy and the real photograph as baselines.
+# 1. A gray picture has many plausible colours. A network that minimises the mean error predicts
+#    pale ones.
+# 2. SCGAN applies losses and critics also to the salient area, so that the object counts more than
+#    its share of the pixels.
+# 3. A replication measures each claim again, with a gray copy and the real photograph as baselines.
 #
 # **Next:** [chapter 1, data and saliency](01_data_and_saliency.ipynb).

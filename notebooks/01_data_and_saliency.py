@@ -13,13 +13,12 @@
 # %% [markdown]
 # # 1 · Data and saliency: what goes in
 #
-# **After this chapter you can** say which photographs the small profile uses and under which
-# licences; make gray from colour, and say what is lost; read one training item; and compute a
-# saliency map without labels and without a network. You will know what such a map gets right, and
-# what it does not.
+# **After this chapter you can** say which photographs the small profile uses, and under which
+# licences; convert colour to gray, and say what is lost; read one training item; compute a saliency
+# map without labels and without a network; and recognise good and bad maps.
 #
-# **Time:** 30 minutes to read, half a minute to run; the first run also computes the saliency maps
-# of the training photos, once, which takes a few minutes. **Before this:**
+# **Time:** 30 minutes to read, half a minute to run. The first run takes a few minutes more,
+# because it computes the saliency maps of the training photos. **Before this:**
 # [chapter 0](00_overview.ipynb).
 
 # %% tags=["parameters"]
@@ -50,8 +49,8 @@ rng = np.random.default_rng(seed)
 # %% [markdown]
 # ## The photographs
 #
-# The paper trains on ImageNet, which may not be passed on. This project ships a few hundred free
-# photographs and a few hundred *cut-outs* (photographed objects without background).
+# The paper trains on ImageNet, which we may not redistribute. This project comes with a few hundred
+# free photographs and a few hundred *cut-outs* (photographed objects without background).
 # `data/mini/credits.csv` names the source, the author and the licence of each.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -61,8 +60,8 @@ pd.crosstab([credits["kind"], licences], credits["split"], margins=True)
 
 # %% [markdown]
 # *Number of pictures by kind, licence and split.* The 20 **gallery** photos below are the test
-# photos that later chapters show first. They were chosen before anything was trained, so they are
-# not the best ones.
+# photos that later chapters show first. They were chosen before any training, so good results did
+# not influence the choice.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 gallery = [photo for photo in data.photos(shipped, "test") if photo.gallery]
@@ -81,15 +80,14 @@ print("what was changed in them:", "; ".join(rows["changes"].unique()))
 table.style.set_uuid("credits").hide(axis="index").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
-# *The authors of the gallery photos, and the package that each was taken from. The changes are the
-# same for all; they are printed above the table.*
+# *The author of each gallery photo, and the package that contained it. The line above the table
+# says how the photos were changed.*
 #
 # ### Splits without a leak
 #
-# A network that has seen one photo of a cathedral will find the next photo of the same cathedral
-# easy. So the splits are made by *subject*: pictures of one subject share a `group`, and no group
-# is in two splits. Training uses `train`. All choices (learning rates, λ) are made on `val`.
-# Nothing is chosen on `test`.
+# If a network has seen one photo of a cathedral, another photo of the same cathedral is easy. So we
+# split by *subject*: pictures of one subject share a `group`, and each group is in one split only.
+# We train on `train`, make all choices (learning rates, λ) on `val`, and choose nothing on `test`.
 
 # %%
 for kind, rows in credits.groupby("kind"):
@@ -100,12 +98,12 @@ for kind, rows in credits.groupby("kind"):
 # %% [markdown]
 # ## Gray
 #
-# **What the paper says:** the input $x$ is a gray image. **What the code does:** gray is the *luma*
-# of ITU-R BT.601,
+# **What the paper says:** the input $x$ is a gray image. **What the code does:** it computes gray
+# as the *luma* of ITU-R BT.601,
 #
 # $$x = 0.299\,R + 0.587\,G + 0.114\,B .$$
 #
-# Why these weights? To the eye, green is bright, red is darker, and blue is dark. The weights sum
+# Why these weights? To our eyes, green is bright, red is darker, and blue is dark. The weights sum
 # to 1, so white stays white. The plain mean of the channels would make pure blue as bright as pure
 # green:
 
@@ -118,10 +116,10 @@ lightness = [rgb2lab(np.uint8([[c]]))[0, 0, 0].round(1) for c in pure.values()]
 colors.assign(mean=mean, luma=luma, lightness=lightness)
 
 # %% [markdown]
-# *8-bit values; the last column is CIE lightness L\* (0..100), a model of the eye. Luma orders the
-# three colours as the eye does.*
+# *8-bit values. The last column is the CIE lightness L\* (0..100), a model of how bright a colour
+# looks. Luma and lightness give the three colours the same order.*
 #
-# **Check.** The equation in one line, against the library's:
+# **Check.** The equation in one line must give the library's result:
 
 # %%
 rgb = pictures[0]  # (256, 256, 3) uint8
@@ -130,8 +128,8 @@ assert (gray == data.luma_u8(rgb)).all()
 print(inspect.getsource(data.luma_u8))
 
 # %% [markdown]
-# What is lost: all colours of the same luma become the same gray. Each patch below has a luma of
-# 128, within half a step. To the network they are the same input.
+# All colours of the same luma become the same gray: this information is lost. Each patch below has
+# a luma of 128, within half a step. The network receives the same input for all of them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 red, blue = np.meshgrid(np.linspace(0, 255, 7).round(), [10, 128, 245], indexing="xy")
@@ -143,15 +141,15 @@ viz.strip({"colours of luma 128": patches, "their gray": data.luma_u8(patches) *
            + np.uint8(255) * ~same}, width=5)  # fmt: skip
 
 # %% [markdown]
-# *Left: red grows to the right, blue downwards, and green is what keeps the luma. Right: the gray
-# that the network gets.*
+# *Left: red increases to the right, blue increases downwards, and green is chosen so that the luma
+# is 128. Right: the gray input of the network.*
 #
 # ## Ranges
 #
 # Files hold 0..255. The networks end in a tanh, so colours and gray lie in [−1, 1]:
-# $v_{\pm1} = v/127.5 - 1$. (The first public version of the authors' code uses
-# $(v - 128)/128$.) Saliency is a weight and lies in [0, 1]. Converting there and back must not
-# change a single value:
+# $v_{\pm1} = v/127.5 - 1$. (The first public version of the authors' code uses $(v - 128)/128$.)
+# Saliency is a weight and lies in [0, 1]. Converting an 8-bit value to [−1, 1] and back must not
+# change it:
 
 # %%
 v = np.arange(256, dtype=np.uint8)
@@ -162,14 +160,15 @@ print(f"ours {ours.min():+.4f} .. {ours.max():+.4f}, theirs {theirs.min():+.4f} 
       f"{theirs.max():+.4f}, largest difference {abs(ours - theirs).max():.4f}")  # fmt: skip
 
 # %% [markdown]
-# *Ours is symmetric and uses the whole range; theirs never reaches +1. The difference is less than
-# one 8-bit step.*
+# *Our range is symmetric and includes both ends. The other formula never reaches +1. The two differ
+# by less than one 8-bit step.*
 #
 # ## What the network sees
 #
 # `TrainingSet` returns one dictionary per item, with `gray`, `rgb` and `saliency`. Photo and map
 # are cropped and flipped together. The photo, the crop and the flip depend only on the seed, the
-# stage and the number of the item. So a resumed run sees the same pictures as an unbroken one.
+# stage and the number of the item. So a resumed run sees the same pictures as a run without
+# interruption.
 
 # %%
 few = replace(p, train_images=p.train_images or 400)  # on ImageNet, a few are enough to look at
@@ -197,11 +196,11 @@ for item in batch:
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *The first items of the first batch, at the size that the networks see. If the saliency is a sharp
+# *The first items of the first batch, at the input size of the networks. If the saliency is a sharp
 # white shape, the item is a composite.*
 #
-# **Check.** The gray of an item is the luma of its colours, also in [−1, 1], because the weights
-# sum to 1:
+# **Check.** The gray of an item is the luma of its colours. The weights sum to 1, so this also
+# holds in [−1, 1]:
 
 # %%
 item = items[p.batch - 1]
@@ -211,17 +210,18 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 # %% [markdown]
 # ## Composites: saliency that is known exactly
 #
-# Every method makes errors in its maps. There is one way to know the truth: *make* the salient
-# object. We lay a cut-out with transparency $\alpha$ on a photo:
+# Every detector makes errors in its maps. To have an exact map, we *make* the picture: we paste a
+# cut-out with opacity $\alpha$ on a photo:
 #
 # $$\begin{aligned}
 # c &= \alpha\,c_{object} + (1-\alpha)\,c_{photo}, \\
 # s &= \alpha .
 # \end{aligned}$$
 #
-# Rules, all in `data.py`: cut-out and photo belong to the same split, or the test would leak; only
-# public-domain and CC0 photos are altered; and **at most a fifth of a batch** are composites. They
-# teach saliency well, but a larger share of them hurts the colours of real photos.
+# There are three rules, all in `data.py`. Cut-out and photo belong to the same split, so that no
+# test data leak into the training. Only public-domain and CC0 photos are used as backgrounds. And
+# **at most a fifth of a batch** are composites: they teach saliency well, but too many of them make
+# the colours of real photos worse.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 cutouts = data.photos(shipped, "val", "cutout")
@@ -234,7 +234,7 @@ viz.grid([{"composite": c, "exact saliency": alpha, "salient area": viz.salient_
           for c, alpha in composites[:4]], blocks=2)  # fmt: skip
 
 # %% [markdown]
-# *Validation cut-outs on validation photos: here the saliency is right by construction.*
+# *Validation cut-outs on validation photos. The saliency is exact by construction.*
 
 # %%
 share = items.in_batch / p.batch
@@ -263,12 +263,13 @@ print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean(
 #
 # **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
 # used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to
-# reproduce them. So we have to choose another detector, our *teacher*. The default is classical,
-# needs no weights, and can be understood in ten minutes: **robust background** (Zhu, Liang, Wei,
-# Sun, CVPR 2014). It does not ask "what is an object?" but "what is background?"
+# reproduce them. So we choose another detector, our *teacher*. The default is a classical method.
+# It needs no weights, and you can understand it in ten minutes: **robust background** (Zhu, Liang,
+# Wei, Sun, CVPR 2014). It looks for the background, not for the object.
 #
 # **Step 1: superpixels.** Cut the picture into about 200 patches of even colour. From here on, a
-# patch is a node with a mean colour (in Lab, where distance is visible difference) and a position.
+# patch is a node with a position and a mean colour in Lab. In Lab, distance approximates visible
+# difference.
 
 # %%
 chosen = next((q for q in data.photos(shipped, "val") if "parrot" in q.stem), backgrounds[0])
@@ -292,14 +293,14 @@ patches = np.stack([average(small[..., c].astype(float)) for c in range(3)], axi
 viz.strip({"photo": small, f"{k} superpixels": patches[label]}, width=4.5)
 
 # %% [markdown]
-# *Each patch in its mean colour.*
+# *Each patch is shown in its mean colour.*
 #
 # **Step 2: what is connected to the image border?** An object may touch the border (the *rim*), but
-# background touches it along much of its length. Walk from patch to patch; each step costs the
-# colour difference. The cheapest path from $i$ to $j$ costs $D_{ij}$: almost nothing within the
-# sky, much from the sky to the parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ is near 1 for
-# patches of the same region, and $\sum_j a_{ij}$ is the area of the region around $i$. We divide
-# the part of it that lies along the rim by the square root of the area:
+# the background touches it along much of its length. A step from one patch to a neighbour costs
+# their colour difference. The cheapest path from $i$ to $j$ costs $D_{ij}$: little within the sky,
+# much from the sky to the parrot. Then $a_{ij} = e^{-D_{ij}^2/2\sigma^2}$ is near 1 for patches of
+# the same region, and $\sum_j a_{ij}$ is the area of the region around $i$. We divide the part of
+# the region that lies along the rim by the square root of the area:
 #
 # $$\begin{aligned}
 # c_i &= \frac{\sum_{j\in rim} a_{ij}}{\sqrt{\sum_j a_{ij}}}, \\
@@ -330,19 +331,20 @@ connectivity = a[:, rim].sum(1) / np.sqrt(a.sum(1))
 w_bg = 1 - bell(connectivity, 1)
 
 # %% [markdown]
-# **Step 3: what differs from the background?** Take the colour contrast to background patches,
-# mostly to those nearby. Multiply it by a preference for the middle, where photographers put
-# things. This is $w^{fg}$.
+# **Step 3: what differs from the background?** Compute the colour contrast to background patches;
+# near patches have more weight. Multiply it by a preference for the middle of the picture, because
+# photographers centre their objects. The result is $w^{fg}$.
 #
-# **Step 4: make it one map.** Find the $s$ that is near 0 where background is likely, near 1 where
-# foreground is, and similar on neighbours of similar colour:
+# **Step 4: combine both into one map.** Find the $s$ that is near 0 where background is likely,
+# near 1 where foreground is likely, and similar on neighbours of similar colour:
 #
 # $$\begin{aligned}
 # \min_s\ &\sum_i w^{bg}_i s_i^2 + \sum_i w^{fg}_i (s_i-1)^2 \\
 #        &+ \sum_{i,j} w_{ij}(s_i-s_j)^2 .
 # \end{aligned}$$
 #
-# The sum is quadratic, so one linear system gives its minimum: no iteration, no training.
+# The sum is quadratic, so one linear system gives its minimum, without iteration and without
+# training.
 
 
 # %%
@@ -366,16 +368,16 @@ stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solve
 viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
 
 # %% [markdown]
-# *Steps 2 to 4 in pictures. The assertion above checks that the library computes the same. Its
-# final map (right) averages two sizes of superpixels, moves the edges to those of the photo with a
-# guided filter, and stretches the contrast.*
+# *Steps 2 to 4 in pictures. The assertion above checks that the library computes the same map. The
+# library's final map (right) averages two sizes of superpixels, aligns the edges with those of the
+# photo by a guided filter, and stretches the contrast.*
 #
 # ### Good maps and bad maps
 #
-# Nobody has drawn the true maps of these photographs, so look for yourself. A sure map is nearly
-# black and white: the mean of $4s(1-s)$ is near 0. An unsure map is gray: the mean is near 1. We
-# sort the maps of the training photos by this number. Below are eight sure maps and eight unsure
-# ones. Sure does not mean right!
+# These photographs have no ground-truth maps. A *confident* map is nearly black and white: the mean
+# of $4s(1-s)$ is near 0. An unsure map is gray: the mean is near 1. We sort the maps of the
+# training photos by this number. Below are eight confident maps and eight unsure ones. A confident
+# map can still be wrong.
 
 # %%
 files = saliency.saliency_maps([x.path for x in items.photos], p.teacher, cache_dir())
@@ -397,19 +399,20 @@ rows = [shown(i) for i in (*best, *worst)]
 viz.grid(rows, ["sure"] * len(best) + ["not sure"] * len(worst), blocks=4)
 
 # %% [markdown]
-# *Left: sure maps. Right: unsure ones.* What to look for:
+# *Left: confident maps ("sure"). Right: unsure maps.* What to look for:
 #
-# - **Good:** one object, away from the border, in a colour that differs from its surroundings.
-# - **Bad:** the object fills the frame or touches the border (it then counts as background); sky
-#   seen through a building (the hole is brighter than the house); a landscape without any object,
-#   in which the map marks something all the same.
+# - **Good:** the photo has one object, away from the border, in a colour that differs from its
+#   surroundings.
+# - **Bad:** the object fills the frame or touches the border, and counts as background. Sky is
+#   visible through a building, and the gap is brighter in the map than the building. A landscape
+#   has no object, but the map marks something.
 #
 # ### Scored against the truth
 #
 # Composites have exact masks, so on them we can score the teacher. *MAE* is the mean absolute error
 # (0 is perfect). *IoU* cuts the map at one half and compares it with the mask: the area of their
-# intersection divided by the area of their union (1 is perfect). Two answers that ignore the
-# picture serve as baselines.
+# intersection divided by the area of their union (1 is perfect). Two maps that ignore the picture
+# serve as baselines.
 
 
 # %%
@@ -434,21 +437,21 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
           for (c, a), m in zip(composites, found, strict=True)], blocks=3)  # fmt: skip
 
 # %% [markdown]
-# *Mean scores on six validation composites, and the maps themselves. Some maps fail for a good
-# reason: the background photo has a salient object of its own, which is not in the mask.*
+# *Mean scores on six validation composites (above), and the maps themselves. Some maps have a low
+# score because the background photo contains another salient object, which is not in the mask.*
 #
 # Do not read the MAE alone. It rewards an empty map: the objects cover a small part of a picture,
-# so "nothing stands out" is right on all the rest. The IoU does not: it is 0 for the empty map. And
-# six composites are few: they can show a large difference, not a small one.
+# and "nothing stands out" is right everywhere else. The IoU of the empty map is 0. Six composites
+# are few: they can show a large difference, but not a small one.
 #
-# This is the quality of the ground truth that $G_s$ learns from. Random errors of the teacher can
-# average out in training. Systematic ones are learned.
+# $G_s$ learns from maps of this quality. Random errors of the teacher can average out in training.
+# The network learns the systematic errors.
 #
 # ### The cache
 #
-# One map takes about a second, so maps are computed once and kept as plain PNG files. The path of a
-# map follows from the teacher, its version, the folder of the photo and the name of the photo. A
-# map that is older than its photo is computed again.
+# One map takes about a second, so each map is computed once and stored as a PNG file. Its path
+# consists of the teacher, the teacher's version, the folder of the photo and the name of the photo.
+# If a map is older than its photo, it is computed again.
 
 # %%
 where = files[0].relative_to(cache_dir())
@@ -456,8 +459,9 @@ print(f"{items.photos[0].path.name}\n -> {where.parts[0]}/{where.parts[1]}/…/{
 assert where.stem == items.photos[0].path.name
 
 # %% [markdown]
-# Other teachers have the same interface. `folder:DIR` takes ready maps (of PFAN, if you have them);
-# `u2netp` and `isnet` are deep networks from the package rembg. An unknown name is an error:
+# Other teachers have the same interface. `folder:DIR` reads existing maps from a folder (those of
+# PFAN, if you have them). `u2netp` and `isnet` are deep networks from the package rembg. An unknown
+# name is an error:
 
 # %%
 try:
@@ -472,39 +476,39 @@ except UserError as error:
 paper.show_deviations("01")
 
 # %% [markdown]
-# The first row matters most. The paper's saliency maps come from PFAN, ours from another method.
-# Whatever we measure about saliency guidance holds for guidance *by these maps*.
+# The first row matters most. The paper's saliency maps come from PFAN, ours come from another
+# method. All our results about saliency guidance hold for guidance *by our maps*.
 #
 # ## Try it
 #
-# **1.** Make gray as the plain mean of R, G and B. On which gallery photo does it differ most from
-# luma, and why?
+# **1.** Compute gray as the plain mean of R, G and B. On which gallery photo does it differ most
+# from luma, and why?
 #
 # <details><summary>Solution</summary>
 #
 # `[abs(x.mean(2) - data.luma_u8(x)).mean() for x in pictures]`, then `np.argmax`. It is the photo
-# of citrus fruits. Orange and yellow have much red and green and little blue. Luma gives red and
-# green a weight of 0.886 together, the plain mean only two thirds, so the mean makes the fruits too
-# dark. Blue water goes the other way: in the mean blue counts a third, in luma 0.114, so the reef
-# becomes too bright. Leave `abs` out to see the signs.
+# of citrus fruits. Orange and yellow have much red and green and little blue. Red and green
+# together have a weight of 0.886 in luma, but only two thirds in the mean. So the mean makes the
+# fruits too dark. Blue has a weight of 0.114 in luma, but a third in the mean. So the mean makes
+# the blue water of the reef too bright. Leave out `abs` to see the signs.
 # </details>
 #
-# **2.** Step 2 lets the rim patches touch each other ("the rim is one"). Leave
-# `np.outer(rim, rim)` out. For which photos would that matter?
+# **2.** Step 2 treats all rim patches as neighbours ("the rim is one"). Remove
+# `np.outer(rim, rim)`. For which photos does this matter?
 #
 # <details><summary>Solution</summary>
 #
-# For photos where the object cuts the background in two, like a tower in front of the sky. Each
-# half then has a small area of its own, and its connectivity changes. With the rim as one, the two
-# halves of the sky are again the same region.
+# It matters for photos in which the object cuts the background in two, like a tower in front of the
+# sky. Each half is then a smaller region of its own, and its connectivity changes. If all rim
+# patches are neighbours, the two halves of the sky are one region again.
 # </details>
 #
-# **3.** Which IoU does the teacher reach if the map is cut at its own mean instead of one half?
+# **3.** Which IoU does the teacher reach if you cut the map at its own mean instead of one half?
 #
 # <details><summary>Solution</summary>
 #
-# In `marks`, replace `found >= 0.5` by `found >= found.mean()`. Unsure maps gain, since their
-# object may be brighter than the rest without reaching one half; sure maps hardly change.
+# In `marks`, replace `found >= 0.5` by `found >= found.mean()`. Unsure maps gain, because their
+# object may be brighter than the rest but below one half. Confident maps hardly change.
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
@@ -514,10 +518,10 @@ paper.show_deviations("01")
 # ## Three lines to remember
 #
 # 1. Gray is luma, a weighted sum of R, G and B. Many colours become the same gray, so the input
-#    does not say which one it was.
-# 2. A composite has exact saliency, because we made it. It is no real scene, so at most a fifth of
-#    a batch are composites.
-# 3. The saliency teacher asks what is connected to the image border. Its maps have errors, and the
-#    network learns from these maps.
+#    does not determine the colour.
+# 2. A composite has an exact saliency map, because we made it. It is not a real scene, so at most a
+#    fifth of a batch are composites.
+# 3. The saliency teacher finds the background by its connection to the image border. Its maps have
+#    errors, and the network learns from these maps.
 #
 # **Next:** [chapter 2, the generator](02_generator.ipynb).

@@ -13,12 +13,12 @@
 # %% [markdown]
 # # 4 · Stage 1: the generator learns alone
 #
-# **After this chapter you can** say what the first stage trains and with which numbers; read its
-# log and its pictures over time; measure what the saliency branch has learned; and explain why the
-# colours are pale. You will know how a run that was killed resumes as if nothing had happened.
+# **After this chapter you can** say what the first stage trains, and with which settings; read its
+# log and its pictures over time; measure what the saliency branch has learned; explain why the
+# colours are pale; and check that a killed run resumes exactly.
 #
-# **Time:** 15 minutes to read. The one training cell takes some minutes on a two-core laptop
-# on the profile `mini`, seconds on `smoke`, and no time at all when the stage is already trained.
+# **Time:** 15 minutes to read. The training cell takes some minutes on a two-core laptop with the
+# profile `mini`, and seconds with `smoke`. If the stage is already trained, it returns at once.
 #
 # **Before this:** [chapter 3](03_losses_and_critics.ipynb), equations 1 and 2.
 
@@ -49,19 +49,19 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## Why two stages
 #
-# In a GAN that starts from random weights, the critic wins at once, because noise is easy to
-# distinguish from photographs. The generator learns little from a critic whose answer is always
-# "no". So in the paper the generator first learns alone, with the two losses that need no critic:
+# If a GAN starts from random weights, noise is easy to distinguish from photographs. The critic
+# rejects every generated picture, and the generator learns little from it. So in the paper the
+# generator is first trained alone, with the two losses that need no critic:
 #
 # $$\begin{aligned}
 # &\lambda_1 \lVert c - G_c(x)\rVert_1 \\
 # &+ \lambda_2 \lVert c\odot s - G_c(x)\odot G_s(x)\rVert_1 .
 # \end{aligned}$$
 #
-# When stage 2 begins, the colours are already sensible, and the critics have something to
-# criticise.
+# When stage 2 begins, the colours are already plausible, so the critics have to learn finer
+# differences.
 #
-# ## The numbers of this run
+# ## The settings of this run
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 stage1 = {
@@ -79,13 +79,14 @@ stage1 = {
 pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 
 # %% [markdown]
-# The paper's run (profile `imagenet`) uses the same code with other numbers: 256 pixels, batches of
-# 8, and about 128,000 photos, each seen ten times.
+# The paper's run (profile `imagenet`) uses the same code with other settings: 256 pixels, batches
+# of 8, and about 128,000 photos, each seen ten times.
 #
 # ## One step
 #
-# This function is one whole step of stage 1. The second function, which both stages share, adds
-# equation 2 only if saliency guidance is on: `saliency_guidance=False` is the ablation without it.
+# The first function is one whole step of stage 1. Both stages use the second function. It adds
+# equation 2 only if saliency guidance is on; `saliency_guidance=False` is the ablation without
+# guidance.
 
 # %%
 print(inspect.getsource(training.stage1_step))
@@ -94,7 +95,7 @@ print(inspect.getsource(training.guided_terms))
 # %% [markdown]
 # ## Train
 #
-# One cell. It trains, or resumes an interrupted run, or returns at once.
+# This cell trains the stage or resumes an interrupted run.
 
 # %%
 weights = training.train(p, 1)
@@ -127,14 +128,14 @@ for name in [x for x in ("pixel", "attention") if x in log]:
     print(f"{name:9} loss: first tenth {before:.4f}, last {after:.4f}, {after / before - 1:+.0%}")
 
 # %% [markdown]
-# *Thin: every logged batch; thick: running mean.* Read the thick line: some batches are much harder
-# than others. The pixel loss cannot fall by much, because most of a photo is nearly gray and costs
-# little from the start. Pictures show more.
+# *Thin lines: every logged batch. Thick lines: running mean.* Read the thick lines, because some
+# batches are much harder than others. The pixel loss cannot fall by much: most of a photo is nearly
+# gray and has a small loss from the start. The pictures show more.
 #
 # ## How the colours emerged
 #
-# During the training, a few photos of the gallery were colorized at fixed steps. They are test
-# photos: we look at them, but base no choice on them.
+# During the training, a few gallery photos were colorized at fixed steps. They are test photos: we
+# look at them, but make no choice with them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 files = sorted((training.stage_folder(p, 1) / "samples").glob("step_*.npz"))
@@ -163,14 +164,15 @@ rows = [
 viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %% [markdown]
-# *Above: the colours, and the real photo at the right. Below: the saliency maps of the same photos,
-# and the teacher's map at the right.* Read a row from left to right. In the shipped run a pale
-# brown comes first. Strong wrong colours follow, such as a blue background, and disappear again. At
-# the end, most colours are pale. The maps begin as a blur and then take the shape of the animal.
+# *Above: the colours, with the real photo on the right. Below: the saliency maps of the same
+# photos, with the teacher's map on the right.* Read each row from left to right. In the shipped
+# run, the first colour is a pale brown. Then strong wrong colours appear, such as a blue
+# background, and disappear again. At the end, most colours are pale. The maps begin as a blur and
+# then take the shape of the animal.
 #
 # ## On validation photos
 #
-# From here on, we use photos that are in neither the training set nor the test set.
+# From here on, we use validation photos, which are in neither the training set nor the test set.
 
 # %%
 generator, _, _ = colorize.load_generator(weights)
@@ -213,15 +215,16 @@ viz.grid(rows, blocks=2)
 
 # %% [markdown]
 # *Left block: the three largest gains over a gray copy. Right block: the three smallest.* In the
-# shipped run, two of the successes are blue skies, and the largest losses are a gray sky painted
-# blue and a gray background painted green. Compared with the gray copy, a missing colour costs
-# nothing. A wrong one does.
+# shipped run, two of the largest gains are blue skies. The largest losses are a gray sky painted
+# blue and a gray background painted green. A missing colour costs nothing relative to the gray
+# copy, but a wrong colour lowers the PSNR.
 #
 # ## What the saliency branch learned
 #
-# Its teacher on photographs is a classical method (chapter 1). How close is it to the teacher on
-# photos that it has never seen? We compare it with a map that ignores the picture: the mean of the
-# teacher's maps of *training* photos. It is the same map for every photo.
+# On photographs, the branch learns from a classical teacher (chapter 1). How close are its maps to
+# the teacher's maps on photos that it has never seen? As a baseline we use a map that ignores the
+# picture: the mean of the teacher's maps of the *training* photos. This map is the same for every
+# photo.
 
 # %%
 studied = data.photos(p, "train")
@@ -242,11 +245,12 @@ table = pd.DataFrame(rows, columns=["map", "mean absolute error", "correlation"]
 table.style.hide(axis="index").format(precision=3)
 
 # %% [markdown]
-# *Means over the validation photos.* Read the correlation first: it asks whether the bright places
-# are the right ones, whatever their brightness. In the shipped run the mean map has the higher
-# correlation. So a map that never looks at the picture places saliency no worse than the branch
-# does. The branch wins by error alone, and any map of about the right brightness has a small error.
-# The salient area of stage 2 is built on these maps. Remember this in chapters 5 and 8.
+# *Means over the validation photos.* Read the correlation first: it measures whether the bright
+# places are the right ones, independent of the overall brightness. In the shipped run, the mean map
+# has the higher correlation. So a map that ignores the picture locates the salient places no worse
+# than the branch does. The branch is better only in the mean absolute error, and any map of about
+# the right brightness has a small error. Stage 2 computes the salient area from these maps.
+# Remember this in chapters 5 and 8.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = []
@@ -261,14 +265,14 @@ for i in range(0, len(photos), max(1, len(photos) // 6))[:6]:
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *The last column is the salient area that the second critic will judge in stage 2.* Where teacher
-# and prediction disagree, look at the photo first: the teacher makes mistakes too (chapter 1).
+# *The last column is the salient area that the second critic will judge in stage 2.* If teacher and
+# prediction disagree, look at the photo first: the teacher makes mistakes, too (chapter 1).
 #
 # ## Safe colours
 #
-# Chapter 3 says what the absolute error prefers where the colour is uncertain: the median, a colour
-# near gray. Here we measure it. Each pixel is a point in the plane of Lab's $a^*$ (green to red)
-# and $b^*$ (blue to yellow); gray is the centre.
+# Chapter 3 shows that the median minimises the absolute error. If the colour is uncertain, the
+# median is a colour near gray. Here we measure this. Each pixel is a point in the plane of Lab's
+# $a^*$ (green to red) and $b^*$ (blue to yellow); gray is at the centre.
 
 
 # %%
@@ -302,18 +306,18 @@ axes[2].legend()
 plt.show()
 
 # %% [markdown]
-# *Left and middle: how often each colour occurs, on a logarithmic scale; the cross is the mean.
-# Right: how far from gray the pixels lie.* The cloud of stage 1 is the smaller one: it has the
-# common colours and lacks the rare ones. A loss that measures the distance to one true picture
-# prefers this. The critics of stage 2 are meant to change it.
+# *Left and middle: how often each colour occurs, on a logarithmic scale. The cross is the mean.
+# Right: the distance of the pixels from gray.* The cloud of stage 1 is smaller: it has the common
+# colours and lacks the rare ones. This follows from a loss that measures the distance to one true
+# picture. The critics of stage 2 are meant to change it.
 #
 # ## The same code after 68,000 photographs
 #
-# 174 photos are few. The profile `tiny` is stage 1 with a wider network on Tiny ImageNet, 68,000
-# photographs of 64 pixels and 200 kinds of things. It took minutes on a large GPU, so it is not
-# trained here. Its weights and its numbers came with the project (`results/tiny/card.md` says how
-# they were made). The numbers are of validation photographs that no training has seen. Those that
-# are gray themselves are left out: there, the gray copy is the truth.
+# 174 photos are few. The profile `tiny` trains a wider network on Tiny ImageNet: 68,000 photographs
+# of 64 pixels a side, in 200 classes. Its stage 1 took minutes on a large GPU, so we do not train
+# it here. Its weights and its results come with the project (`results/tiny/card.md` describes the
+# training). The results are for validation photographs that were not used in training. Photographs
+# that are gray themselves are left out, because the gray copy is their ground truth.
 
 # %%
 folder = ROOT / "results/tiny"
@@ -331,11 +335,12 @@ rows = {"gray copy": (large, "_gray"), "stage 1": (large, ""), "real": (large, "
 tables.intervals(rows).style.set_uuid("tiny")
 
 # %% [markdown]
-# *Stage 1 of `tiny` on its validation photographs.* The gain is small but not in doubt, and the
-# colours are as safe as before: compare its CCI with that of the real photographs. Many more
-# photographs have not made stage 1 colourful: its loss does not ask for that.
+# *Stage 1 of `tiny` on its validation photographs.* The gain is small, but its interval excludes 0.
+# The colours are still pale: compare the CCI with that of the real photographs. Many more
+# photographs did not make stage 1 colourful, because its loss does not reward strong colours.
 #
-# Below are both networks on the same test photos of this course. Neither has seen them.
+# Below are the results of both networks on test photos of this course. Neither network was trained
+# on them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 networks = {f"stage 1 of {p.name}": weights, "stage 1 of tiny": folder / "generator.safetensors"}
@@ -351,17 +356,18 @@ for name, file in networks.items():
 viz.grid([row | {"real": true} for row, true in zip(rows, tested, strict=True)], blocks=2)
 
 # %% [markdown]
-# *Every second gallery photo: the gallery was chosen before any training. Below a picture: its gain
-# over the gray copy.* Both networks paint skies blue, and both leave fruit and the balloon nearly
-# gray. 400 times as many photographs have not made these pictures better: on the 66 test photos the
-# two have about the same PSNR (Table 1 in chapter 6). One reason may be that `mini` learned from
-# the same collection as these photos, and `tiny` from another. This has not been tested.
+# *Every second gallery photo; the gallery was chosen before any training. The number below each
+# picture is its gain over the gray copy.* Both networks paint skies blue, and both leave fruit and
+# the balloon nearly gray. 400 times as many training photographs did not make these pictures
+# better: on the 66 test photos, both networks have about the same PSNR (Table 1 in chapter 6). One
+# reason may be that `mini` was trained on the collection that these photos come from, and `tiny` on
+# another one. We have not tested this.
 #
 # ## Killed, and resumed exactly
 #
 # While a stage runs, it writes a *checkpoint* from time to time. A resumed run must give exactly
-# the same weights as a run that was never stopped. So a checkpoint holds everything that the next
-# step depends on. To look into one, we stop a very small run after two steps.
+# the same weights as a run that was never stopped. So a checkpoint contains everything that the
+# next step depends on. To see what it contains, we stop a very small run after two steps.
 
 # %%
 small = config.load("smoke", stage1_steps=4, samples=1, device=p.device, precision=p.precision)
@@ -386,13 +392,13 @@ print("checkpoints left at the end:", len(left))
 # |---|---|---|
 # | `model…` | weights and running statistics, without the frozen VGG-16 | everything |
 # | `optimizer…` | Adam's two moments of every weight | the first steps after a resume would jump |
-# | `random_states…` | the state of every random generator | other random numbers from there on |
-# | `progress.json` | step and seconds | the log would count wrong |
+# | `random_states…` | the state of every random generator | the random numbers would differ |
+# | `progress.json` | step and seconds | steps and time in the log would be wrong |
 #
-# The photos need no file: the crop that item $i$ shows depends on the seed, the stage and $i$
-# alone. Nor does the learning rate: it follows from the step. A checkpoint appears under its name
-# only when it is complete: it is written elsewhere and then renamed. A run refuses to resume under
-# other settings, and names those that differ.
+# The order of the photos needs no file: photo, crop and flip of item $i$ depend only on the seed,
+# the stage and $i$. The learning rate needs no file, because it depends only on the step. A
+# checkpoint is written under a temporary name and renamed when it is complete. A run refuses to
+# resume with other settings, and the error message names those that differ.
 
 # %%
 print(inspect.getsource(loop._checkpoint))
@@ -407,7 +413,7 @@ paper.show_deviations("04")
 # ## Try it
 #
 # **1.** Is the network better than a constant tint? Give every validation photo the mean chroma of
-# all real photos, and compute PSNR.
+# all real photos, and compute the PSNR.
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -418,7 +424,7 @@ paper.show_deviations("04")
 # The evaluation in chapter 6 has such a row: `mean_color`.
 # </details>
 #
-# **2.** Multiply the chroma of stage 1 by 0, 0.5, 1, 1.5, 2. Where is PSNR best?
+# **2.** Multiply the chroma of stage 1 by 0, 0.5, 1, 1.5 and 2. Which factor gives the best PSNR?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -426,16 +432,16 @@ paper.show_deviations("04")
 #     x = (gray + k * (painted.double() - gray)).clamp(0, 255).round().to(torch.uint8)
 #     print(k, metrics.psnr(real, x).mean().item(), metrics.cci(x).mean().item())
 # ```
-# A network that minimises distance has already chosen its best factor: expect the maximum near 1.
-# Chapter 5 draws this curve.
+# A network that was trained to minimise a distance should already have the best factor, so expect
+# the maximum near 1. Chapter 5 draws this curve.
 # </details>
 #
 # **3.** Kill a training run of your own in the middle and start it again. What do you see in
 # `log.csv`?
 # <details><summary>Solution</summary>
 #
-# `make reproduce PROFILE=smoke SEED=1`, then Ctrl-C, then the same again. Rows after the last
-# checkpoint are removed and written again, so no step appears twice.
+# Run `make reproduce PROFILE=smoke SEED=1`, press Ctrl-C, and run the same command again. The rows
+# after the last checkpoint are removed and written again, so no step appears twice.
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
@@ -445,9 +451,9 @@ paper.show_deviations("04")
 # ## Three lines to remember
 #
 # 1. Stage 1 trains the generator alone, with the pixel loss and the attention loss.
-# 2. Its colours are pale: where the colour is uncertain, a colour near gray has the smallest
-#    expected error.
-# 3. Compare everything with an answer that does not look at the picture: a gray copy for the
-#    colours, the mean map for saliency.
+# 2. Its colours are pale: if the colour is uncertain, a colour near gray has the smallest expected
+#    error.
+# 3. Compare every result with a baseline that ignores the picture: a gray copy for the colours, the
+#    mean map for saliency.
 #
 # **Next:** [chapter 5, stage 2](05_stage2_adversarial_training.ipynb).

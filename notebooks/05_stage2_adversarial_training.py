@@ -13,12 +13,11 @@
 # %% [markdown]
 # # 5 · Stage 2: generator against two critics
 #
-# **After this chapter you can** build one step of adversarial training; tell from the log whether
-# the critics do their work; and measure what they change in the pictures and what that costs: the
-# trade-off between colourful and near to the truth.
+# **After this chapter you can** build one step of adversarial training; see in the log whether the
+# critics learn; and measure the trade-off between colourful pictures and accurate ones.
 #
-# **Time:** 20 minutes to read. The training cell takes some minutes on a two-core laptop on the
-# profile `mini`, seconds on `smoke`, and no time at all when the stage is already trained.
+# **Time:** 20 minutes to read. The training cell takes some minutes on a two-core laptop with the
+# profile `mini`, and seconds with `smoke`. If the stage is already trained, it returns at once.
 #
 # **Before this:** [chapter 4](04_stage1_l1_pretraining.ipynb) trains the generator that starts
 # here; [chapter 3](03_losses_and_critics.ipynb) explains the losses.
@@ -45,10 +44,10 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## The game
 #
-# Stage 1 gave us safe colours. Now two critics join: $D_c$ scores colour pictures, $D_s$ scores
-# salient areas. In every step, the critics learn first. Then the generator learns: the gradient of
-# the critics says which change looks "more real". The losses of stage 1 stay, and the perceptual
-# loss joins them: they keep the colours on the right things.
+# Stage 1 gave us safe colours. Stage 2 adds two critics: $D_c$ scores colour pictures, and $D_s$
+# scores salient areas. In every step, the critics are updated first. Then the generator is updated:
+# the critics' gradient tells it which change looks "more real". The losses of stage 1 remain, and
+# the perceptual loss is added. These losses keep the colours close to the real picture.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.75, 1.8))
@@ -74,17 +73,17 @@ plt.show()
 print(f"critic updates for each generator update: {p.critic_steps}")
 
 # %% [markdown]
-# *The alternation, drawn from the profile's numbers.* Here is the whole step. Follow `rgb_hat`
-# through it. The critics get it *detached*, so that their update does not change the generator. The
-# generator's own loss uses the same tensor with its history. So the generator runs only once per
-# step. While the generator learns, the critics are frozen: gradients pass through them but are not
-# stored in them.
+# *The order of the updates, drawn from the settings of the profile.* The next cell shows the whole
+# step. Follow `rgb_hat` through it. The critics receive it *detached*, so that their update does
+# not change the generator. The generator's own loss uses the same tensor with its graph. So the
+# generator runs only once per step. While the generator is updated, the critics are frozen:
+# gradients pass through them but are not stored in them.
 
 # %%
 print(inspect.getsource(training.stage2_step))
 
 # %% [markdown]
-# ## The numbers of this run
+# ## The settings of this run
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 stage2 = {
@@ -103,9 +102,9 @@ table["released"] = pd.Series({f"λ {name}": value for name, value in vars(usual
 table.astype(object).fillna("").astype(str)
 
 # %% [markdown]
-# Where a λ differs from the released one, chapter 3 gives the reason: the released numbers belong
-# to 256 pixels, another critic and half a million steps. The numbers of the small profiles were
-# chosen by looking at *validation* photos. No choice was made on test photos.
+# Some λ differ from the released ones. Chapter 3 gives the reason: the released values belong to
+# 256 pixels, another critic and half a million steps. The settings of the small profiles were
+# chosen on *validation* photos. No choice was made on test photos.
 #
 # ## Train
 
@@ -115,20 +114,20 @@ after = training.train(p, 2)
 print("weights:", after.relative_to(p.results))
 
 # %% [markdown]
-# ## What the log tells
+# ## How to read the log
 #
-# Four questions, in this order.
+# Ask four questions, in this order.
 #
 # 1. **Do the critics learn?** The *gap* is the mean score of real pictures minus that of generated
-#    ones. It must become positive. If it stays at zero, the critic sees no difference, and the
-#    generator is pushed by noise.
-# 2. **Does the penalty hold?** It is $(\lVert\nabla\rVert - 1)^2$. A value of 1 means a critic
-#    without any slope. A value near 0 means the slope 1 that we want. Large values mean that the
-#    critic is out of control.
+#    ones. It must become positive. If it stays at zero, the critic sees no difference, and its
+#    gradient is noise to the generator.
+# 2. **Does the penalty work?** It is $(\lVert\nabla\rVert - 1)^2$. A value near 1 usually means
+#    that the critic's gradient norm is near 0. A value near 0 means a gradient norm near 1, as
+#    intended. A large value means that the gradient norm is far above 1.
 # 3. **Does the generator respond?** If the gap grows and then shrinks again, the generator has
-#    learned what the critics look for.
-# 4. **What happens to the pixel loss?** If it rises, the network takes more risk than before. A
-#    small rise is the price. A steep rise means that $\lambda_{adv}$ is too large.
+#    reduced the differences that the critics see.
+# 4. **What happens to the pixel loss?** If it rises, the colours are less accurate than before. A
+#    small rise is expected. A steep rise means that $\lambda_{adv}$ is too large.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 log = pd.read_csv(training.stage_folder(p, 2) / "log.csv")
@@ -144,14 +143,14 @@ critics = shown[[x for x in critics if x in log]]
 viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
 
 # %% [markdown]
-# *Lines from the log of stage 2: the losses above, the critics' gaps and penalties here.*
+# *Rows of the log of stage 2: the losses above, the critics' gaps and penalties below.*
 
 # %%
 viz.training_curves(p.results)
 
 # %% [markdown]
-# *Both stages. Thin: as logged; thick: running mean; "made" means generated.* The answers to the
-# four questions, computed from the log:
+# *Both stages. Thin lines: logged values. Thick lines: running means. "Made" means generated.* The
+# next cell computes the answers to the four questions from the log:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 part = max(1, len(log) // 5)
@@ -169,10 +168,10 @@ for name in [x for x in ("pixel", "attention", "perceptual") if x in log]:
     print(f"{name:15} {head[name]:.4f} -> {tail[name]:.4f} ({tail[name] / head[name] - 1:+.1%})")
 
 # %% [markdown]
-# In the shipped run both gaps are positive in the last fifth and below their largest value. So the
-# critics see a difference and the generator has answered. The penalties fall towards 0: the slope
-# is near 1. The pixel loss hardly changes. The attention loss rises by a fifth: stage 2 gives up
-# some of the salient area that stage 1 had learned.
+# In the shipped run, both gaps are positive in the last fifth and below their largest value. So the
+# critics see a difference, and the generator responds. The penalties fall towards 0, so the
+# gradient norm is near 1. The pixel loss hardly changes. The attention loss rises by a fifth: stage
+# 2 loses some accuracy in the salient area.
 #
 # ## How the pictures changed
 
@@ -188,9 +187,9 @@ for i, photo in list(enumerate(data.photos(p, "test")[: len(painted[0])]))[:5]:
 viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 
 # %% [markdown]
-# *Gallery photos over stage 2; the first column is where stage 1 ended.*
+# *Gallery photos during stage 2. The first column shows the end of stage 1.*
 #
-# This is what the second critic sees of the finished pictures: the colours, weighted by the
+# The next figure shows the input of the second critic at the end: the colours, weighted by the
 # predicted saliency. Where the map is black, the salient area is mid-gray.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -203,9 +202,10 @@ for i in range(len(rows[:4])):
 viz.grid(areas, blocks=2)
 
 # %% [markdown]
-# *The first four of these photos at the end of stage 2.* For each, ask: is the thing that you look
-# at first bright in the map? $D_s$ does not see what is gray in the last column. In the shipped run
-# the animals are bright, but the map of the bird holds much of the sky too.
+# *The first four of these photos at the end of stage 2.* For each photo, ask: is the object that
+# you look at first bright in the map? $D_s$ does not see the parts that are gray in the last
+# column. In the shipped run, the animals are bright, but in the map of the bird much of the sky is
+# bright, too.
 #
 # ## Before and after, on validation photos
 
@@ -248,15 +248,15 @@ rows = [{name: x[i].permute(1, 2, 0).numpy() for name, x in methods.items()} for
 viz.grid(rows, [f"CCI {change[i]:+.0f}" for i in chosen], blocks=2)
 
 # %% [markdown]
-# *Left block: the photos that gained most in colourfulness from stage 1 to SCGAN; right block:
-# those that gained least, or lost.* For each picture, ask: is the new colour *right*, or only
-# *stronger*?
+# *Left block: the photos with the largest gain in colourfulness from stage 1 to SCGAN. Right block:
+# the photos with the smallest gain, or a loss.* For each picture, ask: is the new colour *right*,
+# or only *stronger*?
 #
 # ## The trade-off
 #
-# There is a cheap way to get more colour: multiply the chroma of stage 1 by a factor $k$. It needs
-# no critic. So the honest question is not "is SCGAN more colourful?" It is "is SCGAN nearer to the
-# truth than stage 1 *made equally colourful by hand*?"
+# There is an easy way to get more colour without critics: multiply the chroma of stage 1 by a
+# factor $k$. So the fair question is: is SCGAN closer to the real photos than stage 1 *with the
+# same colourfulness, set by hand*?
 
 
 # %%
@@ -284,12 +284,12 @@ plt.show()
 
 # %% [markdown]
 # *Gray line: stage 1 for $k$ from 0 to 3; each point is the mean of the validation photos. The
-# upper right is best.* A point above the gray line has something that turning up the colour does
-# not give. Beyond the peak of the line, more colour costs PSNR. Whoever reports only one of the two
-# numbers can look as good as they like.
+# upper right is best.* A point above the gray line is better than stronger colour alone. Beyond the
+# peak of the line, more colour lowers the PSNR. Do not report only one of the two numbers: each can
+# be raised at the expense of the other.
 #
-# How far is SCGAN above or below that line? We look for the $k$ at which stage 1 has SCGAN's mean
-# CCI, and compare photo by photo:
+# How far is SCGAN above or below that line? We search for the $k$ at which stage 1 has the mean CCI
+# of SCGAN, and compare photo by photo:
 
 # %%
 low, high = 0.0, 3.0
@@ -312,11 +312,10 @@ for name, other in {
 
 # %% [markdown]
 # We print *more* only if the whole interval is above 0, and *less* only if it is below 0. An
-# interval that contains 0 means that these photos are too few to decide. It does not mean that
-# there is no difference. In the shipped run, neither question can be answered: 22 photos are too
-# few.
+# interval that contains 0 means that there are too few photos to decide. It does not mean that
+# there is no difference. In the shipped run, both intervals contain 0: 22 photos are too few.
 #
-# Picture by picture, the spread is large:
+# The difference varies much from photo to photo:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(6.75, 2.6))
@@ -332,13 +331,13 @@ for name in ("CCI", "PSNR"):
     print(f"{name} rose on {share:.0%} of the validation photos")
 
 # %% [markdown]
-# *One point per photo. Above the line, stage 2 has raised the number.*
+# *One point per photo. Above the line, the value is higher after stage 2.*
 #
 # ## The same question with 9,808 photographs
 #
-# The profile `tiny` (chapter 4) has a stage 2 too. Its stage 1 with the chroma times 1.75 is as
-# colourful as its SCGAN. The factor was chosen on photographs that were held back from training.
-# The numbers below are of the validation photographs.
+# The profile `tiny` (chapter 4) has a stage 2, too. Its stage 1 with the chroma multiplied by 1.75
+# is as colourful as its SCGAN. This factor was chosen on photographs that were held back from
+# training. The results below are for the validation photographs.
 
 
 # %%
@@ -356,16 +355,16 @@ rows |= {"stage 1, chroma × 1.75": (by_hand, ""), "SCGAN": (gan, ""), "real": (
 tables.intervals(rows).style.set_uuid("tiny")
 
 # %% [markdown]
-# *Means ± half of the 95 % interval.* **At the same colourfulness, stage 1 turned up by hand has
-# the higher PSNR.** This is a finding against stage 2: by this measure the critics have found
+# *Means ± half of the 95 % interval.* **At the same colourfulness, stage 1 with chroma set by hand
+# has the higher PSNR.** This is evidence against stage 2: measured by PSNR, the critics gave
 # stronger colours, but not better ones, and a single factor does the same. The printed interval
-# treats the two rows as if they were of different photographs. They are of the same ones, and a
-# hard photograph is hard for both, so the true interval is narrower.
+# treats the two rows as if they came from different photographs. They come from the same ones, and
+# a hard photograph is hard for both methods. So the true interval is narrower.
 #
-# What does a classifier say? The judge names one of the 200 classes, and the true label is known.
-# Every tenth photograph was judged: 984 validation photographs with colour, and 194 of those held
-# back. For the validation photographs the answers are here one by one, so that we can compare
-# photograph by photograph.
+# The second measure is a classifier, the judge. It predicts one of the 200 classes, and the true
+# label is known. Every tenth photograph was judged: 984 validation photographs with colour, and 194
+# of the photographs held back. For the validation photographs we have each prediction, so we can
+# compare photograph by photograph.
 
 # %%
 for split, name in {"held": "held back", "validation": "validation"}.items():
@@ -391,15 +390,15 @@ print(f"PSNR of SCGAN minus that of stage 1, chroma × 1.75: {gap.mean():+.2f} �
 assert won > lost and luck < 0.05 and gap.mean() + half < 0
 
 # %% [markdown]
-# **The judge speaks for stage 2, a little.** On the validation photographs it recognises more of
-# SCGAN's pictures than of stage 1's, and luck alone seldom does that. On those held back it
-# recognises fewer, but 194 are too few to confirm or to contradict. So the two measures disagree:
-# colours turned up by hand are nearer to the truth, and SCGAN's colours help one classifier more.
-# Both differences are small.
+# **The judge is in favour of stage 2, by a small margin.** On the validation photographs, it
+# recognises more of SCGAN's pictures than of stage 1's, and chance alone would seldom give such a
+# difference. On the photographs held back it recognises fewer, but 194 are too few to confirm or
+# contradict the result. So the two measures disagree: stage 1 with chroma set by hand is closer to
+# the real photographs, and SCGAN's colours help one classifier more. Both differences are small.
 #
-# **What this does not show.** One training with one setting was measured. It was short (21,888
-# photographs) and not tuned. A longer or better one may come out differently. That has not been
-# measured.
+# **What this does not show.** We measured one training run with one setting. It was short (21,888
+# photographs) and not tuned. A longer or better training may give another result. We have not
+# measured that.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 networks = {name: colorize.load_generator(ROOT / f"results/tiny/{name}.safetensors")[0]
@@ -416,21 +415,22 @@ viz.grid(rows, blocks=2)
 
 # %% [markdown]
 # *Both stages of `tiny` on every second gallery photo of this course. × 1.75: stage 1 with its
-# chroma turned up by hand.* The two are about equally strong, but SCGAN tints more grays red or
-# blue. Neither finds the orange of the palace, the fish or the blue of the sea.
+# chroma multiplied by 1.75.* The colours of the last two are about equally strong, but SCGAN tints
+# more gray areas red or blue. Neither predicts the orange of the palace, the colours of the fish or
+# the blue of the sea.
 #
-# The paper, too, finds its PSNR below that of some other methods, and gives PSNR little weight: a
-# plausible blue car scores badly if the real one was red. That is true, but it would excuse any bad
-# picture. So [chapter 6](06_evaluation_table1.ipynb) asks several judges, each with its own
-# weakness, and prints the gray copy and the real photo beside them.
+# The paper also reports a lower PSNR than some other methods, and gives PSNR little weight: a
+# plausible blue car has a low PSNR if the real car was red. That is true, but this argument could
+# excuse any bad picture. So [chapter 6](06_evaluation_table1.ipynb) uses several measures, each
+# with its own weakness, and prints the gray copy and the real photo beside them.
 
 # %% [markdown]
 # ## What differs from the paper and from the released code
 #
 # The released code trains **one** critic, on the colours. It combines BatchNorm with the gradient
-# penalty (chapter 3 measures why this is then no longer a penalty). Before stage 2 it sets a
-# learning rate for the critic, and then overwrites it with the generator's. It runs the generator
-# twice per step. Below are the rows of this chapter, and those about critics from chapter 3:
+# penalty (chapter 3 shows why the penalty then no longer works). Before stage 2, it sets a learning
+# rate for the critic and then overwrites it with the generator's. It runs the generator twice per
+# step. The table shows the rows of this chapter, and the rows about critics from chapter 3:
 
 # %%
 paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
@@ -438,17 +438,17 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # %% [markdown]
 # ## Try it
 #
-# **1.** How large a part of the change comes from the critics? Train stage 2 without them.
+# **1.** How much of the change comes from the critics? Train stage 2 without them.
 # <details><summary>Solution</summary>
 #
-# A profile with $\lambda_{adv} = 0$ has no critics. Give it a seed of its own, so that it gets a
-# folder of its own:
+# A profile with $\lambda_{adv} = 0$ has no critics. Use another seed, so that the run has its own
+# folder:
 #
 # ```python
 # other = config.load(profile, seed=1, loss=vars(p.loss) | {"adversarial": 0.0})
 # training.train(other, 2)  # trains its own stage 1 first
 # ```
-# One seed proves little: see how far two seeds with the same settings differ.
+# One seed proves little: first see how much two seeds with the same settings differ.
 # </details>
 #
 # **2.** Find the factor $k$ that brings stage 1's mean CCI to that of the real photos. What is its
@@ -459,20 +459,20 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 # k = np.interp(mean.CCI["real"], curve.CCI, curve.k)
 # print(k, metrics.psnr(real, turned_up(k)).mean())
 # ```
-# If the real CCI lies beyond the curve, `np.interp` returns its end: stage 1 has too little to turn
-# up.
+# If the real CCI lies beyond the curve, `np.interp` returns the end of the curve: the largest $k$
+# is too small.
 # </details>
 #
-# **3.** Let the penalty bind the sum of the patch scores, as many implementations do. What happens
-# to the gaps, and to CCI?
+# **3.** Apply the gradient penalty to the sum of the patch scores, as many implementations do. What
+# happens to the gaps, and to CCI?
 # <details><summary>Solution</summary>
 #
 # ```python
 # other = config.load(profile, seed=2, penalty_patches="sum")
 # training.train(other, 2)
 # ```
-# The mean of $n$ scores may then have slope $1/n$ only (chapter 3). So the gaps stay near zero, and
-# $\lambda_{adv}$ would have to be about $n$ times larger for the same effect.
+# The gradient norm of the mean of $n$ scores is then at most about $1/n$ (chapter 3). So the gaps
+# stay near zero, and $\lambda_{adv}$ would have to be about $n$ times larger for the same effect.
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
@@ -481,11 +481,11 @@ paper.show_deviations("05", "salient-critic", "critic-norm", "penalty-patches")
 #
 # ## Three lines to remember
 #
-# 1. The critics learn first, from detached pictures; then the generator learns through frozen
-#    critics.
-# 2. Read gap and penalty together: a gap says little when the penalty shows that the slope is far
-#    from 1.
-# 3. More colour is easy. Ask whether it is nearer to the truth than stage 1 turned up to the same
-#    colourfulness. By PSNR, on 9,808 photographs, it was not.
+# 1. In each step the critics are updated first, on detached pictures. Then the generator is updated
+#    through the frozen critics.
+# 2. Read gap and penalty together: a gap means little if the penalty shows that the gradient norm
+#    is far from 1.
+# 3. Stronger colour is easy. Compare SCGAN with stage 1 at the same colourfulness, set by hand. On
+#    9,808 photographs, SCGAN's PSNR was lower.
 #
 # **Next:** [chapter 6, evaluation](06_evaluation_table1.ipynb).

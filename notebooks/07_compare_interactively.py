@@ -14,13 +14,13 @@
 # # 7 · Compare with your own eyes
 #
 # **After this chapter you can** compare one photo under all methods and over the training steps;
-# find the photos that are extreme by a measure; and say what chroma strength, luminance, input
-# size, and a mix of the weights of both stages do to a picture.
+# find the photos with extreme values of a measure; and say how chroma strength, luminance, input
+# size, and a mix of the weights of both stages change a picture.
 #
-# **Time:** 20 minutes to look around, half a minute to run. Nothing is trained here.
+# **Time:** 20 minutes to read and look, half a minute to run. Nothing is trained here.
 #
-# **Before this:** [chapter 6](06_evaluation_table1.ipynb). The pictures are those that chapters 4,
-# 5 and 6 have written to `results/`.
+# **Before this:** [chapter 6](06_evaluation_table1.ipynb). This chapter uses the pictures that
+# chapters 4, 5 and 6 have written to `results/`.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -58,17 +58,17 @@ print(f"{len(made)} test composites")
 # %% [markdown]
 # ## Why look, when there is a table?
 #
-# The paper begins with failures that one *sees*: a crowd coloured like trees (semantic confusion),
-# red that runs into the sky (bleeding). Table 1 measures bleeding on composites, where the object's
-# edge is known exactly; it does not measure confusion. And a mean over photos hides that one method
-# can be better on some and worse on others. The table says *how much*; here you see *which
-# mistakes, and where*.
+# The paper begins with *visible* failures: a crowd is coloured like trees (semantic confusion), or
+# red runs into the sky (bleeding). Table 1 measures bleeding on composites, where the object's edge
+# is known exactly. It does not measure semantic confusion. And a mean over photos hides that a
+# method can be better on some photos and worse on others. Here you see *which mistakes* a method
+# makes, *and where*.
 #
 # **How the controls work.** Drag the border in the picture, or click the picture and use the arrow
-# keys; `Home` and `End` go to the ends. The digits choose the right picture, `Shift` and a digit
-# the left one. The two lists below the picture do the same. All this works in a running notebook
-# and in a saved page. A few controls need Python to paint a new picture: there the saved page says
-# so, and shows a handful of settings that were painted beforehand.
+# keys; `Home` and `End` move the border to the ends. A digit chooses the right picture, `Shift` and
+# a digit choose the left one. The two lists below the picture do the same. These controls work in a
+# running notebook and in a saved page. A few other controls need Python to compute a new picture.
+# There, the saved page says so and shows a few settings that were computed beforehand.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 stem = photos[0]
@@ -78,15 +78,15 @@ Compare(pair, caption="Left: all that the network sees. Right: what was there.",
 # %% [markdown]
 # ## One photo, six views
 #
-# The slider below the picture, or a click on a thumbnail, chooses the photo. **First** set the left
-# picture to *stage 1* and the right one to *SCGAN*, and drag slowly: what do the critics change,
-# whole regions or single objects? **Then** put *SCGAN* beside *real* and follow the edge of the
-# main object: does a colour cross it?
+# Choose the photo with the slider below the picture, or click a thumbnail. **First** set the left
+# picture to *stage 1* and the right one to *SCGAN*, and drag slowly: do the critics change whole
+# regions or single objects? **Then** compare *SCGAN* with *real*, and follow the edge of the main
+# object: does a colour cross it?
 #
-# *Saliency* is the predicted map, *salient area* its product with the colours, which is what the
-# second critic judges. The line under the picture has the measures of that photo. Four photos are
-# kept in this page, so that it stays light; in a running notebook set `chosen = photos` and run the
-# cell again: slider and thumbnails then go over all of them.
+# *Saliency* is the predicted map. *Salient area* is its product with the colours, the input of the
+# second critic. The line under the picture shows the measures of that photo. This page contains
+# four photos, to keep the file small. To see all photos in a running notebook, set
+# `chosen = photos` and run the cell again.
 
 # %%
 METHODS = {"gray": "gray", "stage1": "stage 1", "scgan": "SCGAN"}
@@ -119,8 +119,8 @@ Gallery(
 )
 
 # %% [markdown]
-# **Check.** The line under the picture must be about the very picture that is shown. So we compute
-# two of its measures anew from the files, for every photo and method.
+# **Check.** The measures in the line must belong to the picture above it. So we compute two of them
+# again from the files, for every photo and method.
 
 # %%
 for stem in photos:
@@ -135,13 +135,14 @@ print(f"PSNR and CCI of {len(photos) * len(METHODS)} pictures agree with metrics
 # %% [markdown]
 # ## Along training time
 #
-# Both stages painted a few gallery photos at fixed steps, dense at the start, where most happens.
-# The slider moves along these steps, from the first colours of stage 1 to the end of stage 2.
-# **Look for** the order in which things get their colour: large and plain ones first? **Then** go
-# to the first steps of stage 2: does the picture change at once or gradually?
+# During both stages, a few gallery photos were colorized at fixed steps. There are more of these
+# steps at the start, where the pictures change most. The slider moves along the steps, from the
+# first colours of stage 1 to the end of stage 2. **Look for** the order in which objects get their
+# colour: are large and plain ones first? **Then** go to the first steps of stage 2: does the
+# picture change at once or gradually?
 #
-# The photo is the one whose colours moved most. In a running notebook the cell after it offers all
-# photos that were kept.
+# The photo is the one whose colours changed most. In a running notebook, you can choose another
+# photo in the next cell.
 
 # %%
 shots = {}
@@ -181,15 +182,15 @@ controls = dict(photo=names, moment=(0, end, 1))
 Explore(painted_at, **controls, examples=examples, kind="photo", right=1, **small)
 
 # %% [markdown]
-# The same for two photos, side by side:
+# The next figure shows the steps side by side, for two photos:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 viz.evolution(p.results, count=2)
 
 # %% [markdown]
-# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator; the last column of
-# each stage is where it ended.* Is the last picture the one nearest to the truth? For the photo of
-# the first slider:
+# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator. The last column of
+# each stage is its last step.* Is the last picture the one closest to the real photo? We check this
+# for the photo of the first slider:
 
 # %%
 real = data.test_picture(sampled[number], p.judge_size)
@@ -206,15 +207,15 @@ print(
 # %% [markdown]
 # ## Choose by measure
 #
-# Means hide extremes, so here the photos stand in order of a measure, the first one being the most
-# extreme. **Look at** the *colour error*, a distance in Lab without brightness (white from 50 on):
-# is it large on one object, or on the whole background? **Then ask** whether you would have called
-# this picture the worst: measures disagree with each other, and with people.
+# Means hide extreme cases. So we sort the photos by a measure, with the most extreme photo first.
+# **Look at** the *colour error*, the distance in Lab without brightness (50 or more is white): is
+# it large on one object, or on the whole background? **Then ask** whether you would also choose
+# this picture as the worst. Measures disagree with each other, and with people.
 #
-# Two of the orders need to know where the object ends, so they are of *composites*, cut-outs on
-# photos: the *boundary chroma error* is the colour's distance from the truth in a narrow band along
-# the object's edge ([chapter 6](06_evaluation_table1.ipynb) defines it), and so the measure of
-# bleeding; the *salient chroma error* is the same inside the object.
+# Two of the orders need the exact edge of the object, so they sort *composites* (cut-outs on
+# photos). The *boundary chroma error* is the distance from the real colour in a narrow band along
+# the object's edge ([chapter 6](06_evaluation_table1.ipynb) defines it). It measures bleeding. The
+# *salient chroma error* is the same distance inside the object.
 
 
 # %%
@@ -275,27 +276,26 @@ for name, order in orders.items():
 viz.numbers(places.corr(), 2, "agreement")
 
 # %% [markdown]
-# *How far two of the orders of photographs agree over all test photos, as rank correlation: 1 is
-# the same order, 0 no relation, −1 the reverse.* In the shipped run low PSNR and large colour error
-# agree well: the brightness is given, so PSNR measures the colours' distance from one true
-# picture.
-# Chapter 6 says what that means for a table.
+# *Rank correlation between the orders, over all test photos: 1 is the same order, 0 is no relation,
+# −1 is the reverse order.* In the shipped run, low PSNR and large colour error agree well: the
+# brightness is given, so the PSNR measures the distance of the colours from those of one real
+# picture. Chapter 6 explains what this means for Table 1.
 
 # %% [markdown]
-# ## Chroma, and whose luminance
+# ## Chroma strength and luminance
 #
-# The network gives a colour picture $\hat c$. Its luma $Y(\hat c)$ and its chroma
-# $\hat c - Y(\hat c)$ can be separated and recombined:
+# The network predicts a colour picture $\hat c$. We can separate its luma $Y(\hat c)$ from its
+# chroma $\hat c - Y(\hat c)$, and combine them again:
 #
 # $$ \hat c_k = y + k\,(\hat c - Y(\hat c)), $$
 # $$ y = x \quad\text{or}\quad y = Y(\hat c). $$
 #
-# $k$ is the *chroma strength*: 1 is as painted, 0 is gray. $y = x$ *keeps the input's luminance*.
-# The network of a small profile sees a small picture, and its own luma is as coarse as that. **Look
-# at** fine detail while you switch the luminance; in a saved page that is the stop *network's
-# luma*, beside *chroma × 1*. The photo is the one with the most detail that the network cannot see:
-# the gray picture minus itself shrunk to the network's size and enlarged. **Then** turn up $k$: at
-# what strength does the picture look most natural, and is that where PSNR is highest?
+# $k$ is the *chroma strength*: 1 gives the predicted chroma, 0 gives gray. $y = x$ *keeps the
+# input's luminance*. The network of a small profile sees a small picture, so its own luma is
+# coarse. **Look at** fine detail while you switch the luminance; in a saved page, compare
+# *network's luma* with *chroma × 1*. We chose a colourful photo that loses much detail when it is
+# shrunk to the network's size. **Then** increase $k$: at which strength does the picture look most
+# natural, and is the PSNR highest there?
 
 # %%
 stages = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
@@ -349,9 +349,9 @@ larger = small | dict(side=208, width=448)  # or the detail would be lost in the
 Explore(strength, **controls, examples=examples, **larger)
 
 # %% [markdown]
-# **Check.** With $k = 1$ and the input's luminance this must be what `colorize.render` does, up to
-# 8-bit rounding and another filter for shrinking. Where a profile gives full colours (`imagenet`),
-# the library's picture is the other case, $y = Y(\hat c)$.
+# **Check.** With $k = 1$ and the input's luminance, the result must equal that of
+# `colorize.render`, up to 8-bit rounding and another filter for shrinking. If a profile does not
+# keep the luminance (`imagenet`), the library's picture is the other case, $y = Y(\hat c)$.
 
 # %%
 worst = 0.0
@@ -367,10 +367,10 @@ print(f"largest mean difference from the library's picture: {worst:.2f} of 255")
 # %% [markdown]
 # ## Saliency over the picture
 #
-# The predicted map is laid over the colours, dark for 0 and bright yellow for 1; *opacity* says how
-# strongly. **Look at** the border of the bright part: does it follow an object, or is it a blurred
-# blob in the middle, as photographers like to centre things? **Then** compare the *salient area*
-# with *SCGAN*: all that turned gray in it is what the second critic does not see.
+# Here the predicted map lies over the colours, dark for 0 and bright yellow for 1. *Opacity* sets
+# how strong it is. **Look at** the border of the bright part: does it follow an object, or is it
+# only a blurred blob in the middle, because photographers centre their objects? **Then** compare
+# the *salient area* with *SCGAN*: the second critic does not see the parts that are gray.
 
 
 # %%
@@ -386,16 +386,16 @@ steps = {f"{x:.0%}": {"opacity": x} for x in (0.25, 0.5, 0.75, 1.0)}
 Explore(overlay, photo=photos, opacity=(0.0, 1.0, 0.05), examples=steps, kind="opacity", **small)
 
 # %% [markdown]
-# ## Two knobs that turn without training
+# ## Two settings that need no new training
 #
-# The weights $\lambda$ of the losses are fixed once the network is trained. But two networks that
-# came from each other can be mixed: $(1 - t)\,\theta_1 + t\,\theta_2$ of the weights of stage 1
-# and stage 2. So $t$ is a slider from "no stage 2" to "stage 2 as trained", and a little beyond.
-# **Look at** whether colours come evenly with $t$, or in some places only.
+# The weights $\lambda$ of the losses cannot be changed after training. But stage 2 starts from the
+# network of stage 1, so we can mix the weights of both: $(1 - t)\,\theta_1 + t\,\theta_2$. The
+# slider $t$ goes from 0 (stage 1) to 1 (stage 2) and beyond. **Look at** how the colours change
+# with $t$: everywhere, or only in some places?
 #
-# *Pixels* is the side of the picture that the network sees. It was trained with one size.
-# **Look at** what a larger one does: finer borders, or lost context, where big plain things fall
-# apart into patches?
+# *Pixels* is the side of the picture that the network sees. It was trained with one size. **Look
+# at** the effect of a larger size: are borders finer, or do large plain areas break into patches
+# because the network sees less context?
 
 # %%
 mixed = copy.deepcopy(stages["SCGAN"])
@@ -417,7 +417,7 @@ examples |= {f"{size} pixels": {"pixels": size} for size in sizes[1:]}
 Explore(knobs, photo=photos, t=(0.0, 2.0, 0.25), pixels=sizes, examples=examples, **small)
 
 # %% [markdown]
-# **Check.** At $t = 1$ and the trained size this is the picture of chapter 6, at $t = 0$ that of
+# **Check.** At the trained size, $t = 1$ must give the picture of chapter 6, and $t = 0$ that of
 # stage 1, up to one step of 255 (rounding).
 
 # %%
@@ -428,15 +428,15 @@ for t, method in ((0.0, "stage1"), (1.0, "scgan")):
     print(f"t = {t:g}: largest difference from outputs/{method}: {difference}")
 
 # %% [markdown]
-# What these sliders cannot show without training anew: the weights $\lambda$ themselves, one critic
-# instead of two, no saliency guidance, another network. That takes an ablation, the same run with
-# one thing changed: [chapter 8](08_ablations.ipynb).
+# Other changes need a new training: other weights $\lambda$, one critic instead of two, no saliency
+# guidance, or another network. Such an experiment is an ablation, the same run with one thing
+# changed: [chapter 8](08_ablations.ipynb).
 #
 # ## What differs from the paper
 #
-# A paper prints the pictures that its authors chose. Here the order of the gallery was fixed before
-# any training, the extremes are chosen by a measure, and the rest is one slider away. Two rows of
-# the table of differences can be seen with the sliders above:
+# A paper prints pictures that its authors chose. Here the order of the gallery was fixed before any
+# training, a measure selects the extreme cases, and in a running notebook you can see all other
+# photos. The sliders above show the effect of two rows of the table of differences:
 
 # %%
 paper.show_deviations("working-size", "luminance")
@@ -444,8 +444,8 @@ paper.show_deviations("working-size", "luminance")
 # %% [markdown]
 # ## Try it
 #
-# **1.** Find the photos on which SCGAN has a *lower* PSNR than stage 1. Look at the three that lost
-# most: of which would you rather keep the picture of stage 1?
+# **1.** Find the photos on which SCGAN has a *lower* PSNR than stage 1. Look at the three with the
+# largest loss: for which photo would you keep the picture of stage 1?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -453,20 +453,20 @@ paper.show_deviations("working-size", "luminance")
 # Gallery({s: views(s) for s in lost.index[:3]}, captions=lost.map("{:+.1f} dB".format).to_dict(),
 #         left=1, right=2)
 # ```
-# There is no right answer. Where the critics chose another plausible colour, PSNR falls and the
-# picture may still be the better one. Where they painted a stain, it falls too.
+# There is no right answer. If stage 2 chose another plausible colour, the PSNR falls, but the
+# picture may still be the better one. If it added a stain, the PSNR falls, too.
 # </details>
 #
-# **2.** For one photo, find the chroma strength with the highest PSNR, and the one that brings CCI
-# to that of the real photo. Are they the same?
+# **2.** For one photo, find the chroma strength with the highest PSNR, and the strength with the
+# same CCI as the real photo. Are they the same?
 # <details><summary>Solution</summary>
 #
 # ```python
 # for k in np.arange(0, 3.1, 0.25):
 #     print(k, strength(photos[0], k)[1])
 # ```
-# The distance to one true picture punishes a wrong strong colour more than a missing one, so the
-# first is usually the smaller.
+# The distance to one real picture penalises a wrong strong colour more than a missing one, so the
+# first strength is usually smaller.
 # </details>
 #
 # **3.** Send a friend a comparison that opens in any browser, without Python.
@@ -475,14 +475,15 @@ paper.show_deviations("working-size", "luminance")
 # ```python
 # Compare(views(photos[0]), caption=measures(photos[0])).save("compare.html", title=photos[0])
 # ```
-# One file with pictures and script inside. It loads nothing from elsewhere.
+# The result is one file that contains the pictures and the script. It loads nothing else.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. Look at single photos as well as means: one method can be better on some and worse on others.
-# 2. The last training step need not give the picture nearest to the truth.
-# 3. Chroma strength, input size and a mix of weights change the picture without training; the
-#    weights of the losses do not.
+# 1. Look at single photos as well as means: a method can be better on some photos and worse on
+#    others.
+# 2. The last training step does not always give the picture closest to the real photo.
+# 3. Chroma strength, input size and a mix of network weights change the picture without training.
+#    Other loss weights need a new training.
 #
 # **Next:** [chapter 8, ablations](08_ablations.ipynb).

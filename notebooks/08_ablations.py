@@ -13,14 +13,14 @@
 # %% [markdown]
 # # 8 · Ablations: which part does what?
 #
-# **After this chapter you can** take a method apart: train it again with one part missing, under
-# the same budget and with several seeds; distinguish an effect from luck; and say which parts of
-# SCGAN make a difference here.
+# **After this chapter you can** plan an ablation: train a method again without one part, with the
+# same budget and several seeds; distinguish an effect from chance; and say which parts of SCGAN
+# make a difference here.
 #
-# **Time:** 25 minutes to read, half a minute to run. The training behind it is not done here:
-# `make ablations` trains all variants with three seeds, once. How long that took is printed below.
+# **Time:** 25 minutes to read, half a minute to run. Nothing is trained here: `make ablations`
+# trains all variants once, with three seeds. The first cell prints how long that took.
 #
-# **Before this:** [chapter 3](03_losses_and_critics.ipynb) for the losses that are taken away,
+# **Before this:** [chapter 3](03_losses_and_critics.ipynb) for the losses that are removed;
 # [chapter 6](06_evaluation_table1.ipynb) for the measures and the paired bootstrap.
 
 # %% tags=["parameters"]
@@ -57,16 +57,16 @@ else:
 # %% [markdown]
 # ## The paper says
 #
-# Three claims of the paper are about parts. The saliency map keeps colours from bleeding and rare
-# colours from being averaged away. The second critic, which sees only the salient area, makes
-# objects better. Starting from stage 1 keeps the GAN out of bad minima. Each can be tested in the
-# same way: **what happens without it?** The paper's own ablation figures are not available to this
-# project, so there is nothing to compare with.
+# The paper makes three claims about single parts. The saliency map prevents colour bleeding and
+# keeps rare colours. The second critic sees only the salient area and improves the objects. The
+# start from stage 1 keeps the GAN out of bad minima. We can test each claim in the same way: **what
+# happens without this part?** The paper's own ablation results are not available to this project,
+# so we cannot compare ours with them.
 #
 # ## The code does
 #
-# A variant is the full method with the fewest settings changed that take one part away. The table
-# is computed from the settings that are used in training.
+# A variant is the full method without one part, with as few changed settings as possible. The table
+# is computed from the settings that the training uses.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -86,8 +86,8 @@ variants = pd.DataFrame(
 variants.style.set_uuid("variants")
 
 # %% [markdown]
-# **A budget of their own.** To save time, each training is shorter than that of chapters 4 and 5.
-# So `full` is the same method as in Table 1, trained more briefly, and its numbers differ:
+# **A smaller budget.** To save time, each training is shorter than that of chapters 4 and 5. So
+# `full` is the method of Table 1 with a shorter training, and its results differ:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 own = config.from_environment(profile, 0)
@@ -96,14 +96,15 @@ for stage in (1, 2):
     print(f"stage {stage}: {here} updates for a variant, {before} in chapter {3 + stage}")
 
 # %% [markdown]
-# **The same number of updates.** Every variant makes the same number of generator updates on as
-# many pictures. *No stage 1* makes all of them in stage 2, at the learning rate of stage 2. So it
-# changes two things at once.
+# **The same number of updates.** All variants have the same number of generator updates and see the
+# same number of pictures. *No stage 1* makes all its updates in stage 2, with the learning rate of
+# stage 2. So it changes two things at once.
 #
-# **Shared stage 1.** Where a variant differs in stage 2 only, it starts from the same stage 1 as
-# the full method of that seed. That saves time and removes a source of luck.
+# **Shared stage 1.** If a variant differs only in stage 2, it starts from the same stage 1 as the
+# full method of that seed. This saves time and removes one source of random variation.
 #
-# **Check.** Equal numbers of updates, and sharing exactly where the settings of stage 1 are equal.
+# **Check.** The numbers of updates are equal, and variants share a stage 1 exactly if its settings
+# are equal.
 
 # %%
 updates = {n: ablations.variant(base, n) for n in ablations.VARIANTS}
@@ -119,18 +120,18 @@ print(
 )
 
 # %% [markdown]
-# ## Two kinds of luck
+# ## Two kinds of chance
 #
-# Train the same variant with two seeds, and the means differ. Score it on other photos, and they
-# differ too. These are two spreads, and neither can be computed from the other:
+# If we train the same variant with two seeds, the means differ. If we score it on other photos, the
+# means differ, too. These are two kinds of spread. Neither can be computed from the other:
 #
 # - **over images**: would other photos show the same difference *between these trained networks*?
-#   The paired bootstrap of chapter 6 answers that, and many photos make it narrow.
+#   The paired bootstrap of chapter 6 answers this question. Many photos make its interval narrow.
 # - **over seeds**: would *other trained networks* of the same two recipes show it? Only more seeds
-#   answer that, however many photos there are.
+#   can answer this question, not more photos.
 #
-# The simulation below invents two recipes that are **equally good**. Each training has luck of its
-# own: a standard deviation of 0.1 dB. Four tests are applied to a thousand such pairs.
+# The simulation below compares two recipes that are **equally good**. Each training has a random
+# deviation, with a standard deviation of 0.1 dB. We apply four tests to a thousand such pairs.
 
 # %%
 random = np.random.default_rng(0)
@@ -155,11 +156,11 @@ pd.Series(
 ).to_frame().style.format("{:.0f}").set_uuid("alarms")
 
 # %% [markdown]
-# *How often each test sees a difference where there is none.* The test over images is wrong most of
-# the time: it measures precisely which of two trainings was lucky. Asking the seeds to agree helps,
-# but three signs are equal by luck in one case of four.
+# *How often each test finds a difference although there is none.* The test over images is wrong
+# most of the time: it measures very precisely which of the trainings had better luck. It helps to
+# require that all seeds agree, but three signs agree by chance in one case out of four.
 #
-# **Check.** $n$ seeds agree in sign by luck with probability $2 \cdot 2^{-n} = 2^{1-n}$.
+# **Check.** The signs of $n$ seeds agree by chance with probability $2 \cdot 2^{-n} = 2^{1-n}$.
 
 # %%
 chance = 2.0 ** (1 - SEEDS)
@@ -173,14 +174,14 @@ for n, factor in factors.items():
     )
 
 # %% [markdown]
-# So a cell of Table 2 is bold where the interval over images excludes 0 **and** all seeds have one
-# sign. Read bold as "worth another three seeds". We call a difference a *finding* only if its t
-# interval over seeds excludes 0 as well (`_seeds_low` and `_seeds_high` in `table2.csv`).
+# So a cell of Table 2 is bold if the interval over images excludes 0 **and** all seeds have the
+# same sign. Bold means "worth another three seeds". We call a bold difference a *finding* only if
+# its t interval over seeds also excludes 0 (`_seeds_low` and `_seeds_high` in `table2.csv`).
 #
 # ## Table 2
 #
-# In brackets the difference to *full*: mean, interval over images, and how many seeds have this
-# sign. Bold: the interval excludes 0 and all seeds agree.
+# The brackets contain the difference to *full*: its mean, its interval over images, and how many
+# seeds have this sign. Bold: the interval excludes 0 and all seeds agree.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 if there:
@@ -193,8 +194,8 @@ else:
 shown.set_uuid("table2")
 
 # %% [markdown]
-# **Check.** One cell by hand, from `ablations.csv`: the difference within a seed first, then the
-# mean over seeds, then the bootstrap over photos.
+# **Check.** We compute one cell by hand from `ablations.csv`: first the difference for each seed,
+# then the mean over seeds, then the bootstrap over photos.
 
 # %%
 if there:
@@ -212,10 +213,10 @@ if there:
 # %% [markdown]
 # ## What we see
 #
-# **Dots** are seeds, **bars** the interval over images of their mean, 0 is the full method. In the
-# row *full*, the dots are its own seeds around their mean: their spread is luck. **Look for** bars
-# that exclude 0 while their dots lie on both sides of it: such a difference is luck of the seeds.
-# In the shipped run there are several.
+# Each **dot** is a seed, each **bar** is the interval over images of the seeds' mean, and 0 is the
+# full method. In the row *full*, the dots are its seeds around their mean: this spread is chance.
+# **Look for** bars that exclude 0 while their dots lie on both sides of 0: such a difference may be
+# chance of the seeds. The shipped run has several.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 CHROMA = ("boundary_chroma", "salient_chroma")  # measured on composites, all else on photos
@@ -275,15 +276,15 @@ if there:
     display(findings.style.format(precision=3, na_rep="").set_uuid("findings"))
 
 # %% [markdown]
-# *Differences to the full method that are larger than both kinds of luck. Empty: not a finding.* Of
-# about forty differences, one or two may pass by luck even so.
+# *Differences to the full method that exceed both kinds of chance. Empty: not a finding.* One or
+# two of about forty differences may still be chance.
 #
 # ## With your own eyes
 #
-# The same test photos under all variants of the first seed, in the fixed order of the gallery.
-# Compare *no adversarial* with *full*: what do the critics change? Look at *no saliency*: does
-# colour cross the edge of the main object more often? Could you name the variants without their
-# titles?
+# The figure shows the same test photos for all variants of the first seed, in the fixed order of
+# the gallery. Compare *no adversarial* with *full*: what do the critics change? Look at *no
+# saliency*: does colour cross the edge of the main object more often? Could you distinguish the
+# variants without their titles?
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 trained = min((home / "ablations").glob("all-seed*/outputs"), default=None)
@@ -306,9 +307,9 @@ else:
 # %% [markdown]
 # ## What three seeds cannot show
 #
-# They can show that a part matters a lot. They cannot show that a part does *not* matter: "not
-# distinguishable" means no effect, or a small one. How small? Half of the t interval over seeds
-# says which effects could have been found here at all:
+# Three seeds can show that a part has a large effect. They cannot show that a part has *no* effect:
+# "not distinguishable" means no effect, or a small one. Half of the t interval over seeds shows how
+# large an effect must be to be found here:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 if there and len(facts["seeds"]) > 1:
@@ -323,29 +324,30 @@ else:
     print("needs ablations.csv with at least two seeds: make ablations")
 
 # %% [markdown]
-# *Half the t interval over seeds of each difference: a smaller effect than this stays unseen.*
+# *Half of the t interval over seeds of each difference. Smaller effects are not found.*
 #
-# ## Does it work, and which part of it?
+# ## Which parts work?
 #
-# **Stage 1 works, and it is worth having.** Chapters 4 and 6 show that it is nearer to the truth
-# than a gray copy, at 174 training photos and at 68,000. Here, a stage 2 without stage 1 ends with
-# a lower SSIM and a larger error at the edges of objects. (It also had another learning rate.)
-# **The critics do something, but at a price.** Without them, the pictures are much paler, and
-# nearer to the truth by PSNR and SSIM. And for colour alone, critics are not needed: chapter 5
-# shows on 9,808 photographs that stage 1 times a constant has the same colourfulness with a higher
-# PSNR. (One classifier recognises slightly more of SCGAN's pictures.)
+# **Stage 1 makes the result better.** Chapters 4 and 6 show that it is closer to the real photos
+# than a gray copy, with 174 training photos and with 68,000. Here, a stage 2 without stage 1 ends
+# with a lower SSIM and a larger error at the edges of objects. (It also had another learning rate.)
+# **The critics make stronger colours, but at a price.** Without them, the pictures are much paler,
+# and they have a higher PSNR and SSIM. Critics are not needed for stronger colours alone: chapter 5
+# shows on 9,808 photographs that stage 1 with its chroma multiplied by a constant has the same
+# colourfulness and a higher PSNR. (One classifier recognises slightly more of SCGAN's pictures.)
 #
-# **The saliency guidance, the idea that the paper is named for, makes no difference that we could
-# find.** The same holds for the second critic, the perceptual loss and the global encoder. This
-# does not say that they are useless. Three seeds, 174 photos and short training find only large
-# effects (the table above says how large), and the saliency maps themselves are poor (chapter 4).
-# At the size of `tiny` there is only a first ablation of stage 2: 100 steps, one seed, 1,000
-# photographs (`results/tiny/ablations-short.json`). There, too, the guidance did not bring the
-# object nearer to the truth. Whether it helps with more data and a longer training is not known.
+# **For the saliency guidance, the main idea of the paper, we found no effect.** The same holds for
+# the second critic, the perceptual loss and the global encoder. This does not mean that they are
+# useless. With three seeds, 174 photos and short training, we find only large effects (the table
+# above shows how large), and the saliency maps themselves are poor (chapter 4). For `tiny`, there
+# is only a first ablation of stage 2: 100 steps, one seed, 1,000 photographs
+# (`results/tiny/ablations-short.json`). There, too, the guidance did not reduce the error of the
+# object. We do not know whether it helps with more data and longer training.
 #
 # ## What differs from the paper
 #
-# The paper trains on about 128,000 photos. The switches are those of the table of differences:
+# The paper's setting has about 128,000 training photos. The table lists the switches of this
+# chapter:
 
 # %%
 paper.show_deviations("salient-critic", "global-encoder", "working-size")
@@ -353,29 +355,29 @@ paper.show_deviations("salient-critic", "global-encoder", "working-size")
 # %% [markdown]
 # ## Try it
 #
-# **1.** Is the same photo the hardest for all variants? Correlate PSNR over photos between two
-# variants, and say why the *paired* interval is so much narrower than that of a mean.
+# **1.** Is the same photo the hardest for all variants? Compute the correlation of PSNR over photos
+# between two variants. Why is the *paired* interval so much narrower than the interval of a mean?
 # <details><summary>Solution</summary>
 #
 # ```python
 # wide = photos[photos["seed"] == 0].pivot(index="image", columns="variant", values="psnr")
 # print(wide.drop(columns="real").corr().round(3))
 # ```
-# Nearly the same photos are hard for all, because their true colours are strong. The difference on
-# one photo removes what makes it hard for both, and what is left varies less.
+# Nearly the same photos are hard for all variants, because their real colours are strong. The
+# difference on one photo removes this common part, and the rest varies less.
 # </details>
 #
-# **2.** Repeat the simulation with 2, 5 and 10 seeds. From how many on is "bold" wrong in fewer
-# than 5 % of cases?
+# **2.** Repeat the simulation with 2, 5 and 10 seeds. How many seeds are needed so that "bold" is
+# wrong in fewer than 5 % of cases?
 # <details><summary>Solution</summary>
 #
-# Agreement by luck is $2^{1-n}$: 50 %, 6 %, 0.2 %. With six seeds it falls below 5 %. With ten, the
-# rule is too strict: a single unlucky training hides a true effect. Then the t interval is the
-# better test.
+# The probability of agreement by chance is $2^{1-n}$: 50 %, 6 %, 0.2 %. With six seeds it is below
+# 5 %. With ten seeds, the rule is too strict: a single unlucky training hides a real effect. Then
+# the t interval is the better test.
 # </details>
 #
-# **3.** Ablate something of your own: another number of composites, say. Which settings of stage 1
-# change, so what can be shared?
+# **3.** Add an ablation of your own, for example a training without composites. Which settings of
+# stage 1 change? Can it share the stage 1 of `full`?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -383,13 +385,13 @@ paper.show_deviations("salient-critic", "global-encoder", "working-size")
 # print(ablations.changed(base, "no-composites"), ablations.stage1_owner(base, "no-composites"))
 # failed = ablations.run(base, [0, 1, 2], only=["no-composites"])  # trains: minutes
 # ```
-# Stage 1 sees other batches, so it needs its own.
+# Stage 1 sees other batches, so this variant needs its own stage 1.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. Other photos and other seeds are two kinds of luck, and more photos do not replace seeds.
-# 2. Here, stage 1 and the critics make a difference; for the saliency guidance none was found.
-# 3. "Not found" is not "not there": say how small an effect could have been seen.
+# 1. Other photos and other seeds are two kinds of chance. More photos do not replace more seeds.
+# 2. Here, stage 1 and the critics make a difference. We found no effect of the saliency guidance.
+# 3. If no effect is found, say how large an effect would have been found.
 #
 # **Next:** [chapter 9, your own photographs](09_colorize_your_photos.ipynb).

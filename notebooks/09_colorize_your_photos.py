@@ -14,14 +14,14 @@
 # # 9 · Colorize your own photographs
 #
 # **After this chapter you can** colorize one photograph or a whole folder; say what to expect from
-# the weights; predict which damage of an old print costs colour, and which does not; and test a
-# cure before you trust it.
+# the weights; predict which damage of an old print makes the colours worse, and which does not; and
+# test a correction before you use it.
 #
 # **Time:** 15 minutes to read, about a minute to run. Nothing is trained here.
 #
-# **Before this:** nothing. If you have trained the networks in chapters 4 and 5, yours are used,
-# else the ones that come with the project. [Chapter 6](06_evaluation_table1.ipynb) explains the
-# paired bootstrap.
+# **Before this:** nothing. The chapter uses the weights that you trained in chapters 4 and 5. If
+# there are none, it uses those that come with the project. [Chapter 6](06_evaluation_table1.ipynb)
+# explains the paired bootstrap.
 #
 # To use a photograph of your own, write its full path between the quotes of `picture`.
 
@@ -69,25 +69,26 @@ print(f"with its short side at {net.image_size} pixels")
 #
 # | weights | training photographs | what they colour |
 # |---|---|---|
-# | `mini`, trained in this course | 174 | sky, sand, dry grass: what fills most of a picture |
-# | `tiny`, the default of `scgan colorize` | 68,000 of 64 pixels | also fur, skin, wood; paler |
+# | `mini`, trained in this course | 174 | sky, sand, dry grass: large areas of a picture |
+# | `tiny`, default of `scgan colorize` | 68,000 of 64 pixels | also fur, skin, wood; but paler |
 # | `smoke`, for tests | 24 | a tint, or nothing |
 #
 # Both `mini` and `tiny` leave clothes, cars and fruit nearly gray, or give them the colour of their
-# surroundings. A network of the released size, trained on a million large photographs, should do
-# better, but no such weights exist: the authors did not publish theirs. The profile `imagenet`
-# trains them if you have the data and the GPUs.
+# surroundings. A network of the released size, trained on many more and larger photographs, should
+# do better. But the authors did not publish their weights, and we have none of this size. The
+# profile `imagenet` trains such a network if you have the data and the GPUs.
 #
-# **The colours are a guess.** The gray picture does not say whether a dress was red or green. The
-# network predicts what was common in its training photographs, and another network predicts
-# something else. Keep the original, and say that the picture was *colorized* when you pass it on.
+# **The colours are a guess.** The gray picture does not show whether a dress was red or green. The
+# network predicts colours that were common in its training photographs, and another network
+# predicts other colours. Keep the original. When you share the picture, say that it was
+# *colorized*.
 #
 # ## One photograph
 #
 # This photograph by Lav Varshney (CC0) comes with scikit-image, as a gray picture of 512 pixels a
-# side. No training has seen it. **Drag** the border and compare the two sets of weights; the lists
-# below the picture choose what is on each side. In the shipped run both make the sky blue, and
-# `mini` adds an orange stain at the bottom. *Saliency* is the predicted map of what stands out.
+# side. It was not used in any training. **Drag** the border to compare the two sets of weights, and
+# choose the picture for each side in the lists below. In the shipped run, both make the sky blue,
+# and `mini` adds an orange stain at the bottom. *Saliency* is the predicted saliency map.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.open_picture(picture) if picture else Image.fromarray(camera())
@@ -101,20 +102,21 @@ Compare(views | {"saliency": saliency}, caption=caption, right=1, **small)
 
 # %% [markdown]
 # If the colours are too pale or too strong, `--chroma 1.5` multiplies them (in Python:
-# `colorizer.chroma = 1.5`). Wrong colours become stronger, too.
+# `colorizer.chroma = 1.5`). This makes wrong colours stronger, too.
 #
-# ## What happens to a picture on the way
+# ## How a picture is colorized
 #
-# The network sees a small picture: your photograph $x$, shrunk by $S$ until its short side has the
-# size of the training pictures. It predicts small colours $G_c(Sx)$. Only their *chroma*, what they
-# add to the small gray picture, is enlarged by $L$ and added to your photograph:
+# The network sees a small picture: $S$ shrinks your photograph $x$ until its short side has the
+# size of the training pictures. The network predicts a small colour picture $G_c(Sx)$. Its *chroma*
+# is its difference from the small gray picture. $L$ enlarges only this chroma, and we add it to
+# your photograph:
 #
 # $$ x + L\bigl(G_c(Sx) - Sx\bigr). $$
 #
-# Brightness and detail are thus those of your photograph, pixel by pixel, and the chroma is coarse:
-# our eyes are less sharp for colour than for brightness. (A profile that does not keep the
-# luminance, as `imagenet`, gives $L(G_c(Sx))$.) `colorize.fit_cube` then reduces the chroma where a
-# colour would leave the range 0..255.
+# So brightness and detail are those of your photograph, pixel by pixel. The chroma is coarse, but
+# our eyes see colour less sharply than brightness. (A profile that does not keep the luminance,
+# such as `imagenet`, gives $L(G_c(Sx))$.) Where a colour would leave the range 0..255,
+# `colorize.fit_cube` reduces the chroma.
 
 # %%
 resize = partial(F.interpolate, mode="bicubic", antialias=True)
@@ -128,8 +130,9 @@ with torch.inference_mode():
     mine = colorize.fit_cube(sum_of_both)[0].permute(1, 2, 0).numpy()
 
 # %% [markdown]
-# **Check.** These lines give the picture that the library gives. And its luma is that of the input:
-# the chroma has none, `fit_cube` keeps it, and rounding three channels changes it by 0.5 at most.
+# **Check.** These lines must give the same picture as the library. Its luma must be that of the
+# input: the chroma has no luma, `fit_cube` does not change the luma, and rounding three channels
+# changes it by at most 0.5.
 
 # %%
 result = np.asarray(painted.convert("RGB"))
@@ -148,11 +151,11 @@ viz.strip(steps | {"result": result})
 
 # %% [markdown]
 # *The prediction is as coarse as the picture that the network sees. The chroma is shown on
-# mid-gray: what is gray there gets no colour.* **Look at** the edges of the chroma: where it is
-# wider than the object, its colour spreads over the edge by some pixels.
+# mid-gray: gray means no colour.* **Look at** the edges of the chroma: where the chroma is wider
+# than the object, the colour crosses the object's edge by some pixels.
 #
 # **A sepia print** scanned in colour gives the same result as its gray copy, because only the luma
-# goes in: the brown does not mislead the network, and it is not in the result.
+# is used. The brown tone has no effect.
 
 # %%
 test = data.photos(p, "test")[:24]  # the gallery first
@@ -166,19 +169,19 @@ assert (scanned_in_colour == gray_copy).all()
 # %% [markdown]
 # ## Old photographs are not gray copies
 #
-# **The paper says** what $x$ is: the gray copy of a colour photograph. The network was trained and
-# measured on such copies of clean digital photographs. An old print differs from them. We imitate
-# the differences on test photographs, whose true colours are known:
+# **The paper says** that $x$ is the gray copy of a colour photograph. The network was trained and
+# measured on gray copies of clean digital photographs. An old print differs from these. We simulate
+# the differences on test photographs, because we know their real colours:
 #
-# - **orthochromatic**: until about 1930 most film was blind to red. Lips and red roofs come out
-#   dark, blue skies nearly white. Here: half green, half blue, no red.
-# - **faded**: black has become gray and white has become darker. 0..255 becomes 90..192.
-# - **grain**, **heavy grain**: noise in soft clumps, standard deviation 10 and 20.
-# - **soft lens**: blurred with a radius of 4 pixels in 256.
-# - **small scan**: 48 pixels a side, enlarged.
-# - **all at once**: an orthochromatic plate, soft, with heavy grain, and faded.
+# - **orthochromatic**: until about 1930 most film was not sensitive to red. Lips and red roofs
+#   appear dark, blue skies nearly white. Our model is half green, half blue, and no red.
+# - **faded**: black has become gray, and white has become darker. Our model maps 0..255 to 90..192.
+# - **grain**, **heavy grain**: noise in soft clumps, with standard deviations of 10 and 20.
+# - **soft lens**: a blur with a radius of 4 pixels, in pictures of 256 pixels a side.
+# - **small scan**: a scan of 48 pixels a side, enlarged.
+# - **all at once**: an orthochromatic picture with a soft lens (radius 2), heavy grain and fading.
 #
-# These are rough models. A real print has its own tone curve, its own grain, and scratches.
+# These are rough models: a real print has its own tone curve, grain and scratches.
 
 
 # %%
@@ -230,11 +233,11 @@ inputs = {n: np.stack([f(x, i) for i, x in enumerate(truth)]) for n, f in DAMAGE
 outputs = {n: paint(x) for n, x in inputs.items()}
 
 # %% [markdown]
-# **The measure.** A damaged picture has the wrong brightness from the start, so we look at colour
-# alone: the distance to the real photo in the plane of Lab's $a^*$ and $b^*$ (`viz.color_error`),
-# mean over every second pixel each way. Beside it stands colourfulness (CCI): is the colour gone,
-# or is it wrong? All rows use the same photos, so we take each *difference* photo by photo and
-# resample the photos.
+# **The measure.** A damaged picture already has the wrong brightness, so we measure colour alone:
+# the distance to the real photo in the plane of Lab's $a^*$ and $b^*$ (`viz.color_error`), averaged
+# over every second pixel in each direction. We also print the colourfulness (CCI): it shows whether
+# the colours are pale or wrong. All rows use the same photos, so we compute each *difference* photo
+# by photo and resample the photos.
 
 
 # %%
@@ -270,17 +273,18 @@ columns = ["colour error", "minus undamaged", "minus no colour", "CCI", "CCI min
 pd.DataFrame(rows, index=columns).T.style.set_uuid("damage")
 
 # %% [markdown]
-# *Colour error over 24 photographs: distance in Lab, smaller is better, about 2 is just visible. In
-# brackets the 95 % interval over photographs; a star: it excludes 0. "No colour" has the same error
-# for all inputs, because only colour is measured.*
+# *Colour error over 24 photographs: a distance in Lab; smaller is better, and about 2 is just
+# visible. The brackets contain the 95 % interval over photographs. A star means that it excludes 0.
+# "No colour" has the same error for all inputs, because only colour is measured.*
 #
-# **What we see** in the shipped run: fading raises the error, and so does *all at once*. Grain, a
-# soft lens and a small scan make no clear difference. With *all at once* the colours are no clear
-# improvement on no colour at all; with each single damage they are. Two cautions: with 24 photos a
-# small loss stays unseen, and of twenty comparisons without any effect one would get a star.
+# **What we see** in the shipped run: *faded* and *all at once* raise the error. The other kinds of
+# damage make no clear difference in error. With *all at once*, the predicted colours are not
+# clearly better than no colour. With each single kind of damage, they are. Two cautions: 24 photos
+# cannot show a small loss, and of twenty comparisons without any effect about one would get a star
+# by chance.
 #
-# **Check.** The same chroma on another brightness is another place in Lab. Does that explain the
-# error? We lay the chroma of the *undamaged* input on each damaged picture and measure again.
+# **Check.** The same chroma with another brightness gives another colour in Lab. Does this explain
+# the error? We add the chroma of the *undamaged* input to each damaged picture and measure again.
 
 
 # %%
@@ -295,9 +299,9 @@ for n in list(DAMAGE)[1:]:
     print(f"{n:15} error added {(error[n] - E).mean():+.2f}, by brightness {brightness:+.2f}")
 
 # %% [markdown]
-# Hardly any of it: what the damage costs is the network's wrong guess. Two photographs under every
-# damage; on the left the one with the median loss by *all at once*, on the right the one with the
-# largest.
+# Brightness explains hardly any of the error: the network predicts other colours. The next figure
+# shows two photographs with every kind of damage. On the left is the photo with the median loss by
+# *all at once*, on the right the photo with the largest loss.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 order = np.argsort(error["all at once"] - E, kind="stable")
@@ -309,20 +313,20 @@ panels = [
 viz.grid(panels, [n.replace(" ", "\n") for n in DAMAGE] * 2, blocks=2)
 
 # %% [markdown]
-# *Input, predicted colours and real photo; a row for each damage.* **Look at** *orthochromatic*:
-# what was red is now as dark as what was dark, and no filter brings the difference back. **Then**
-# *grain* and *small scan*: the network shrinks the picture first, so damage finer than a pixel of
-# the small picture hardly reaches it. **Last**, go down the column of colours: does a damage make
-# them paler, or does it change their hue? In the shipped run *all at once* turns the blue sky of
-# the right photo brown: where the network no longer recognises the scene, it falls back on its most
-# frequent colour.
+# *Input, predicted colours and real photo, with one row for each kind of damage.* **Look at**
+# *orthochromatic*: red objects are now as dark as dark ones, and no filter restores the difference.
+# **Then look at** *grain* and *small scan*: the picture is shrunk first, so damage finer than a
+# pixel of the small picture hardly reaches the network. **Last**, go down the column of colours:
+# does the damage make them paler, or does it change their hue? In the shipped run, *all at once*
+# turns the blue sky of the right photo brown. A possible reason: if the network does not recognise
+# the scene, it predicts its most frequent colour.
 #
 # ## The border of the print
 #
-# Most old prints have a white border, and the network looks at the whole scan. We lay borders
-# around the undamaged pictures, colorize, cut the borders off and measure what is inside. A border
-# also takes pixels from the photo in the network's small picture. The last row shows what that
-# alone costs: its border continues the photo, mirrored.
+# Most old prints have a white border, and the network sees the whole scan. We add borders to the
+# undamaged pictures, colorize them, cut off the borders, and measure the rest. A border also leaves
+# fewer pixels for the photo in the network's small picture. The last row shows this effect alone:
+# its border is the photo, mirrored.
 
 
 # %%
@@ -346,22 +350,22 @@ shown = {"no border": outputs["undamaged"][i]} | {n: x[i] for n, x in borders.it
 viz.strip(shown | {"real": truth[i]})
 
 # %% [markdown]
-# *The width is a share of the photo's side. In the strip: the photo that lost most by the narrowest
-# border, all borders cut off.* In the shipped run even a white border of 4 % makes the colours
-# worse and paler, and the mirrored one makes no clear difference in error: it is the white that
-# costs, not the lost pixels. This damage has a sure cure: **cut the border off before you
-# colorize.** The result is the first picture of the strip.
+# *The width is a share of the photo's side. The strip shows the photo with the largest loss by the
+# narrowest border, with all borders cut off.* In the shipped run, even a white border of 4 % makes
+# the colours worse and paler. The mirrored border makes no clear difference in error. So the white
+# colour does the harm, not the lost pixels. The solution is simple: **cut off the border before you
+# colorize.** The first picture of the strip is the result.
 #
-# ## Cures that need no new network
+# ## Corrections that need no new network
 #
-# The network gives only chroma. So it may look at a *cleaned copy*, and its colours may be laid on
-# the **untouched** original, grain and all. Three such cures:
+# We use only the chroma of the network. So we can give it a *cleaned copy*, and add the chroma to
+# the **untouched** original, which keeps its grain. We test three such corrections:
 #
-# - **stretch** the contrast: the darkest hundredth becomes black, the brightest white;
+# - **stretch** the contrast: the darkest 1 % becomes black, the brightest 1 % becomes white;
 # - **median** of 5 × 5 pixels, against heavy grain;
 # - **sharpen**, against a soft lens.
 #
-# Stretching is also tried on the undamaged picture: a cure that harms it should not be applied to
+# We also stretch the undamaged pictures: a correction that harms them should not be applied to
 # every picture.
 
 
@@ -397,19 +401,19 @@ columns = ["error without", "error with", "with minus without", "photos improved
 pd.DataFrame(rows, index=[*columns, "with minus undamaged"]).T.style.set_uuid("cures")
 
 # %% [markdown]
-# *Colour error without the cure and with it, the colours laid on the untouched original. A mean
-# near 0 can hide large gains and large losses, so one column counts the photos that improved.*
+# *Colour error without and with the correction. The chroma is added to the untouched original. A
+# mean near 0 can hide large gains and losses, so one column counts the photos that improved.*
 #
-# **What we see** in the shipped run: most cures do not help. Median and sharpening change nothing
-# that 24 photos could show. Stretching makes *undamaged* pictures worse; it helps where all damages
-# come together, barely, and even then the error stays above that of the undamaged input. Where a
-# cure makes no clear difference, leave it out.
+# **What we see** in the shipped run: most corrections do not help. For median and sharpening, 24
+# photos show no difference. Stretching makes *undamaged* pictures worse. It helps a little with
+# *all at once*, but the error stays above that of the undamaged input. Do not use a correction that
+# makes no clear difference.
 #
 # ## A whole folder
 #
-# `scgan colorize` colours a folder and the folders in it (`scgan` is in `.venv/bin/` after
-# `make env`). Here are five gray pictures: one is torn (half of its bytes are missing), and one
-# lies deeper.
+# `scgan colorize` colorizes a folder and its subfolders (`scgan` is in `.venv/bin/` after
+# `make env`). Our example has five gray pictures: half of the bytes of `torn.jpg` are missing, and
+# `five.jpg` is in a subfolder.
 
 # %%
 work = tempfile.TemporaryDirectory()
@@ -440,9 +444,10 @@ print("exit status", done.returncode)
 print("written:", *(x.relative_to(work.name).as_posix() for x in made))
 
 # %% [markdown]
-# The torn picture is named and the others are done. The exit status is 1, so that a script notices
-# it. The results are PNG files under the same names. `scgan colorize --help` lists the rest: other
-# formats, other weights, a page that shows each picture before and after.
+# The command names the damaged picture and colorizes the others. The exit status is 1, so that a
+# script can detect the error. The results are PNG files with the same names.
+# `scgan colorize --help` lists the other options: formats, weights, and a page that shows each
+# picture before and after.
 #
 # **Check.** The originals have not changed.
 
@@ -453,7 +458,7 @@ work.cleanup()
 viz.strip(shown, width=5)
 
 # %% [markdown]
-# *The four results, by the weights of `tiny`.*
+# *The four results, with the weights of `tiny`.*
 #
 # ## What differs, and the limits
 
@@ -461,12 +466,12 @@ viz.strip(shown, width=5)
 paper.show_deviations("input-untouched", "working-size", "luminance")
 
 # %% [markdown]
-# - **Large scans** cost the network nothing, since it sees the small picture. Memory grows by about
-#   50 bytes for each pixel of the result: 24 megapixels need 1.2 GB.
-# - **Small objects** are tiny in the network's picture: a face in a group is a few pixels there.
-#   Cut such a part out and colorize it alone.
-# - **The damages above** are imitations. They show which way a damage works, not how well your
-#   album will do.
+# - **Large scans** take the network no more time, because it sees the small picture. The memory
+#   grows by about 50 bytes per pixel of the result: 24 megapixels need 1.2 GB.
+# - **Small objects** have few pixels in the network's picture, for example a face in a group. Cut
+#   out such a part and colorize it alone.
+# - **The damage above** is simulated. It shows how damage changes the colours, but it does not
+#   predict the result for your album.
 #
 # ## Try it
 #
@@ -479,13 +484,13 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 # moved = np.abs(paint(stained).astype(float) - outputs["undamaged"])[:, -third:, -third:]
 # print(moved.mean(), moved.mean((1, 2, 3)).round(1))
 # ```
-# It does: the global encoder and the deepest layers of the U-Net see the whole picture, so a fault
+# It does: the global encoder and the deepest layers of the U-Net see the whole picture, so damage
 # in one place can change the colours in another. Retouch stains and scratches *before* you
 # colorize.
 # </details>
 #
-# **2.** At which chroma strength is the error smallest, for the undamaged input and for *all at
-# once*? Should the colours be turned up or down when the input is bad?
+# **2.** Which chroma strength gives the smallest error for the undamaged input, and which for *all
+# at once*? Should the colours be stronger or weaker if the input is bad?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -494,14 +499,16 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 #         chroma = outputs[n].astype(float) - inputs[n][..., None]
 #         print(k, n, errors(laid(inputs[n], k * chroma)).mean().round(2))
 # ```
-# Down: the less certain a guess is, the smaller the chroma with the smallest expected error. The
-# network cannot know how bad its input is unless it was trained on such inputs.
+# They should be weaker: the less certain the colour is, the smaller is the chroma with the smallest
+# expected error. The network cannot know how bad its input is unless it was trained on such inputs.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. Brightness and detail come from your photograph; only the chroma is predicted, on a small copy.
-# 2. Fading and white borders cost colour, fine grain and blur hardly any: cut the border off first.
-# 3. Test a cure on undamaged pictures, too; most of those tried here do not help.
+# 1. Brightness and detail come from your photograph. The network predicts only the chroma, from a
+#    small copy.
+# 2. Fading and white borders make the colours worse, fine grain and blur hardly do. Cut off the
+#    border first.
+# 3. Test a correction on undamaged pictures, too. Most corrections tested here do not help.
 #
 # **Next:** [chapter 10, scaling up](10_scaling_up.ipynb).

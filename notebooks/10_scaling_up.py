@@ -14,16 +14,16 @@
 # # 10 · Scaling up: from a laptop to ImageNet
 #
 # **After this chapter you can** name the settings in which `mini` differs from the paper's; compute
-# what a run costs *before* you pay for it (operations and memory); say what must stay equal when
-# several processes train one network, and check it; and start a training on one GPU, on several,
-# and on several machines.
+# the operations and the memory of a run *before* you pay for it; say which conditions must hold if
+# several processes train one network, and check them; and start a training on one GPU, on several
+# GPUs, and on several machines.
 #
 # **Time:** 20 minutes to read, about a minute to run on two CPU cores.
 #
 # **Before this:** chapters [4](04_stage1_l1_pretraining.ipynb) and
 # [5](05_stage2_adversarial_training.ipynb). This project has not run the paper's setting, so no
-# number below is a result of it. Operations and memory are computed; a measured number says where
-# it was measured.
+# number below is a result of it. Operations and memory are computed. For each measured number, the
+# text says where it was measured.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -51,14 +51,15 @@ p = config.from_environment(profile, seed)
 big = config.load("imagenet", device="cpu")
 
 # %% [markdown]
-# ## The same code, other numbers
+# ## The same code, other settings
 #
-# **The paper says:** train on ImageNet, in two stages, and judge 10,000 validation images. The
-# first public version of the authors' code takes one training image in ten, about 128,000, with ten
-# epochs of stage 1 and thirty of stage 2, eight pictures in a batch.
+# **The paper says:** train on ImageNet in two stages, and evaluate on 10,000 validation images. The
+# first public version of the authors' code uses every tenth training image, about 128,000 in all,
+# with ten epochs of stage 1, thirty epochs of stage 2, and eight pictures per batch.
 #
-# **The code does** the same with the profile `imagenet`. No step of training or evaluation asks for
-# a profile's name. What differs is in this table (stage 0, logging and the test set left out):
+# **The code does** the same with the profile `imagenet`. No step of training or evaluation depends
+# on the name of the profile. The table shows all settings that differ, except those for stage 0,
+# logging and the test set:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 pair = {q.name: q.settings() for q in (p, big)}
@@ -71,10 +72,10 @@ pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test
 # %% [markdown]
 # ## Count before you run
 #
-# How many operations does a step need? We can count them without running it. PyTorch has a device
-# called `meta`: its tensors have a shape and no content. A step on `meta` calls all operations of a
-# real one, backward pass and gradient penalty included, and takes no time. A counter beside it adds
-# up the multiplications and additions of every convolution and matrix product.
+# We can count the operations of a step without running it. PyTorch has a device called `meta`: its
+# tensors have a shape but no content. A step on `meta` calls all operations of a real step,
+# including the backward pass and the gradient penalty, but takes almost no time. A counter adds up
+# the multiplications and additions of every convolution and matrix product.
 
 
 # %%
@@ -118,13 +119,14 @@ counted = {q.name: {kind: gflop(q, shapes[q.name], kind) for kind in kinds} for 
 viz.numbers(pd.DataFrame(counted).T, 1, "gflop")
 
 # %% [markdown]
-# *Operations for one picture: to colorize it once, and in one training step of each stage.* A step
-# of stage 1 is about three times an inference, as the backward pass costs two forward passes (less
-# where a part is frozen). **Look at** stage 2: the critics judge real, painted and mixed pictures
-# at full size, go backward twice for the penalty, and then judge once more for the generator.
+# *Operations per picture, in GFLOP: for inference, and for one training step of each stage.* A step
+# of stage 1 takes about three times the operations of inference, because a backward pass costs as
+# much as two forward passes (less if a part is frozen). **Look at** stage 2: the critics score
+# real, generated and mixed pictures at full size, need a double backward pass for the penalty, and
+# score the generated pictures again for the generator.
 #
-# **Check.** At full size the number of trainable parameters must be the released code's:
-# 58,755,200 in the generator and 5,766,144 in a critic.
+# **Check.** At full size, the number of trainable parameters must equal that of the released code:
+# 58,755,200 in the generator and 5,766,144 in each critic.
 
 
 # %%
@@ -139,9 +141,9 @@ assert {trainable(c) for c in large.critics.values()} == {5_766_144}
 # %% [markdown]
 # ## From operations to days
 #
-# A stage costs *steps × batch × operations a picture*. Divide by what your machine does in a
-# second, and you have the time. A second of this machine is known if `mini` was trained on it: the
-# log says how many pictures a second it took.
+# A stage needs *steps × batch × operations per picture*. To get the time, divide this by the
+# operations per second of your machine. If `mini` was trained on this machine, we can compute its
+# speed: the log contains the pictures per second.
 
 # %%
 stages = ((1, "stage1_steps"), (2, "stage2_steps"))
@@ -183,16 +185,18 @@ for speed in (1e12, 1e13, 1e14):
     print(f"at {speed / 1e12:g} TFLOP/s: {days:.1f} days")
 
 # %% [markdown]
-# The last lines are arithmetic, not a measurement. A GPU's data sheet gives the speed of large
-# matrix products. A network reaches a part of it, and which part you can only measure: train a
-# hundred steps (below), take *pictures a second* from `log.csv`, and multiply by the table.
+# The last lines are computed, not measured. A GPU's data sheet gives the speed of large matrix
+# products. A network reaches only a part of it, and you have to measure this part: train a hundred
+# steps (below), take the pictures per second (`images_per_s`) from `log.csv`, and multiply them by
+# the operations per picture.
 #
 # ## Memory
 #
-# A training step keeps three things: the weights with their gradients and Adam's two moments, four
-# numbers of four bytes each; the *activations*, everything that the forward pass leaves for the
-# backward pass; and what is in work at the moment. The first does not depend on the batch. The
-# second grows with it, and autograd tells us what it keeps, on `meta` as well:
+# A training step needs memory for three things. The first is the weights with their gradients and
+# Adam's two moments: four numbers of four bytes for each weight. The second is the *activations*:
+# everything that the forward pass stores for the backward pass. The third is temporary memory. The
+# first does not depend on the batch, but the second grows with it. Autograd can report the tensors
+# that it stores, also on `meta`:
 
 
 # %%
@@ -221,10 +225,10 @@ for q in (p, big):
 viz.numbers(pd.DataFrame(memory).T, 2, "memory")
 
 # %% [markdown]
-# *GB (10⁹ bytes) in stage 1, 32-bit numbers, without what is in work at the moment. Half precision
-# about halves the activations.* Stage 2 adds two critics, whose penalty keeps the graph of a
-# gradient. The benchmark of this project has measured what a whole process takes at the full size,
-# on a CPU, with **one** picture in a batch:
+# *GB (10⁹ bytes) in stage 1, with 32-bit numbers, without temporary memory. Half precision reduces
+# the activations to about half.* Stage 2 adds two critics, and the penalty stores the graph of a
+# gradient. The benchmark of this project has measured the memory of a whole process at full size,
+# on a CPU, with a batch of **one** picture:
 
 # %%
 lines = json.loads((ROOT / "benchmarks" / "bench.json").read_text())["lines"]
@@ -232,25 +236,26 @@ for name in ("full inference", "full stage 1", "full stage 2"):
     print(f"{name.removeprefix('full ')}: {lines[name]['ours_mb'] / 1000:.1f} GB")
 
 # %% [markdown]
-# The program itself with its libraries is part of each of these figures.
+# Each of these values includes the program and its libraries.
 #
 # ## Several processes, one network
 #
-# With $P$ GPUs there are $P$ processes. Each holds a copy of the networks and takes its share of
-# every batch. Before the optimiser steps, the processes exchange gradients and take their mean. For
-# that to be the same training, four things must hold:
+# With $P$ GPUs there are $P$ processes. Each process has a copy of the networks and a share of
+# every batch. Before the optimiser's step, the processes exchange their gradients and compute the
+# mean. This gives the same training only if four conditions hold:
 #
-# 1. **The mean of means is the mean**: all shares are of one size. (A batch that cannot be shared
-#    evenly is refused.)
-# 2. **The same weights everywhere**, at the start and after each step.
-# 3. **Other pictures, other random numbers**: each process has its own part of the batch, and mixes
-#    real and painted pictures for the penalty with numbers of its own.
-# 4. **Together or not at all**: if one process stops to write a checkpoint because *its* clock says
-#    so, and the others go on, they wait for each other for ever. The first process decides.
+# 1. **All shares have the same size**, so that the mean of the means is the mean of the batch. (The
+#    code refuses a batch that cannot be divided evenly.)
+# 2. **All processes have the same weights**, at the start and after each step.
+# 3. **Each process has its own pictures and its own random numbers**: its own part of the batch,
+#    and its own random numbers to mix real and generated pictures for the penalty.
+# 4. **All processes write a checkpoint at the same step.** If each used its own clock, one could
+#    stop for a checkpoint while the others go on, and all would wait forever. So the first process
+#    decides.
 #
-# The first point can be checked by hand. One gradient of a batch of eight, against the mean of two
-# gradients of four. (Without the global encoder: the folded one brings its features to mean 0 and
-# variance 1 over the batch, which is a BatchNorm of its own.)
+# We can check the first condition by hand: we compare the gradient of a batch of eight with the
+# mean of two gradients of four. (The check leaves out the global encoder: the folded one normalises
+# its features to mean 0 and variance 1 over the batch, just as BatchNorm does.)
 
 
 # %%
@@ -280,16 +285,16 @@ for norm, distance in norms.items():
 assert max(norms["none"], norms["layer"]) < 1e-3 < norms["batch"]
 
 # %% [markdown]
-# **Look at** the last line. BatchNorm looks *across* a batch, so a process that has four pictures
-# normalises by these four. Nothing is broken, but it is another training, as if the batch had been
-# smaller: the released code, with eight pictures on each GPU, has the same property. All other
-# normalisations work picture by picture, and cannot tell whether they are alone.
+# **Look at** the last line. BatchNorm normalises over the batch, so a process with four pictures
+# uses the statistics of these four. This is not an error, but another training, as if the batch
+# were smaller. The released code, with eight pictures on each GPU, has the same property. Layer
+# norm works on each picture separately, so the size of the share does not matter.
 #
-# ## Two processes, for real
+# ## Two real processes
 #
-# Two processes on this machine's CPU, exchanging gradients over the loopback: the same command as
-# with GPUs. Both stages of a tiny run, and beside it the same run in one process. The critics are
-# those of the *hinge* loss, which draws no random numbers, so that the two must agree.
+# Now we train with two processes on this machine's CPU, with the same command as for GPUs. We run
+# both stages of a very small training, once with two processes and once with one. The critics use
+# the *hinge* loss, which needs no random numbers, so both runs must agree.
 
 # %%
 TINY = dict(stage1_steps=6, stage2_steps=4, batch=8, samples=1, log_every=1, gan="hinge")
@@ -338,13 +343,12 @@ print(f"largest difference: {difference:.0e}")
 
 # %% [markdown]
 # The last digits differ because the order of summation changes the rounding, and Adam and the
-# critics amplify such differences. `tests/test_processes.py` holds more: the weights of both
-# processes are equal bit for bit after each kind of run, resumed runs included; two clocks that
-# disagree do not stop a run; and the pieces of a batch are shared so that each process has its
-# composites.
+# critics amplify such differences. `tests/test_processes.py` checks more: the weights of both
+# processes are equal bit for bit after each kind of run, including resumed runs; different clocks
+# do not stop a run; and the batch is divided so that each process has composites.
 #
-# What such a check on a CPU cannot show is *speed*. How much faster two GPUs are than one was not
-# measured here.
+# This check on a CPU cannot show the *speed*. We have not measured how much faster two GPUs are
+# than one.
 #
 # ## The commands
 #
@@ -355,34 +359,37 @@ print(f"largest difference: {difference:.0e}")
 # make reproduce PROFILE=imagenet PROCESSES=4         # four GPUs train, then the chapters run
 # ```
 #
-# The trial's settings are not those of the real run: it refuses to go on from it, and says so.
-# Remove `results/imagenet/runs/stage1` first, or try in another place (`SCGAN_OUTPUT=/tmp/trial`).
+# The trial has other settings than the real run, so the real run refuses to resume it. Remove
+# `results/imagenet/runs/stage1` first, or write the trial to another folder
+# (`SCGAN_OUTPUT=/tmp/trial`).
 #
-# On several machines, with a file system that all of them see, the same on each:
+# On several machines with a shared file system, run the same command on each:
 #
 # ```sh
 # python -m torch.distributed.run --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d \
 #   --rdzv_endpoint FIRST_MACHINE:29500 -m scgan_lib.cli train --profile imagenet
 # ```
 #
-# `batch` is always the *whole* batch. The authors gave eight pictures to each GPU; with four GPUs
-# that is `--set batch=32`, and to see as many pictures as they did, a quarter of the steps and of
-# `halve_every`. Whether the learning rate should grow with the batch, their code does not say.
+# `batch` is always the *whole* batch. The authors used eight pictures per GPU. With four GPUs, this
+# is `--set batch=32`. To see the same number of pictures, use a quarter of the steps and of
+# `halve_every`. The authors' code does not state whether the learning rate should grow with the
+# batch.
 #
-# **Before the first step**, once: every photo gets its saliency map. The classical teacher took
-# about a third of a second a photo on one core (timed once, on 32 photos of ImageNet's size, on a
-# busy machine): some eleven core-hours for 128,000. It uses all cores. The maps are kept in
-# `SCGAN_CACHE`, which may be filled before any GPU is rented: the trial above does it with
-# `DEVICE=cpu`. Photos are decoded by the workers, each time anew.
+# **Before the first step**, the saliency maps of all photos are computed once. The classical
+# teacher took about a third of a second per photo on one core (measured once, on 32 photos of
+# ImageNet's size, on a busy machine). This is about eleven core-hours for 128,000 photos. The maps
+# are stored in `SCGAN_CACHE`. You can compute them before you rent a GPU: run the trial above with
+# `DEVICE=cpu`. The data loader's workers decode the photos again in each epoch.
 #
-# **Killed by the queue?** The same command goes on from the last checkpoint, with the same number
-# of processes: each has its own random state in it.
+# **If the queue kills the run,** the same command resumes from the last checkpoint. The number of
+# processes must be the same, because the checkpoint contains the random state of each process.
 #
-# **Half precision:** `--set precision=bf16` (or `fp16`). The gradient penalty stays in 32 bits: the
-# square of a small gradient would be 0. `--set compile=inductor` compiles the generator, never the
-# critics, because compiled code cannot be differentiated twice; `--set channels_last=true` changes
-# the order in memory. All three are off unless you ask: on a GPU they were not measured here, and
-# on a CPU the last one takes longer.
+# **For half precision,** use `--set precision=bf16` (or `fp16`). The gradient penalty is still
+# computed in 32 bits, because the square of a small gradient would become 0.
+# `--set compile=inductor` compiles the generator, but not the critics, because compiled code cannot
+# be differentiated twice. `--set channels_last=true` changes the memory layout. All three are off
+# by default. `channels_last` is slower on a CPU, and it was slower for the generator of `tiny` on
+# one GPU (`benchmarks/NOTES.md`). We have not compared the other two on a GPU.
 #
 # ## What differs from the paper and from the released code
 
@@ -392,7 +399,8 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # %% [markdown]
 # ## Try it
 #
-# **1.** Which part of a stage-2 step is the critics'? Count it without running it.
+# **1.** Which share of the operations of a stage-2 step is due to the critics? Count it without a
+# real step.
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -402,27 +410,29 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # ```
 # </details>
 #
-# **2.** What does a second GPU buy for 300 dollars, if the day of a GPU costs 30 and two of them
-# are 1.8 times as fast as one? When is it worth it?
+# **2.** You have 300 dollars. One GPU costs 30 dollars a day, and two GPUs are 1.8 times as fast as
+# one. When is the second GPU worth its price?
 # <details><summary>Solution</summary>
 #
-# Ten days of one GPU or five of two; in five days two GPUs do what one does in nine. You get the
-# result earlier and a tenth less of it. It is worth it if waiting costs more than that tenth.
+# You can pay for ten days of one GPU, or for five days of two. In five days, two GPUs do as much as
+# one GPU in nine days. So you get the result earlier, but with a tenth less training. The second
+# GPU is worth its price if waiting costs more than this tenth.
 # </details>
 #
-# **3.** Take away condition 3: give both processes the *same* pictures. Which number of the log
-# would tell you?
+# **3.** Violate condition 3: give both processes the *same* pictures. Which value in the log would
+# show the error?
 # <details><summary>Solution</summary>
 #
-# None of the losses: they look plausible, and the run is as slow as before. But the gradients of
-# both processes are equal, so the second process adds nothing, and the gradient is that of half a
-# batch. Compare with one process, as above: the losses of step 1 differ already.
+# No single value shows it: the losses look plausible, and the run takes the same time. But both
+# processes have the same gradient, so the second one adds nothing, and the gradient is that of half
+# a batch. A comparison with one process, as above, shows the error: the losses differ from step 1
+# on.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. Operations and memory can be counted on the `meta` device before any GPU is rented.
-# 2. Several processes give the gradient of one, unless BatchNorm looks across the batch.
-# 3. `batch` is the whole batch; the same command resumes a run that was stopped.
+# 1. You can count operations and memory on the `meta` device before you rent a GPU.
+# 2. Several processes give the same gradient as one, unless the network normalises over the batch.
+# 3. `batch` is the whole batch, over all GPUs. The same command resumes a stopped run.
 #
-# You have reached the end of the course. [Chapter 0](00_overview.ipynb) has the map.
+# This is the end of the course. [Chapter 0](00_overview.ipynb) has the list of chapters.
