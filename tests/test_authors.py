@@ -61,7 +61,7 @@ def state():
     return narrow("generator")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def as_made(monkeypatch):
     """Networks are not initialised before they are filled: it takes longer than the rest."""
     monkeypatch.setattr(networks, "initialise", lambda module: None)
@@ -71,7 +71,7 @@ def count(module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def test_generator_gives_the_released_numbers(as_made):
+def test_generator_gives_the_released_numbers():
     tensors = OFFICIAL["generator"]["tensors"]
     generator = load_author_generator({k: weight(k, s) for k, s in tensors.items()})
     assert count(generator) == OFFICIAL["trainable"]["generator"] == 58_755_200
@@ -88,7 +88,7 @@ def test_generator_gives_the_released_numbers(as_made):
         assert abs(tensor.std().item() - facts["std"]) < 1e-4
 
 
-def test_critic_gives_the_released_numbers(as_made):
+def test_critic_gives_the_released_numbers():
     official = OFFICIAL["discriminator"]
     critic = load_author_critic({k: weight(k, s) for k, s in official["tensors"].items()})
     assert count(critic) == OFFICIAL["trainable"]["discriminator"] == 5_766_144
