@@ -73,7 +73,7 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
 
 
 def test_spread_of_conv3_3_measured_again(trunk):
-    """HED_SPREAD: 1.000 over all 174 training photos; a tenth of them at half the side, for time."""
+    """HED_SPREAD: 1.000 over all 174 training photos; here a tenth of them at half the side."""
     with open(MINI / "credits.csv", newline="") as file:
         rows = [r for r in csv.DictReader(file) if (r["kind"], r["split"]) == ("photo", "train")]
     assert len(rows) == 174
