@@ -10,7 +10,7 @@ import torch
 from scgan_lib import config
 
 SMALL = dict(
-    stage1_steps=0, device="cpu", vgg="hed", image_size=64, levels=6, batch=2, width=8,
+    stage1_steps=0, device="cpu", vgg="hed", image_size=32, levels=6, batch=2, width=8,
     saliency_width=8, critic_width=8,
 )  # fmt: skip
 PROFILES = {
@@ -27,8 +27,14 @@ def small(name, **more):
     return config.load(base, **(SMALL | settings | more))
 
 
-@pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize("step", bench.STEPS)
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        *(("inference", name) for name in ("paper", "mini")),
+        *(("stage 1", name) for name in ("paper", "no saliency")),
+        *(("stage 2", name) for name in PROFILES),
+    ],
+)
 def test_reference_and_library_give_the_same_values(name, step):
     *_, facts = bench.compare(small(name), step)
     assert 0 <= facts["difference"] < 1e-4
@@ -73,19 +79,6 @@ def test_gradients_of_the_generator_agree(name, step, float64):
         assert torch.linalg.norm(gradient) > 0, key
         off = torch.linalg.norm(gradient - ours[key]) / torch.linalg.norm(gradient)
         assert off < 1e-10, key
-
-
-def test_a_wrong_weight_is_seen(monkeypatch):
-    """The comparison itself can fail."""
-    load = reference.load
-
-    def load_wrongly(plain, ours):
-        load(plain, ours).down[1].conv.weight.data[0] *= 1.1
-        return plain
-
-    monkeypatch.setattr(reference, "load", load_wrongly)
-    *_, facts = bench.compare(small("no critics"), "inference")
-    assert facts["difference"] > 1e-3
 
 
 def test_ratio_and_difference_by_hand(monkeypatch):
