@@ -4,8 +4,8 @@ import chapters
 import nbformat
 import pytest
 
-from scgan_lib.paths import ROOT, UserError
-from scgan_lib.progress import MARK, progress
+from scgan_lib.paths import ROOT
+from scgan_lib.progress import MARK
 
 CHAPTER = """\
 # %% [markdown]
@@ -119,28 +119,3 @@ def test_wrong_calls(chapter, tmp_path, capsys, name, value, words):
     with pytest.raises(SystemExit) as stop:
         chapters.main(["run", str(chapter), str(tmp_path / "x.ipynb"), "-p", name, value])
     assert stop.value.code == 2 and words in capsys.readouterr().err
-
-
-def test_summary_adds_up(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    with pytest.raises(UserError, match=r"table1.md: missing; run `make reproduce PROFILE=mini`"):
-        chapters.summary("mini")
-    results = tmp_path / "results" / "mini"
-    (results / "notebooks").mkdir(parents=True)
-    (results / "table1.md").write_text("| method | PSNR |\n")
-    for name, seconds in (("01_a", 1.0), ("02_b", 62.0)):
-        nb = nbformat.v4.new_notebook(metadata={"papermill": {"duration": seconds}})
-        nbformat.write(nb, results / "notebooks" / f"{name}.ipynb")
-    text = chapters.summary("mini")
-    assert text.startswith("| method | PSNR |\n")
-    (total,) = [line.split() for line in text.splitlines() if "total" in line]
-    assert total == ["total", "1", "min", "3.0", "s"]
-
-
-def test_progress_without_reader_writes_marked_lines(capsys, monkeypatch):
-    monkeypatch.setenv("SCGAN_HEADLESS", "1")
-    assert list(progress([3, 1], desc="slow", every=0, delay=0)) == [3, 1]
-    lines = capsys.readouterr().err.splitlines()
-    assert all(line.startswith(f"{MARK}slow: ") for line in lines) and "2/2, " in lines[-1]
-    assert list(progress([3, 1], desc="quick")) == [3, 1]
-    assert capsys.readouterr().err == ""  # over before the first line is due

@@ -7,7 +7,7 @@ import pytest
 
 from scgan_lib import config
 from scgan_lib.config import LossWeights, load
-from scgan_lib.paths import ROOT, UserError
+from scgan_lib.paths import UserError
 
 
 def test_every_profile_loads_and_is_frozen():
@@ -42,10 +42,8 @@ def test_imagenet_has_the_numbers_of_the_first_public_version():
         ({"betas": 0.9}, ("betas=0.9", "tuple")),
         ({"critic_norm": "bach"}, ("critic_norm", "bach", "batch")),
         ({"composites": 0.25}, ("composites=0.25", "0..0.2")),
-        ({"stage1_lr": float("inf")}, ("stage1_lr", "inf")),
         ({"stage1_lr": float("nan")}, ("stage1_lr", "nan")),
         ({"width": True}, ("width", "int")),
-        ({"salient_critic": 1}, ("salient_critic", "bool")),
         ({"image_size": 100}, ("image_size=100", "multiple of 32")),
         ({"image_size": 32, "levels": 9}, ("image_size=32", "256")),
     ],
@@ -77,14 +75,6 @@ def test_released_fidelity_brings_its_settings_and_overrides_win():
     assert (paper.critic_norm, released.critic_norm) == ("none", "batch")
     assert released.generator_spectral and released.critic_spectral
     assert load("mini", fidelity="released", critic_norm="none").critic_norm == "none"
-
-
-def test_folders_follow_seed_and_output(monkeypatch, tmp_path):
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    assert load("mini").results == tmp_path / "results/mini"
-    assert load("mini", 3).figures == tmp_path / "figures/mini-seed3"
-    assert load("mini").data_path == ROOT / "data/mini"
-    assert load("folder", data=str(tmp_path)).data_path == tmp_path
 
 
 @pytest.mark.parametrize(

@@ -159,9 +159,3 @@ def test_nothing_is_lost_where_weights_are_not_here(tiny, tmp_path):
     with pytest.raises(UserError, match=r"none\.safetensors"):
         evaluation.evaluate(tiny(), weights={"mine": tmp_path / "none.safetensors"})
     assert old.is_file() and path.read_text() == "image,method,psnr\na,scgan,20\n"
-
-
-@pytest.mark.parametrize("name", ["real", "scgan", "", "mask", "composites"])
-def test_names_of_our_own_methods_are_refused(tiny, tmp_path, name):
-    with pytest.raises(UserError, match="choose another"):
-        evaluation.evaluate(tiny(), {name: tmp_path})

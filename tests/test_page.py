@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from scgan_lib import page
-from scgan_lib.paths import UserError
 
 sys.path.insert(0, os.path.dirname(__file__))
 import browser_helpers as helpers
@@ -50,15 +49,6 @@ def test_everything_is_inside_and_bounded(made):
         np.testing.assert_allclose(np.asarray(image).mean((0, 1)), expected, atol=3)
     titles = [html.unescape(title) for title in re.findall(r' title="(.*?)"', text)]
     assert titles == [f"in/{name}" for name in NAMES]
-
-
-def test_only_a_page_of_ours_is_replaced(made, tmp_path):
-    page.check(made)
-    page.check(tmp_path / "new.html")
-    other = tmp_path / "other.html"
-    other.write_text("<!doctype html>mine")
-    with pytest.raises(UserError, match=r"other\.html: exists already"):
-        page.check(other)
 
 
 @pytest.mark.browser
