@@ -137,19 +137,12 @@ def test_gray_vgg_with_its_classifier_fills_the_global_encoder(state):
 FIRST = "down1.conv2d.module.weight_bar"
 
 
-def refusal(load, source) -> str:
-    with pytest.raises(UserError) as caught:
-        load(source)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("up3.conv2d.norm.bias", None, '"up.2.norm.bias"'),
+        ("up3.conv2d.norm.bias", None, "up.2.norm.bias"),
         ("down2.conv2d.module.weight_u", None, "down.1.conv.parametrizations.weight.0._u"),
-        ("extra", torch.ones(2), '"extra"'),
+        ("extra", torch.ones(2), "extra"),
         ("down4.norm.weight", torch.ones(5), "size mismatch for down.3.norm.weight"),
         (FIRST, None, f"no tensor '{FIRST}'"),
     ],
@@ -158,7 +151,8 @@ def test_generator_tensors_that_do_not_fit_are_named(state, name, value, words):
     damaged = state | {name: value}
     if value is None:
         del damaged[name]
-    assert words in refusal(load_author_generator, damaged)
+    with pytest.raises(UserError, match=f"^state dict: not the authors' weights: .*{words}"):
+        load_author_generator(damaged)
 
 
 class Hostile:
@@ -168,16 +162,14 @@ class Hostile:
         return os.mkdir, ("was-here",)
 
 
-def test_a_hostile_pickle_runs_no_code(tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", [[1, 2], {FIRST: Hostile()}, b"hello\n", b"PK\3\4 cut off"])
+def test_files_without_weights_are_refused_by_name_and_run_no_code(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
-    torch.save({FIRST: Hostile()}, "hostile.pth")
-    assert "hostile.pth: not the authors'" in refusal(load_author_generator, "hostile.pth")
-    assert not Path("was-here").exists()
-
-
-@pytest.mark.parametrize("content", [None, b"hello\nworld\n", b"PK\3\4 cut off"])
-def test_files_without_weights_are_refused_by_name(tmp_path, content):
-    path = tmp_path / "bad.pth"
-    torch.save([1, 2], path) if content is None else path.write_bytes(content)
+    if isinstance(content, bytes):
+        Path("bad.pth").write_bytes(content)
+    else:
+        torch.save(content, "bad.pth")
     for load in (load_author_generator, load_author_critic):
-        assert f"{path}: not the authors'" in refusal(load, path)
+        with pytest.raises(UserError, match=r"^bad\.pth: not the authors' weights: .*$"):
+            load("bad.pth")
+    assert not Path("was-here").exists()

