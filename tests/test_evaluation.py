@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scgan_lib import config, data, evaluation, metrics, pretrained
+from scgan_lib import data, evaluation, metrics, pretrained
 from scgan_lib.evaluation import score
 from scgan_lib.paths import ROOT, UserError
 
@@ -123,7 +123,7 @@ def test_missing_and_empty_folders_name_themselves(folders, tmp_path):
 
 def test_a_profile_is_coloured_scored_and_written_with_its_provenance(tiny, monkeypatch):
     monkeypatch.setattr(pretrained, "load_judge", FirstPixel)
-    profile = tiny(init=f"{ROOT}/results/x")
+    profile = tiny(init=f"{ROOT}/results/x", global_weights="/elsewhere/mine.pth")
     table, skipped = evaluation.evaluate(profile, weights={})
     assert not skipped
     assert table.groupby(["set", "method"]).size().to_dict() == {
@@ -141,13 +141,9 @@ def test_a_profile_is_coloured_scored_and_written_with_its_provenance(tiny, monk
     assert (facts["profile"], facts["seed"], facts["judge"]) == ("smoke", 0, "first pixel")
     assert facts["skipped"] == [] and facts["vgg"] and facts["versions"]["torch"]
     assert facts["protocol"] == evaluation.PROTOCOL and len(facts["commit"].strip("+")) == 40
-    assert facts["settings"]["data"] == "data/mini" and facts["settings"]["init"] == "results/x"
+    paths = [facts["settings"][key] for key in ("data", "init", "global_weights")]
+    assert paths == ["data/mini", "results/x", "mine.pth"]  # none of this machine
     assert set(facts["judge_classes"]) == {f"{c:.0f}" for c in table["judge_class"].dropna()}
-
-
-def test_no_path_of_this_machine_is_told(tmp_path):
-    told = evaluation.provenance(config.load("folder", data=f"{tmp_path}/photos"))
-    assert told["settings"]["data"] == "photos" and str(tmp_path) not in json.dumps(told)
 
 
 def test_nothing_is_lost_where_weights_are_not_here(tiny, tmp_path):

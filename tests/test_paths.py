@@ -1,10 +1,9 @@
-"""Files appear whole or not at all; where output goes."""
+"""Files appear whole or not at all."""
 
 import errno
 
 import pytest
 
-from scgan_lib import paths
 from scgan_lib.paths import UserError, atomic_write
 
 
@@ -27,14 +26,3 @@ def test_a_full_disk_is_said_in_one_line_with_the_file(tmp_path, number):
         raise OSError(number, "no room")
     with pytest.raises(BlockingIOError), atomic_write(target):  # others are not disguised
         raise OSError(errno.EAGAIN, "later")
-
-
-def test_output_and_cache_follow_their_variables(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    assert paths.output_root() == tmp_path / "out"
-    assert paths.cache_dir() == tmp_path / "cache" and paths.cache_dir().is_dir()
-    monkeypatch.setenv("SCGAN_OUTPUT", "")
-    monkeypatch.delenv("SCGAN_CACHE")
-    assert paths.output_root() == paths.ROOT
-    assert paths.cache_dir() == paths.ROOT / ".cache"
