@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scgan_lib import authors
+from scgan_lib import authors, networks
 from scgan_lib.authors import load_author_critic, load_author_generator
 from scgan_lib.colorize import load_generator, save_generator
-from scgan_lib.networks import GlobalEncoder
 from scgan_lib.paths import UserError
 
 OFFICIAL = json.loads((Path(__file__).parent / "data" / "official_networks.json").read_text())
@@ -62,11 +61,14 @@ def state():
     return narrow("generator")
 
 
+@pytest.fixture(autouse=True)
+def as_made(monkeypatch):
+    """Networks are not initialised before they are filled: it takes longer than the rest."""
+    monkeypatch.setattr(networks, "initialise", lambda module: None)
+
+
 def count(module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-# --- parity ---------------------------------------------------------------------------------------
 
 
 def test_generator_gives_the_released_numbers():
@@ -97,9 +99,7 @@ def test_critic_gives_the_released_numbers():
     np.testing.assert_allclose(ours, official["score"]["value"], rtol=1e-3, atol=0)
 
 
-# --- forms of a file ------------------------------------------------------------------------------
-
-
+@torch.inference_mode()
 def test_data_parallel_prefix_wrapped_dict_and_file(state, tmp_path):
     gray = image("gray", 1)
     expected = load_author_generator(state)(gray)
@@ -110,42 +110,28 @@ def test_data_parallel_prefix_wrapped_dict_and_file(state, tmp_path):
         torch.testing.assert_close(load_author_generator(form)(gray), expected, rtol=0, atol=0)
 
 
+@torch.inference_mode()
 def test_files_of_the_unit_range(state, tmp_path):
     """A [0,1] file: the result still speaks [-1,1], also after saving and loading it again."""
     gray_pm1 = image("gray", 1) * 2 - 1
     plain, unit = load_author_generator(state), load_author_generator(state, (0, 1))
     rgb_01, saliency = plain((gray_pm1 + 1) / 2)
-    rgb_pm1, same = unit(gray_pm1)
-    torch.testing.assert_close(rgb_pm1, rgb_01 * 2 - 1)
-    torch.testing.assert_close(same, saliency)
-    for generator in (plain, unit):
-        save_generator(generator, authors.author_profile(generator), tmp_path / "g.safetensors")
-        again = load_generator(tmp_path / "g.safetensors")[0]
-        torch.testing.assert_close(again(gray_pm1), generator(gray_pm1), rtol=0, atol=0)
+    result = unit(gray_pm1)
+    torch.testing.assert_close(result, (rgb_01 * 2 - 1, saliency))
+    save_generator(unit, authors.author_profile(unit), tmp_path / "g.safetensors")
+    again = load_generator(tmp_path / "g.safetensors")[0]
+    torch.testing.assert_close(again(gray_pm1), result, rtol=0, atol=0)
     with pytest.raises(UserError, match="value_range"):
         load_author_generator(state, (0, 255))
 
 
-def test_gray_vgg_with_its_classifier_fills_the_global_encoder(state, tmp_path):
+def test_gray_vgg_with_its_classifier_fills_the_global_encoder(state):
     prefix = "global_feature_network."
     vgg = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    vgg |= {"classifier.0.weight": torch.randn(10, 32), "classifier.0.bias": torch.randn(10)}
-    torch.save({f"module.{k}": v for k, v in vgg.items()}, tmp_path / "vgg.pth")
-    encoder = authors.load_author_encoder(tmp_path / "vgg.pth", GlobalEncoder(4)).eval()
-    expected = load_author_generator(state).global_encoder
-    gray = image("gray", 1, 64)
+    vgg["classifier.0.weight"] = torch.randn(10, 32)
+    encoder = authors.load_author_encoder(vgg, networks.GlobalEncoder(4)).eval()
+    gray, expected = image("gray", 1, 64), load_author_generator(state).global_encoder
     torch.testing.assert_close(encoder(gray), expected(gray), rtol=0, atol=0)
-
-
-# --- refusals -------------------------------------------------------------------------------------
-
-
-def refusal(load, *arguments) -> str:
-    with pytest.raises(UserError) as caught:
-        load(*arguments)
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 600
-    return text
 
 
 FIRST = "down1.conv2d.module.weight_bar"
@@ -154,19 +140,19 @@ FIRST = "down1.conv2d.module.weight_bar"
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("up3.conv2d.norm.bias", None, 'Missing key(s) in state_dict: "up.2.norm.bias"'),
+        ("up3.conv2d.norm.bias", None, "up.2.norm.bias"),
         ("down2.conv2d.module.weight_u", None, "down.1.conv.parametrizations.weight.0._u"),
-        ("extra", torch.ones(2), 'Unexpected key(s) in state_dict: "extra"'),
+        ("extra", torch.ones(2), "extra"),
         ("down4.norm.weight", torch.ones(5), "size mismatch for down.3.norm.weight"),
-        (FIRST, torch.ones(()), "not the authors' weights"),
         (FIRST, None, f"no tensor '{FIRST}'"),
     ],
 )
 def test_generator_tensors_that_do_not_fit_are_named(state, name, value, words):
-    damaged = {k: v for k, v in state.items() if k != name}
-    damaged |= {} if value is None else {name: value}
-    assert words in refusal(load_author_generator, damaged)
-    assert "no tensor 'block1" in refusal(load_author_critic, damaged)
+    damaged = state | {name: value}
+    if value is None:
+        del damaged[name]
+    with pytest.raises(UserError, match=f"^state dict: not the authors' weights: .*{words}"):
+        load_author_generator(damaged)
 
 
 class Hostile:
@@ -176,25 +162,14 @@ class Hostile:
         return os.mkdir, ("was-here",)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_hostile_pickle_runs_no_code(zipped, tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", [[1, 2], {FIRST: Hostile()}, b"hello\n", b"PK\3\4 cut off"])
+def test_files_without_weights_are_refused_by_name_and_run_no_code(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
-    torch.save({FIRST: Hostile()}, "hostile.pth", _use_new_zipfile_serialization=zipped)
-    said = refusal(load_author_generator, "hostile.pth")
-    assert "hostile.pth: not the authors'" in said and "weights_only" not in said
+    if isinstance(content, bytes):
+        Path("bad.pth").write_bytes(content)
+    else:
+        torch.save(content, "bad.pth")
+    for load in (load_author_generator, load_author_critic):
+        with pytest.raises(UserError, match=r"^bad\.pth: not the authors' weights: .*$"):
+            load("bad.pth")
     assert not Path("was-here").exists()
-    torch.load("hostile.pth", weights_only=False)  # it does run code where nobody is careful
-    assert Path("was-here").is_dir()
-
-
-def test_truncated_and_foreign_files_are_refused_in_one_line(state, tmp_path):
-    path = tmp_path / "bad.pth"
-    assert str(path) in refusal(load_author_generator, path)  # no such file
-    torch.save(state, path)
-    whole = path.read_bytes()
-    for content in (b"", b"hello\nworld\n", whole[: len(whole) // 2], whole[100:], bytes(1000)):
-        path.write_bytes(content)
-        assert f"{path}: not the authors'" in refusal(load_author_generator, path)
-    for thing in ([1, 2], {FIRST: 1}, {3: torch.ones(1)}, torch.ones(3)):
-        torch.save(thing, path)
-        assert f"{path}: not the authors'" in refusal(load_author_generator, path)

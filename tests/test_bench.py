@@ -1,6 +1,4 @@
-"""The reference of `make bench` and this library agree; the bench writes what it measured."""
-
-import json
+"""The reference of `make bench` and this library agree."""
 
 import bench
 import pytest
@@ -10,7 +8,7 @@ import torch
 from scgan_lib import config
 
 SMALL = dict(
-    stage1_steps=0, device="cpu", vgg="hed", image_size=64, levels=6, batch=2, width=8,
+    stage1_steps=0, device="cpu", vgg="hed", image_size=32, levels=6, batch=2, width=8,
     saliency_width=8, critic_width=8,
 )  # fmt: skip
 PROFILES = {
@@ -27,8 +25,14 @@ def small(name, **more):
     return config.load(base, **(SMALL | settings | more))
 
 
-@pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize("step", bench.STEPS)
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        *(("inference", name) for name in ("paper", "mini")),
+        *(("stage 1", name) for name in ("paper", "no saliency")),
+        *(("stage 2", name) for name in PROFILES),
+    ],
+)
 def test_reference_and_library_give_the_same_values(name, step):
     *_, facts = bench.compare(small(name), step)
     assert 0 <= facts["difference"] < 1e-4
@@ -50,68 +54,27 @@ def test_gradients_of_the_generator_agree(name, step, float64):
     # A critic's rate of 0 keeps Adam's first step, which is the gradient's sign, out of it.
     profile = small(name, critic_lr=0.0)
     batch, players = bench.batch_of(profile), bench.players_of(profile, step)
-    batch = {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
-    for network in (players.generator, *players.critics.values(), players.features):
-        if network is not None:
-            network.double()
     bench.settle(players, batch["gray"])
     plain = reference.Reference(profile, players)
-    for work in (
-        bench.plain_work(plain, step, batch),
-        bench.our_work(profile, step, players, batch),
+    theirs, ours = {}, {}
+    for work, generator, found in (
+        (bench.plain_work(plain, step, batch), plain.generator, theirs),
+        (bench.our_work(profile, step, players, batch), players.generator, ours),
     ):
         torch.manual_seed(1)
         work()
-    ours = {
-        k.replace(".parametrizations.weight.original", ".weight"): p.grad
-        for k, p in players.generator.named_parameters()
-        if p.requires_grad
-    }
-    theirs = {k: p.grad for k, p in plain.generator.named_parameters() if p.requires_grad}
+        for key, p in generator.named_parameters():
+            if p.requires_grad:
+                found[key.replace(".parametrizations.weight.original", ".weight")] = p.grad
     assert theirs.keys() == ours.keys() and len(ours) > 20
     for key, gradient in theirs.items():
-        assert torch.linalg.norm(gradient) > 0, key
         off = torch.linalg.norm(gradient - ours[key]) / torch.linalg.norm(gradient)
-        assert off < 1e-10, key
+        assert off < 1e-10, key  # nor nan: no gradient is 0
 
 
-def test_a_wrong_weight_is_seen(monkeypatch):
-    """The comparison itself can fail."""
-    load = reference.load
-
-    def load_wrongly(plain, ours):
-        load(plain, ours).down[1].conv.weight.data[0] *= 1.1
-        return plain
-
-    monkeypatch.setattr(reference, "load", load_wrongly)
-    *_, facts = bench.compare(small("no critics"), "inference")
-    assert facts["difference"] > 1e-3
-
-
-def test_ratio_and_difference_by_hand(monkeypatch):
-    clock = {"now": 0.0}
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock["now"])
-
-    def lasts(*durations):
-        left = iter(durations)
-        return lambda: clock.update(now=clock["now"] + next(left))
-
-    row = bench.ratio(lasts(4.0, 6.0, 9.0), lasts(2.0, 2.0, 1.0), runs=3)
-    assert row == {
-        "ratio": 3.0, "least": 2.0, "largest": 9.0, "pairs": 3, "reference_s": 6.0, "ours_s": 2.0
-    }  # fmt: skip
+def test_largest_difference_by_hand():
     a = {"small": torch.tensor([0.5, -0.25]), "large": torch.tensor(8.0)}
     b = {"small": torch.tensor([0.5, -0.5]), "large": torch.tensor(6.0)}
     assert bench.largest_difference(a, b) == 0.25  # 2 of 8, and 0.25 of a value below 1
     with pytest.raises(ValueError, match="large"):
         bench.largest_difference(a, {"small": b["small"]})
-
-
-@pytest.mark.slow
-def test_quick_run_writes_well_formed_json(tmp_path):
-    bench.bench("mini inference", 2, True, tmp_path)
-    written = json.loads((tmp_path / "bench_quick_mini_inference.json").read_text())
-    assert written["quick"] is True and list(written["lines"]) == ["mini inference"]
-    row = written["lines"]["mini inference"]
-    assert row["least"] <= row["ratio"] <= row["largest"] and row["pairs"] == 2
-    assert 50 < row["ours_mb"] < 20_000 and 50 < row["reference_mb"] < 20_000

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
+import html
 import importlib.util
 import io
 import os
 import re
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scgan_lib import page
-from scgan_lib.paths import UserError
 
 sys.path.insert(0, os.path.dirname(__file__))
 import browser_helpers as helpers
@@ -36,52 +35,20 @@ def made(tmp_path_factory):
     return folder / "page.html"
 
 
-class Found(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.tags = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-
 def test_everything_is_inside_and_bounded(made):
     text = made.read_text()
     assert not re.search(r"https?://(?!www\.w3\.org)", text)
-    images = [a for tag, a in Found(text).tags if tag == "img" and "src" in a]
-    images = [a for a in images if a["src"]]
-    assert [a["alt"] for a in images] == ["", "before", "after"] * 3
-    for a in images:
-        head, _, data = a["src"].partition(",")
-        assert head == "data:image/jpeg;base64" and a["loading"] == "lazy"
+    pattern = r'<img alt="(.*?)" width="(\d+)" height="(\d+)" .*?src="data:image/jpeg;base64,(.*?)"'
+    images = re.findall(pattern, text)
+    assert [alt for alt, *_ in images] == ["", "before", "after"] * 3
+    for alt, width, height, data in images:
         image = Image.open(io.BytesIO(base64.b64decode(data)))
-        assert image.size == (int(a["width"]), int(a["height"]))
-        assert max(image.size) <= (640 if a["alt"] else 128)
-        colour = np.asarray(image).reshape(-1, 3).mean(0)
-        expected = (90, 90, 90) if a["alt"] == "before" else (200, 50, 60)
-        np.testing.assert_allclose(colour, expected, atol=3)
-    titles = [a["title"] for tag, a in Found(text).tags if tag == "button" and "title" in a]
-    assert [os.path.basename(t) for t in titles] == NAMES
-
-
-@pytest.mark.slow
-def test_many_pictures_are_smaller(made, tmp_path):
-    pair = (str(made.parent / "in" / NAMES[1]), str(made.parent / "out" / NAMES[1]))
-    page.write(tmp_path / "many.html", [pair] * 201, quiet=True)
-    text = (tmp_path / "many.html").read_text()
-    assert (
-        text.count("<template>") == 201 and max(map(int, re.findall(r'width="(\d+)"', text))) == 320
-    )
-
-
-def test_only_a_page_of_ours_is_replaced(made, tmp_path):
-    page.check(made)
-    page.check(tmp_path / "new.html")
-    other = tmp_path / "other.html"
-    other.write_text("<!doctype html>mine")
-    with pytest.raises(UserError, match=r"other\.html: exists already"):
-        page.check(other)
+        assert image.size == (int(width), int(height))
+        assert max(image.size) <= (640 if alt else 128)
+        expected = (90, 90, 90) if alt == "before" else (200, 50, 60)
+        np.testing.assert_allclose(np.asarray(image).mean((0, 1)), expected, atol=3)
+    titles = [html.unescape(title) for title in re.findall(r' title="(.*?)"', text)]
+    assert titles == [f"in/{name}" for name in NAMES]
 
 
 @pytest.mark.browser
@@ -99,19 +66,6 @@ def test_in_a_browser_by_keyboard_on_a_phone(made, scheme):
             tab.keyboard.press("ArrowRight")
             tab.keyboard.press("Enter")
             assert tab.locator("dialog h2").inner_text().endswith(NAMES[1])
-            wipe = tab.locator("dialog scgan-compare")
-            colours = {}
-            for key, side in (("End", "before"), ("Home", "after")):
-                wipe.locator(".wipe").focus()
-                tab.keyboard.press(key)
-                tab.wait_for_function(
-                    "document.querySelector('scgan-compare').shadowRoot"
-                    ".querySelector('.under').complete"
-                )
-                shot = helpers.pixels(wipe.locator(".stage"))
-                colours[side] = shot[shot.shape[0] // 2, shot.shape[1] // 4]
-            np.testing.assert_allclose(colours["before"], (90, 90, 90), atol=4)
-            np.testing.assert_allclose(colours["after"], (200, 50, 60), atol=4)
             assert helpers.violations(tab) == []
             assert tab.evaluate("document.documentElement.scrollWidth") <= 390
             tab.keyboard.press("Escape")

@@ -1,11 +1,9 @@
-"""Files appear whole or not at all; where output goes."""
+"""Files appear whole or not at all."""
 
 import errno
-import os
 
 import pytest
 
-from scgan_lib import paths
 from scgan_lib.paths import UserError, atomic_write
 
 
@@ -13,8 +11,7 @@ def test_a_file_appears_whole_and_stays_as_it_is_after_an_error(tmp_path):
     target = tmp_path / "new" / "table.csv"
     with atomic_write(target) as part:
         part.write_text("old")
-        assert part.suffix == ".csv" and part.parent == target.parent
-        assert not target.exists()
+        assert part.suffix == ".csv" and not target.exists()
     with pytest.raises(ZeroDivisionError), atomic_write(target) as part:
         part.write_text("half")
         _ = 1 / 0
@@ -22,27 +19,10 @@ def test_a_file_appears_whole_and_stays_as_it_is_after_an_error(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["table.csv"]
 
 
-@pytest.mark.parametrize(
-    ("number", "raised"),
-    [
-        (errno.ENOSPC, UserError), (errno.EDQUOT, UserError), (errno.EACCES, UserError),
-        (errno.EROFS, UserError), (errno.EAGAIN, BlockingIOError),  # others are not disguised
-    ],
-)  # fmt: skip
-def test_a_full_disk_is_said_in_one_line_with_the_file(tmp_path, number, raised):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+def test_a_full_disk_is_said_in_one_line_with_the_file(tmp_path, number):
     target = tmp_path / "x.txt"
-    with pytest.raises(raised) as caught, atomic_write(target):
-        raise OSError(number, os.strerror(number))
-    text = str(caught.value)
-    assert "\n" not in text and (str(target) in text) == (raised is UserError)
-
-
-def test_output_and_cache_follow_their_variables(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    assert paths.output_root() == tmp_path / "out"
-    assert paths.cache_dir() == tmp_path / "cache" and paths.cache_dir().is_dir()
-    monkeypatch.setenv("SCGAN_OUTPUT", "")
-    monkeypatch.delenv("SCGAN_CACHE")
-    assert paths.output_root() == paths.ROOT
-    assert paths.cache_dir() == paths.ROOT / ".cache"
+    with pytest.raises(UserError, match=f"^{target}: .*no room.*free space"), atomic_write(target):
+        raise OSError(number, "no room")
+    with pytest.raises(BlockingIOError), atomic_write(target):  # others are not disguised
+        raise OSError(errno.EAGAIN, "later")

