@@ -407,8 +407,9 @@ def ablate(args, card: Card, make) -> None:
     """Every variant with every seed, stage 1 and stage 2 for --seconds or --steps each; one npz.
 
     With `--stage1 WEIGHTS` all start from those weights, and the variants differ in stage 2 alone.
-    A run that was cut off goes on where it was; `--only` names the variants. The json holds each
-    variant's means, and the difference full minus variant with half its 95 % interval over images.
+    A run that was cut off goes on where it was; `--only` names the variants. The json holds, for
+    each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
+    the 95 % interval of that over images; and the difference of each seed.
     """
     judge = load_vgg_judge(args.out / "judge.safetensors", card.device)
     judge = judge or pretrained.load_judge("efficientnet-lite0")
@@ -453,12 +454,13 @@ def ablate(args, card: Card, make) -> None:
         seeds = args.seeds if name != "stage1" or not args.stage1 else [0]
         facts[name] = {}
         for k in sorted(k.split("/")[2] for k in kept if k.startswith(f"{name}/{seeds[0]}/")):
-            own = np.concatenate([kept[f"{name}/{s}/{k}"] for s in seeds])
-            full = np.concatenate([kept[f"full/{s}/{k}"] for s in args.seeds[: len(seeds)]])
-            gap = full - own  # of the same photograph
-            half = 1.96 * gap.std(ddof=1) / len(gap) ** 0.5
-            facts[name][k] = [round(float(x), 4) for x in (own.mean(), gap.mean(), half)]
-            facts[name]["n"] = len(own)
+            own = np.stack([kept[f"{name}/{s}/{k}"] for s in seeds])
+            gaps = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds]) - own  # same photographs
+            mean, by_seed = gaps.mean(0), gaps.mean(1)
+            half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
+            numbers = (own.mean(), mean.mean(), half, *by_seed)
+            facts[name][k] = [round(float(x), 4) for x in numbers]
+            facts[name]["n"] = own.shape[1]
     (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 

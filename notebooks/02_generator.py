@@ -166,8 +166,8 @@ for name, count in counts.items():
 
 # %% [markdown]
 # And this is the generator of the profile that you run: the same Python class with other settings.
-# (`folded_vgg16` is explained below, in "The global encoder". If the output says that a file is
-# "not to be had", nothing has failed: an offline copy of VGG-16 is used.)
+# (`folded_vgg16` is explained below, in "The global encoder". If the output says that a file
+# "cannot be fetched", nothing has failed: an offline copy of VGG-16 is used.)
 
 # %%
 mine = colorize.build_generator(p)

@@ -573,7 +573,7 @@ plt.show()
 # In the cell, `trunk` holds the weights of VGG-16's convolutions. The six numbers are the mean and
 # the standard deviation of ImageNet's three channels, as in chapter 2. `features.features` is the
 # bare stack of layers, so we normalise the picture by hand; `features` itself does that for us. (If
-# the output says that a file is "not to be had", nothing has failed: the offline trunk is used.)
+# the output says that a file "cannot be fetched", nothing has failed: the offline trunk is used.)
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)

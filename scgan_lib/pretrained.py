@@ -28,6 +28,7 @@ from torchvision.models import VGG16_Weights, vgg16
 
 from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
 from scgan_lib.paths import UserError, atomic_write, cache_dir
+from scgan_lib.progress import MARK
 from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
 
 __all__ = ["load_author_critic", "load_author_encoder", "load_author_generator"]  # and all below
@@ -91,10 +92,10 @@ def _torchvision_vgg16(needed: bool) -> dict[str, Tensor] | None:
     except Exception as error:  # a damaged file can raise nearly anything
         if path.exists():
             raise UserError(f"{path}: not readable. Delete this file and run again.") from error
-        missing = f"{TORCHVISION_URL}: not to be had ({error}); fetch it into {path.parent}"
+        missing = f"{TORCHVISION_URL}: cannot be fetched ({error}); put it into {path.parent}"
         if needed:
             raise UserError(f"{missing}, or let the source be auto.") from error
-        print(missing, file=sys.stderr)
+        print(MARK + missing, file=sys.stderr)  # chapters do not keep it
         return None
     finally:
         socket.setdefaulttimeout(before)

@@ -97,7 +97,7 @@ def fetch() -> Path:
                 download_url(URL, part.parent, part.name, MD5)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"{URL}: not to be had ({error}); fetch it by hand and say where it is with "
+                f"{URL}: cannot be fetched ({error}); get it by hand and say where it is with "
                 f"TINY=FILE, or put it at {target}"
             ) from None
     return target

@@ -131,7 +131,7 @@ def test_torchvision_weights_from_the_network_from_the_cache_and_not_at_all(
     cached.unlink()
     served.write_bytes(b"another file")
     assert pretrained.load_judge().name == "EfficientNet-Lite0"
-    with pytest.raises(UserError, match=f"{url}: .* fetch it into {cached.parent}"):
+    with pytest.raises(UserError, match=f"{url}: .* put it into {cached.parent}"):
         trunk("torchvision")
     assert not cached.exists()
 

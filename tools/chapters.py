@@ -21,6 +21,8 @@ from traitlets.config import Config
 from scgan_lib.paths import ROOT, UserError, atomic_write, output_root
 from scgan_lib.progress import MARK
 
+# Lines that tell how far something is, and torch's word about a file that it fetches.
+GONE = (MARK, "Downloading: ")
 VIEW = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -54,7 +56,7 @@ def tidy(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
         text = text.replace(f"{Path.home()}{os.sep}", f"~{os.sep}")
         text = re.sub(r"(<[\w.\- ]+) at 0x[0-9a-f]{6,}", r"\1", text)
         text = re.sub(r"\S*ipykernel_\d+/\d+\.py", "cell", text)
-        return "".join(x for x in text.splitlines(keepends=True) if not x.startswith(MARK))
+        return "".join(x for x in text.splitlines(keepends=True) if not x.startswith(GONE))
 
     seconds = round(nb.metadata.get("papermill", {}).get("duration") or 0, 1)
     nb.metadata = nbformat.from_dict(METADATA | {"papermill": {"duration": seconds}})
