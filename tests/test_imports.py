@@ -1,6 +1,8 @@
 """Imports go one way: data flows from pictures to tables, and nothing reads backwards."""
 
 import ast
+from collections.abc import Iterable
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -27,10 +29,10 @@ BESIDE = {
 MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(LIBRARY.glob("*.py"))}
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """Full names of what `tree` imports, anywhere in it."""
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Full names of what the import statements among `nodes` bring."""
     names = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -42,14 +44,18 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
+def own(names: set[str]) -> set[str]:
+    return {n.split(".")[1] for n in names if n.startswith("scgan_lib.")} & MODULES.keys()
+
+
 def test_every_module_has_its_place():
     assert MODULES.keys() <= RANK.keys() | BESIDE.keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_imports_upwards(name):
-    names = imported(MODULES[name])
-    used = {n.split(".")[1] for n in names if n.startswith("scgan_lib.")} & MODULES.keys()
+    names = imported(ast.walk(MODULES[name]))
+    used = own(names)
     if name in BESIDE:
         assert used <= BESIDE[name]
     elif name != "cli":  # the front door may use everything
@@ -57,3 +63,8 @@ def test_nothing_imports_upwards(name):
     packages = {n.split(".")[0] for n in names}
     assert not {"ipywidgets", "anywidget"} & packages or name == "widgets"
     assert not {"notebooks", "tests"} & packages
+
+
+def test_no_circle_among_the_imports_at_the_top():
+    graph = {name: own(imported(tree.body)) for name, tree in MODULES.items()}
+    TopologicalSorter(graph).prepare()  # CycleError names a circle
