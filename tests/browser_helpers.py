@@ -67,11 +67,7 @@ def open_page(chromium, width=1100, height=1000, **options):
 
 
 def visit(page, address: str) -> None:
-    """Open a page and wait until its formulas, fonts and pictures are drawn.
-
-    Not for a silent network ("networkidle"): Playwright counts requests for that, and now and then
-    misses the end of one that is answered from a file, so that it waits for ever.
-    """
+    """Open a page and wait for formulas, fonts and pictures ("networkidle" can wait for ever)."""
     page.goto(address)  # returns at the load event: deferred scripts have run
     page.wait_for_function(
         """() => document.fonts.status === 'loaded' &&

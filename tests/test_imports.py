@@ -1,6 +1,7 @@
 """Imports go one way: data flows from pictures to tables, and nothing reads backwards."""
 
 import ast
+from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 import pytest
@@ -28,10 +29,10 @@ BESIDE = {
 MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(LIBRARY.glob("*.py"))}
 
 
-def imported(tree: ast.AST, own: bool = True, body_only: bool = False) -> set[str]:
-    """Modules of the library (`own`) or top-level packages that `tree` imports."""
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Full names of what the import statements among `nodes` bring."""
     names = set()
-    for node in tree.body if body_only else ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -40,10 +41,11 @@ def imported(tree: ast.AST, own: bool = True, body_only: bool = False) -> set[st
                 names |= {f"scgan_lib.{alias.name}" for alias in node.names}
             else:
                 names.add(node.module)
-    if own:
-        found = {n.split(".")[1] for n in names if n.startswith("scgan_lib.")}
-        return found & MODULES.keys()
-    return {n.split(".")[0] for n in names}
+    return names
+
+
+def own(names: set[str]) -> set[str]:
+    return {n.split(".")[1] for n in names if n.startswith("scgan_lib.")} & MODULES.keys()
 
 
 def test_every_module_has_its_place():
@@ -52,20 +54,17 @@ def test_every_module_has_its_place():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_imports_upwards(name):
-    used = imported(MODULES[name])
+    names = imported(ast.walk(MODULES[name]))
+    used = own(names)
     if name in BESIDE:
         assert used <= BESIDE[name]
     elif name != "cli":  # the front door may use everything
         assert not {m for m in used if RANK.get(m, len(LAYERS)) > RANK[name]}
+    packages = {n.split(".")[0] for n in names}
+    assert not {"ipywidgets", "anywidget"} & packages or name == "widgets"
+    assert not {"notebooks", "tests"} & packages
 
 
 def test_no_circle_among_the_imports_at_the_top():
-    graph = {name: imported(tree, body_only=True) for name, tree in MODULES.items()}
+    graph = {name: own(imported(tree.body)) for name, tree in MODULES.items()}
     TopologicalSorter(graph).prepare()  # CycleError names a circle
-
-
-def test_widgets_alone_know_ipywidgets():
-    for name, tree in MODULES.items():
-        used = imported(tree, own=False)
-        assert not {"ipywidgets", "anywidget"} & used or name == "widgets", name
-        assert "notebooks" not in used and "tests" not in used

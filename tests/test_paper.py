@@ -41,13 +41,8 @@ def test_every_deviation_names_a_test_and_a_real_switch(row):
 def test_table_of_all_and_of_one_chapter():
     table = paper.deviations_table()
     assert table.index.is_unique and table.index.name == "id" and len(table) >= 11
-    assert [*table.columns] == ["topic", "paper", "released", "ours", "switch", "test"]
     assert not table.isna().any(axis=None)
     chapter = paper.deviations_table("03_losses_and_critics")
     assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}
-    page = paper.show_deviations("05", "luminance").to_html()
-    assert page.count("<tr>") == 1 + len(paper.deviations_table("05")) + 1
-    assert "on <code>mini</code> the input" in page and ">switch</th>" in page
-    assert ">switch</th>" not in paper.show_deviations("06").to_html()  # none of its rows has one
     with pytest.raises(KeyError, match="12"):
         paper.show_deviations("12")
