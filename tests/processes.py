@@ -14,7 +14,7 @@ from scgan_lib import config, stage0, training
 from scgan_lib.paths import UserError
 
 # ten in a batch: two composites, one for each of two processes
-SETTINGS = TINY | dict(batch=10, stage1_steps=4, global_encoder="none")
+SETTINGS = TINY | dict(batch=10, stage1_steps=2, stage2_steps=2, global_encoder="none")
 NO_VGG = {"perceptual": 0.0}
 # nothing that looks across a batch and nothing random: P processes must do what one does
 ALIKE = SETTINGS | dict(generator_norm="none", gan="hinge", optimizer="adam", loss=NO_VGG)
@@ -52,7 +52,7 @@ def main() -> None:
     found = {
         "alike": trained("alike", ALIKE),
         "paper": trained("paper", PAPER),
-        "resumed": trained("resumed", PAPER, 2, None),
+        "resumed": trained("resumed", PAPER, 1, None),
         "released": trained("released", SETTINGS | dict(fidelity="released", loss=NO_VGG)),
         "unguided": trained("unguided", PAPER | dict(saliency_guidance=False)),
         # by their own clocks one would save after every step and the other never

@@ -22,8 +22,7 @@ def critic(**options) -> PatchCritic:
 FIDELITY = pytest.mark.parametrize("make", [small, lambda **o: critic(spectral=True, **o)])
 
 
-@pytest.mark.parametrize("levels", [5, 7])
-@pytest.mark.parametrize("size", [(64, 64), (64, 96), (67, 75)])
+@pytest.mark.parametrize(("levels", "size"), [(5, (64, 96)), (7, (67, 75))])
 def test_generator_shapes_and_ranges(levels, size):
     generator = Generator(4, 6, levels).eval()
     rgb_hat, saliency_hat = generator(torch.rand(2, 1, *size) * 2 - 1)
@@ -73,8 +72,9 @@ def test_initialisation_by_fidelity(make, monkeypatch):
     for name in paper:
         assert torch.equal(released[name], untouched[name]), name
         assert not torch.equal(paper[name], untouched[name]), name
-    everything = torch.cat([w.flatten() for w in paper.values()])
-    assert 0.019 < everything.std() < 0.021 and abs(everything.mean()) < 0.001
+    everything = torch.cat([w.detach().flatten() for w in paper.values()])
+    assert everything.std().item() == pytest.approx(0.02, rel=0.05)
+    assert everything.mean().item() == pytest.approx(0, abs=0.001)
 
 
 @FIDELITY
@@ -82,8 +82,9 @@ def test_power_iteration_by_fidelity(make):
     """At inference "released" depends on how often it was called, "paper" does not."""
     for fidelity in ("paper", "released"):
         network = make(fidelity=fidelity).eval()
-        inputs = [torch.randn(2, 1, 48, 48), torch.randn(2, 3, 48, 48)]
-        inputs = inputs[:1] if isinstance(network, Generator) else inputs
+        inputs = [torch.randn(2, 1, 48, 48)]
+        if isinstance(network, PatchCritic):
+            inputs.append(torch.randn(2, 3, 48, 48))
         for name, u in network.named_buffers():
             if name.endswith("._u"):
                 u.copy_(nn.functional.normalize(torch.randn_like(u), dim=0))
@@ -131,14 +132,6 @@ def test_luma_and_the_switch_that_keeps_it():
     torch.testing.assert_close(saliency, same)
 
 
-def test_unit_range_maps_gray_before_and_colours_after():
-    gray = torch.rand(2, 1, 32, 32) * 2 - 1
-    plain, unit = small().eval(), small(unit_range=True).eval()
-    unit.load_state_dict(plain.state_dict())
-    rgb_01, saliency = plain((gray + 1) / 2)
-    torch.testing.assert_close(unit(gray), (rgb_01 * 2 - 1, saliency))
-
-
 def test_folded_encoder_is_frozen_and_its_projection_is_not():
     folded = pretrained.fold_to_gray(pretrained.vgg16_trunk("hed"))
     generator = small(encoder=FoldedVGG(folded)).train()
@@ -152,17 +145,3 @@ def test_folded_encoder_is_frozen_and_its_projection_is_not():
     state = generator.trainable_state()
     assert not [name for name in state if ".trunk." in name]
     assert "global_encoder.project.weight" in state
-
-
-def test_trainable_state_round_trip_and_its_mistakes():
-    a, b = small().eval(), small().eval()
-    gray = torch.randn(1, 1, 32, 32)
-    assert not torch.equal(a(gray)[0], b(gray)[0])
-    state = a.trainable_state()
-    b.load_trainable_state(state)
-    assert torch.equal(a(gray)[0], b(gray)[0])
-    with pytest.raises(KeyError, match="more"):
-        b.load_trainable_state(state | {"more": gray})
-    del state["to_rgb.conv.parametrizations.weight.original"]
-    with pytest.raises(KeyError, match="to_rgb"):
-        b.load_trainable_state(state)

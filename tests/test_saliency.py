@@ -43,61 +43,42 @@ def test_what_does_not_reach_the_rim_is_salient_to_the_pixel():
         assert np.mean((found > 0.5) != inside) < 0.01
 
 
-def test_no_object_and_a_faint_one():
-    _, inside = disc()
-    assert not robust_background(np.full((60, 80, 3), 128, np.uint8)).any()
-    faint = np.where(inside[..., None], 132, 128).astype(np.uint8).repeat(3, axis=2)
-    assert 0 < robust_background(faint)[inside].mean() < 0.5
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 3), (17, 30), (700, 500)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 3), (700, 500)])
 def test_any_size_gives_finite_maps_of_that_size(shape):
     found = robust_background(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
     assert found.shape == shape and np.isfinite(found).all()
+    assert not robust_background(np.full((*shape, 3), 128, np.uint8)).any()  # no object
 
 
-def test_an_unknown_teacher_names_the_known_ones(photo, tmp_path):
-    for name in ("pfan", "folder", "folder:", "u2netp:x", ""):
-        with pytest.raises(UserError, match=r"robust-background, folder:DIR, u2netp, isnet"):
-            teacher(name)
-    for name in ("pfan", "folder:"):
-        with pytest.raises(UserError, match="known teachers"):
-            saliency_maps([photo], name, tmp_path)
+@pytest.mark.parametrize("name", ["pfan", "folder:", "u2netp:x", ""])
+def test_an_unknown_teacher_names_the_known_ones(name):
+    with pytest.raises(UserError, match="robust-background, folder:DIR, u2netp, isnet"):
+        teacher(name)
 
 
 # --- the cache ------------------------------------------------------------------------------------
 
 
-def test_maps_are_made_once_at_a_place_that_follows_from_the_path(photo, tmp_path, monkeypatch):
-    calls = []
-    count = lambda rgb_u8: calls.append(1) or robust_background(rgb_u8)  # noqa: E731
-    monkeypatch.setattr(saliency, "robust_background", count)
+def test_maps_are_made_once_and_anew_for_a_newer_photo_or_teacher(photo, tmp_path, monkeypatch):
     other = photo.with_name("disc.jpg")  # the same stem, yet a map of its own
     Image.fromarray(disc(120, 100, 30)[0]).save(other)
     maps = saliency_maps([photo, other, photo], DEFAULT, tmp_path)
-    assert len(calls) == 2 and [m.name for m in maps[:2]] == ["disc.png.png", "disc.jpg.png"]
-    folder = tmp_path / "saliency" / f"{DEFAULT}-1"
+    assert [m.name for m in maps] == ["disc.png.png", "disc.jpg.png", "disc.png.png"]
     digits = hashlib.sha256(str(photo.parent).encode()).hexdigest()[:12]
-    assert {m.parent for m in maps} == {folder / f"photos-{digits}"}
-    assert {*maps[0].parent.iterdir()} == {*maps}  # no leftovers
-    assert Image.open(maps[0]).mode == "L" and read(maps[1]).shape == (120, 100)
+    folder = tmp_path / "saliency" / f"{DEFAULT}-1" / f"photos-{digits}"
+    assert {*folder.iterdir()} == {*maps}  # no leftovers
     exact = robust_background(read(photo))
     assert np.abs(read(maps[0]) / 255 - exact).max() <= 0.5 / 255 + 1e-6
-    assert saliency_maps([photo, other, photo], DEFAULT, tmp_path) == maps and len(calls) == 2
-    Image.fromarray(disc(60, 50, 20)[0]).save(other)  # newer than its map
+
+    stamps = [m.stat().st_mtime_ns for m in maps]
+    assert saliency_maps([photo, other, photo], DEFAULT, tmp_path) == maps
+    assert [m.stat().st_mtime_ns for m in maps] == stamps
+    Image.fromarray(disc(60, 50, 20)[0]).save(other)
     assert saliency_maps([photo, other], DEFAULT, tmp_path) == maps[:2]
-    assert len(calls) == 3 and read(maps[1]).shape == (60, 50)
+    assert read(maps[1]).shape == (60, 50) and maps[0].stat().st_mtime_ns == stamps[0]
     monkeypatch.setattr(saliency, "VERSION", 2)
     (new,) = saliency_maps([photo], DEFAULT, tmp_path)
-    assert new not in maps and maps[0].exists() and len(calls) == 4
-
-
-def test_an_unreadable_photo_is_named(photo, tmp_path):
-    gone, text = photo.with_name("gone.png"), photo.with_name("text.png")
-    text.write_text("no picture")
-    for path in (gone, text):
-        with pytest.raises(UserError, match=path.name):
-            saliency_maps([photo, path], DEFAULT, tmp_path)
+    assert new not in maps and maps[0].exists()
 
 
 # --- ready maps -----------------------------------------------------------------------------------
@@ -125,42 +106,33 @@ def test_folder_maps_are_found_by_stem_resized_and_kept(photo, tmp_path):
 
 def test_a_folder_without_the_one_map_says_so(photo, tmp_path):
     ready = tmp_path / "ready"
+    name = f"folder:{ready}"
     with pytest.raises(UserError, match="no such folder"):
-        teacher(f"folder:{ready}")
+        teacher(name)
     ready.mkdir()
     with pytest.raises(UserError, match=r"disc\.png.*found none"):
-        saliency_maps([photo], f"folder:{ready}", tmp_path)
+        saliency_maps([photo], name, tmp_path)
     for suffix in ("png", "bmp"):
         Image.new("L", (4, 4)).save(ready / f"disc.{suffix}")
     with pytest.raises(UserError, match=r"found disc\.bmp, disc\.png"):
-        teacher(f"folder:{ready}")(read(photo), photo)
+        saliency_maps([photo], name, tmp_path)
 
 
 # --- deep teachers --------------------------------------------------------------------------------
 
 
-def test_without_rembg_or_its_weights_the_error_says_what_is_needed(monkeypatch, tmp_path):
-    """Weights lie where rembg itself has them, else in our cache."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
+def offline(model):
+    raise ConnectionError("no route to host")
 
-    def offline(model):
-        raise ConnectionError("no route\nto host")
 
-    own = tmp_path / ".u2net" / "isnet-general-use.onnx"
-    offline_rembg = types.SimpleNamespace(new_session=offline)
-    for module, why, place in (
-        (offline_rembg, "no route to host", tmp_path / "cache" / "rembg"),
-        (None, "import of rembg", own.parent),
-    ):
-        monkeypatch.setenv("U2NET_HOME", "")  # so that it is given back after the test
-        monkeypatch.delenv("U2NET_HOME")
-        monkeypatch.setitem(sys.modules, "rembg", module)
-        cure = rf'pip install "rembg\[cpu\]" and {own.name}.*in {place};.*{DEFAULT}'
-        with pytest.raises(UserError, match=f"isnet: {why}.*{cure}"):
-            teacher("isnet")
-        own.parent.mkdir(exist_ok=True)
-        own.touch()
+@pytest.mark.parametrize("rembg", [None, types.SimpleNamespace(new_session=offline)])
+def test_without_rembg_or_its_weights_the_error_says_what_is_needed(monkeypatch, tmp_path, rembg):
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "rembg", rembg)
+    why = "no route to host" if rembg else "import of rembg"
+    cure = rf'pip install "rembg\[cpu\]" and isnet-general-use\.onnx.*in {tmp_path}'
+    with pytest.raises(UserError, match=f"isnet: {why}.*{cure}.*{DEFAULT}"):
+        teacher("isnet")
 
 
 def test_rembg_masks_become_maps(monkeypatch, photo, tmp_path):
