@@ -20,8 +20,8 @@
 # **Time:** 40 minutes to read, about a minute to run. **Before this:** [chapter
 # 5](05_stage2_adversarial_training.ipynb) trained both stages. If you have not run it, the import
 # cell below trains both stages now, which takes as long as chapters 4 and 5. (If the output says
-# that a file "cannot be fetched", nothing has failed: the run uses another network in its place, and
-# names it.)
+# that a file "cannot be fetched", nothing has failed: the run uses another network in its place
+# and names it.)
 
 # %% tags=["parameters"]
 profile = "mini"

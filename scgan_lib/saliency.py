@@ -209,6 +209,8 @@ def saliency_maps(
     UserError for an unreadable photo.
     """
     kind, _, ready = teacher_name.partition(":")
+    if ready and kind != "folder":
+        teacher(teacher_name)  # says which there are
     folder = Path(cache_root) / "saliency" / f"{kind}-{VERSION}"
     folder, find = (folder / _folder_name(ready), _ready_maps(ready)) if ready else (folder, None)
     targets = [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]

@@ -51,9 +51,10 @@ def test_any_size_gives_finite_maps_of_that_size(shape):
 
 
 @pytest.mark.parametrize("name", ["pfan", "folder:", "u2netp:x", ""])
-def test_an_unknown_teacher_names_the_known_ones(name):
-    with pytest.raises(UserError, match="robust-background, folder:DIR, u2netp, isnet"):
-        teacher(name)
+def test_an_unknown_teacher_names_the_known_ones(name, tmp_path):
+    for ask in (teacher, lambda name: saliency_maps(["x.png"], name, tmp_path)):
+        with pytest.raises(UserError, match="robust-background, folder:DIR, u2netp, isnet"):
+            ask(name)
 
 
 # --- the cache ------------------------------------------------------------------------------------
