@@ -74,7 +74,8 @@ def gather(profile: str, folder: Path) -> Path:
     static = folder / "static" / "mathjax"
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / "tex-svg.js")
-    shutil.copyfile(ROOT / "docs" / "site.css", static.parent / "site.css")
+    for name in ("site.css", "site.js"):
+        shutil.copyfile(ROOT / "docs" / name, static.parent / name)
     return source
 
 

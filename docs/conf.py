@@ -15,6 +15,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = []  # docs/build.py gives the folder with mathjax and site.css
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 mathjax_path = "mathjax/tex-svg.js"
 html_theme_options = {
     "use_download_button": True,
