@@ -220,8 +220,8 @@ torch.testing.assert_close(item["gray"][0], 0.299 * r + 0.587 * g + 0.114 * b)
 #
 # There are three rules, all in `data.py`. Cut-out and photo belong to the same split, so that no
 # test data leak into the training. Only public-domain and CC0 photos are used as backgrounds. And
-# **at most a fifth of a batch** are composites: they teach saliency well, but too many of them make
-# the colours of real photos worse.
+# **at most a fifth of a batch** are composites: they teach saliency well, but in early trials of
+# this project, more of them made the colours of real photos worse. (This is not measured here.)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 cutouts = data.photos(shipped, "val", "cutout")
@@ -449,7 +449,7 @@ viz.grid([{"composite": c, "truth": a, "teacher": (m, f"IoU {marks(m, a)['IoU']:
 #
 # ### The cache
 #
-# One map takes about a second, so each map is computed once and stored as a PNG file. Its path
+# One map takes up to a second, so each map is computed once and stored as a PNG file. Its path
 # consists of the teacher, the teacher's version, the folder of the photo and the name of the photo.
 # If a map is older than its photo, it is computed again.
 

@@ -377,7 +377,7 @@ print(f"largest difference: {difference:.0e}")
 #
 # **Before the first step**, the saliency maps of all photos are computed once. The classical
 # teacher took about a third of a second per photo on one core (measured once, on 32 photos of
-# ImageNet's size, on a busy machine). This is about eleven core-hours for 128,000 photos. The maps
+# ImageNet's size, on a busy machine). This is about twelve core-hours for 128,000 photos. The maps
 # are stored in `SCGAN_CACHE`. You can compute them before you rent a GPU: run the trial above with
 # `DEVICE=cpu`. The data loader's workers decode the photos again in each epoch.
 #
