@@ -23,11 +23,9 @@ OUT      := $(shell link="build/output-$$(echo '$(OUT)' | cksum | cut -d' ' -f1)
 endif
 RUN      := $(if $(filter 0,$(SEED)),$(PROFILE),$(PROFILE)-seed$(SEED))
 RESULTS  := $(OUT)/results/$(RUN)
-FIGURES  := $(OUT)/figures/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
 LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle scgan_lib/*.yaml)
 CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
-PICTURES := gallery training_curves evolution
 ON       := --profile $(PROFILE) --seed $(SEED)
 
 .PHONY: help env reproduce chapters ablations test lint format lab site bench soak gallery exercises pairs clean
@@ -59,9 +57,8 @@ reproduce:  ## train both stages, Table 1, figures; SEEDS="0 1 2": with the spre
 	@for s in $(SEEDS); do $(MAKE) --no-print-directory reproduce SEEDS= SEED=$$s || exit 1; done
 	$(BIN)/scgan table --profile $(PROFILE) --seed $(firstword $(SEEDS)) --seeds $(SEEDS)
 else
-reproduce: $(CHAPTERS:%=$(DONE)/%) $(DONE)/figures \
-  $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex \
-  $(PICTURES:%=$(FIGURES)/%.jpg) $(PICTURES:%=$(FIGURES)/%.pdf)  ## train both stages, Table 1, figures
+reproduce: $(CHAPTERS:%=$(DONE)/%) \
+  $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex  ## train both stages, Table 1, figures
 	@$(BIN)/python tools/chapters.py summary --profile $(RUN)
 endif
 
@@ -96,21 +93,12 @@ $(ABLATED): | $(VENV)/done
 	$(BIN)/scgan ablate --profile $(PROFILE) --seeds $(or $(SEEDS),0 1 2)
 	@mkdir -p $(@D) && touch $@
 
-# Drawn from what the chapters have just measured; a fresh clone holds the figures of another run.
-$(DONE)/figures: $(CHAPTERS:%=$(DONE)/%)
-	$(BIN)/scgan figures $(ON)
-	@touch $@
-
 # Missing files only: all is made by now, these rules make again what was deleted.
-LAST := $(DONE)/figures
+LAST := $(DONE)/$(lastword $(CHAPTERS))
 $(RESULTS)/metrics.csv: | $(LAST)
 	test -f $@ || $(BIN)/scgan evaluate $(ON)
 $(RESULTS)/table1.csv $(RESULTS)/table1.md $(RESULTS)/table1.tex: | $(LAST) $(RESULTS)/metrics.csv
 	test -f $@ || $(BIN)/scgan table $(ON)
-$(FIGURES)/%.jpg: | $(LAST) $(RESULTS)/metrics.csv
-	test -f $@ || $(BIN)/scgan figures $(ON) --only $*
-$(FIGURES)/%.pdf: | $(LAST) $(RESULTS)/metrics.csv
-	test -f $@ || $(BIN)/scgan figures $(ON) --only $*
 
 # --- work on the project ----------------------------------------------------------------------------
 

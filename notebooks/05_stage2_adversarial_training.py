@@ -145,12 +145,39 @@ viz.numbers(critics.rename(index="step {}".format, columns=words), 4, "critics")
 # %% [markdown]
 # *Rows of the log of stage 2: the losses above, the critics' gaps and penalties below.*
 
-# %%
-viz.training_curves(p.results)
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+CURVES = {
+    "stage 1: losses": (1, ["pixel", "attention"]),
+    "stage 2: losses": (2, ["pixel", "attention", "perceptual"]),
+    "stage 2: adversarial": (2, ["adversarial"]),
+    "stage 2: the critics' gap": (2, ["color_gap", "salient_gap"]),
+    "stage 2: gradient penalties": (2, ["color_penalty", "salient_penalty"]),
+}
+logs = {s: pd.read_csv(training.stage_folder(p, s) / "log.csv", index_col="step") for s in (1, 2)}
+figure, axes = plt.subplots(2, 3, figsize=(viz.PAGE, 4), layout="constrained")
+for ax, (title, (stage, columns)) in zip(axes.flat, CURVES.items(), strict=False):
+    for i, column in enumerate(x for x in columns if x in logs[stage]):
+        known = logs[stage][column].dropna()
+        smooth = known.rolling(max(1, len(known) // 25), 1, center=True).mean()
+        ax.plot(known, color=f"C{i}", alpha=0.25, linewidth=0.6)
+        ax.plot(smooth, color=f"C{i}", label=column.replace("_", " ").replace("color", "colour"))
+    ax.set_title(title)
+axes[1, 1].set(yscale="log")
+axes[1, 1].yaxis.set_major_formatter("{x:g}")
+axes[1, 1].yaxis.set_minor_formatter(plt.NullFormatter())
+for stage, one in logs.items():
+    axes[1, 2].plot(1e4 * one["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
+axes[1, 2].set(title="generator's learning rate", ylabel="$10^{-4}$")
+for ax in axes.flat:  # the legend in one line between title and data, where it hides nothing
+    ax.set_title(ax.get_title(), pad=13)
+    ax.set_xlabel("step")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0, ncols=3,
+              handlelength=1.2, columnspacing=1, handletextpad=0.4)  # fmt: skip
+_ = viz.save(figure, p.figures, "training_curves")
 
 # %% [markdown]
-# *Both stages. Thin lines: logged values. Thick lines: running means. "Made" means generated.* The
-# next cell computes the answers to the four questions from the log:
+# *Both stages. Thin lines: logged values. Thick lines: running means.* The next cell computes the
+# answers to the four questions from the log:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 part = max(1, len(log) // 5)

@@ -627,6 +627,7 @@ else:
 # ## Table 1
 
 # %%
+viz.save(viz.gallery(p.results), p.figures, "gallery")  # the pictures behind the numbers, as a file
 tables.table1_html(p.results)
 
 # %% [markdown]

@@ -185,12 +185,18 @@ Explore(painted_at, **controls, examples=examples, kind="photo", right=1, **smal
 # The next figure shows the steps side by side, for two photos:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-viz.evolution(p.results, count=2)
+rows = [
+    {name.replace(" of ", "\n"): shot["rgb"][i] for name, shot in shots.items()}
+    | {"\nreal": data.test_picture(photo, p.judge_size)}
+    for i, photo in enumerate(sampled)
+]
+_ = viz.save(viz.grid(rows[:5]), p.figures, "evolution")
+viz.grid(rows[:2])
 
 # %% [markdown]
-# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator. The last column of
-# each stage is its last step.* Is the last picture the one closest to the real photo? We check this
-# for the photo of the first slider:
+# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator; the last column
+# before the real photo is the end of stage 2.* Is the last picture the one closest to the real
+# photo? We check this for the photo of the first slider:
 
 # %%
 real = data.test_picture(sampled[number], p.judge_size)

@@ -1,4 +1,4 @@
-"""`scgan`: colorize, saliency, train, evaluate, table, figures, convert, export and info."""
+"""`scgan`: colorize, saliency, train, evaluate, table, convert, export and info."""
 
 from __future__ import annotations
 
@@ -162,15 +162,6 @@ def ablate(arguments: argparse.Namespace) -> int:
     return status
 
 
-def figures(arguments: argparse.Namespace) -> None:
-    """Draw the figures from results."""
-    from scgan_lib import viz
-
-    profile = _profile(arguments)
-    for path in viz.draw(profile.results, profile.figures, arguments.only or None):
-        print(path)
-
-
 def convert(arguments: argparse.Namespace) -> None:
     """An authors' generator .pth to this project's safetensors."""
     from scgan_lib.authors import author_profile, load_author_generator
@@ -281,7 +272,6 @@ COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     evaluate: ("--method theirs=pictures/", f"{RUN} --method --list"),
     table: ("--seeds 1 2", f"{RUN} --seeds"),
     ablate: ("--profile smoke --seeds 0 1", "--profile --set --seeds --only"),
-    figures: ("--profile smoke", f"{RUN} --only"),
     convert: ("latest_net_G.pth theirs.safetensors", "source target --range"),
     export: ("results/tiny/generator.safetensors tiny.onnx", "source target --torch"),
     info: ("--profile tiny", RUN),

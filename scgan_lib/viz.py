@@ -1,22 +1,21 @@
 """Figures, from arrays and from the files of a finished run: no network, no notebook needed.
 
-`strip` and `grid` lay out pictures; `FIGURES` are drawn from `results/<profile>/` alone. All return
-a matplotlib Figure, which a notebook shows as the last expression of a cell; `save` and `draw`
-write them as JPEG for screens and PDF for print. What one chapter alone shows is drawn there.
+`strip` and `grid` lay out pictures; `gallery` is drawn from `results/<profile>/` alone. All return
+a matplotlib Figure, which a notebook shows as the last expression of a cell; `save` writes it as
+JPEG for screens and PDF for print. What one chapter alone shows is drawn there.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from pandas.io.formats.style import Styler
 from PIL import Image
 from skimage.color import rgb2lab
@@ -140,24 +139,6 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return targets
 
 
-def draw(results: Path, figures: Path, only: Iterable[str] | None = None) -> list[Path]:
-    """Draw and save all of `FIGURES`, or those named in `only`, from `results` into `figures`.
-
-    What cannot be drawn is named in one line with its reason, and the others are drawn. ->
-    the files written. UserError for an unknown name.
-    """
-    wanted, written = list(only or FIGURES), []
-    if unknown := [name for name in wanted if name not in FIGURES]:
-        raise UserError(f"unknown figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
-    use_style()
-    for name in wanted:
-        try:
-            written += save(FIGURES[name](Path(results)), figures, name)
-        except UserError as error:
-            print(f"figure {name}: not drawn: {error}")
-    return written
-
-
 def numbers(frame: pd.DataFrame, digits: int = 3, name: str = "numbers") -> Styler:
     """A table for a page: words for heads, ∞, a dash for nothing. `name` is in its HTML's ids."""
     frame = frame.rename(index=LABELS, columns=MEASURES).rename_axis(index=None, columns=None)
@@ -191,88 +172,9 @@ def stems(results: Path) -> list[str]:
     return sorted(found, key=lambda s: (s not in gallery, f"{s}."))
 
 
-# --- the project's figures ------------------------------------------------------------------------
-
-
 def gallery(results: Path, count: int = 20) -> Figure:
     """Gray, stage 1, SCGAN and real for the gallery photos, in two blocks of rows."""
     methods = ("gray", "stage1", "scgan", "real")
     chosen = stems(results)[:count]
     rows = [{LABELS[m]: picture(results, m, stem) for m in methods} for stem in chosen]
     return grid(rows, blocks=2 if count > 5 else 1)
-
-
-CURVES = {  # title -> (stage, columns)
-    "stage 1: losses": (1, ("pixel", "attention")),
-    "stage 2: losses": (2, ("pixel", "attention", "perceptual")),
-    "stage 2: adversarial": (2, ("adversarial",)),
-    "stage 2: critics' gap, real − made": (2, ("color_gap", "salient_gap")),
-    "stage 2: gradient penalties": (2, ("color_penalty", "salient_penalty")),
-}
-
-
-def training_curves(results: Path) -> Figure:
-    """Losses of both stages, the gap that the critics see, their penalties, the learning rate."""
-    runs = Path(results) / "runs"
-    files = [path for path in sorted(runs.glob("stage[12]/log.csv")) if path.stat().st_size > 5]
-    logs = {int(path.parent.name[-1]): pd.read_csv(path, index_col="step") for path in files}
-    if not logs:
-        raise UserError(f"{runs}: no log.csv; train first with `scgan train`")
-    figure = Figure(figsize=(PAGE, 4), layout="constrained")
-    *axes, last = figure.subplots(2, 3).flat
-    for (title, (stage, columns)), ax in zip(CURVES.items(), axes, strict=True):
-        ax.set_title(title)
-        log = logs.get(stage, pd.DataFrame()).filter(columns).dropna(axis=1, how="all")
-        for i, column in enumerate(log):
-            known = log[column].dropna()
-            smooth = known.rolling(max(1, len(known) // 25), 1, center=True).mean()
-            ax.plot(known, color=f"C{i}", alpha=0.25, linewidth=0.6)
-            name = column.replace("_", " ").replace("color", "colour")
-            ax.plot(smooth, color=f"C{i}", label=name)
-        if ax.lines and title.endswith("penalties"):
-            ax.set_yscale("log")
-            ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_formatter(NullFormatter())
-    last.set(title="generator's learning rate", ylabel=r"$10^{-4}$")
-    for stage, log in logs.items():
-        last.plot(1e4 * log["lr"], color=f"C{stage - 1}", label=f"stage {stage}")
-    for ax in figure.axes:  # the legend in one line between title and data, where it hides nothing
-        ax.set_title(ax.get_title(), pad=13)
-        ax.set_xlabel("step")
-        if ax.lines:
-            place = dict(loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0)
-            ax.legend(**place, ncols=3, handlelength=1.2, columnspacing=1, handletextpad=0.4)
-        else:
-            ax.text(0.5, 0.5, "not in this run", ha="center", transform=ax.transAxes)
-    return figure
-
-
-def evolution(results: Path, count: int = 5) -> Figure:
-    """Some kept photos at up to seven steps, each stage up to its end; real ones at the right."""
-    runs = Path(results) / "runs"
-    shots = {s: sorted((runs / f"stage{s}" / "samples").glob("step_*.npz")) for s in (1, 2)}
-    if not any(shots.values()):
-        raise UserError(f"{runs}: no samples; train first with `scgan train`")
-    if shots[1]:
-        del shots[2][:1]  # step 0 of stage 2 is stage 1's last
-    first = _spread(shots[1], 3 if shots[2] else 7)
-    kept = {}
-    for path in first + _spread(shots[2], 7 - len(first)):
-        stage, step = path.parts[-3][-1], int(path.stem.removeprefix("step_"))
-        kept[f"stage {stage}\nstep {step}"] = np.load(path)["rgb"]
-    rows, there = [], min(map(len, kept.values()))
-    for i, stem in _spread([*enumerate(stems(results)[:there])], count):
-        row = {title: rgb[i] for title, rgb in kept.items()}
-        rows.append(row | {"\nreal": picture(results, "real", stem)})
-    return grid(rows)
-
-
-def _spread(items: list, count: int) -> list:
-    """`count` of the items, evenly spread, the first and the last among them."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[i] for i in np.unique(places)]
-
-
-FIGURES: dict[str, Callable[[Path], Figure]] = {
-    figure.__name__: figure for figure in (gallery, training_curves, evolution)
-}

@@ -77,7 +77,7 @@ def test_table_holds_the_rows_and_what_was_measured(output):
 
 def test_only_what_was_deleted_is_made_again(output):
     before = files(output)
-    gone = {"figures/smoke/gallery.jpg", "results/smoke/table1.tex"}
+    gone = {"results/smoke/table1.md", "results/smoke/table1.tex"}
     for name in gone:
         (output / name).unlink()
     run = reproduce(output)

@@ -1,13 +1,11 @@
-"""Figures: what `strip` and `grid` show, that files are whole and repeatable, that `draw` copes."""
+"""Figures: what `strip` and `grid` show, that files are whole and repeatable."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -21,19 +19,12 @@ def shown(figure):
 
 @pytest.fixture
 def results(tmp_path):
-    """A small finished run made of noise: pictures, logs, samples."""
+    """Pictures of a small finished run, made of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     for method in ("real", "gray", "stage1", "scgan"):
         (tmp_path / "outputs" / method).mkdir(parents=True)
         for rgb, stem in zip(noise, ("boat", "apple", "cow-1", "cow"), strict=True):
             Image.fromarray(rgb).save(tmp_path / "outputs" / method / f"{stem}.png")
-    for stage in (1, 2):
-        run = tmp_path / "runs" / f"stage{stage}"
-        (run / "samples").mkdir(parents=True)
-        log = {"step": range(1, 9), "lr": 1e-3, "color_gap": 0.2, "salient_gap": 0.3, "pixel": 0.1}
-        pd.DataFrame(log).to_csv(run / "log.csv", index=False)
-        for step in (0, 1, 2, 3, 4, 8):
-            np.savez_compressed(run / "samples" / f"step_{step:06d}.npz", rgb=noise)
     return tmp_path
 
 
@@ -70,22 +61,15 @@ def test_salient_area_and_color_error_of_known_colours():
     assert viz.color_error(gray, blue) == pytest.approx(np.hypot(79.19, 107.86), abs=0.1)
 
 
-def test_draw_gives_the_same_bytes_in_both_formats_elsewhere(results, tmp_path):
-    written = viz.draw(results, tmp_path / "1", ["training_curves"])
-    assert [p.name for p in written] == ["training_curves.jpg", "training_curves.pdf"]
-    code = "import sys; from scgan_lib import viz; viz.draw(*sys.argv[1:], ['training_curves'])"
+def test_save_gives_the_same_bytes_in_both_formats_elsewhere(results, tmp_path):
+    written = viz.save(viz.gallery(results), tmp_path / "1", "gallery")
+    assert [p.name for p in written] == ["gallery.jpg", "gallery.pdf"]
+    code = "import sys; from scgan_lib import viz; a, b = sys.argv[1:]; "
+    code += "viz.save(viz.gallery(a), b, 'gallery')"
     call = [sys.executable, "-c", code, str(results), str(tmp_path / "2")]
     subprocess.run(call, check=True, env=os.environ | {"PYTHONHASHSEED": "5"}, cwd=ROOT)
     for path in (tmp_path / "2").iterdir():
         assert path.read_bytes() == (tmp_path / "1" / path.name).read_bytes(), path.name
-
-
-def test_draw_says_what_could_not_be_drawn_and_draws_the_rest(results, tmp_path, capsys):
-    shutil.rmtree(results / "runs")
-    written = viz.draw(results, tmp_path / "figures", only=["training_curves", "gallery"])
-    assert [p.stem for p in written] == ["gallery"] * 2
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("figure training_curves: not drawn:") and "scgan train" in line
 
 
 def test_stems_come_in_the_order_of_the_samples(results):
@@ -94,14 +78,3 @@ def test_stems_come_in_the_order_of_the_samples(results):
     settings = {"settings": {"data": str(results)}}
     (results / "manifest.json").write_text(json.dumps(settings))
     assert viz.stems(results) == ["cow", "apple", "boat", "cow-1"]
-
-
-def test_training_curves_and_evolution_show_what_the_run_holds(results):
-    axes = {ax.get_title(): ax for ax in viz.training_curves(results).axes}
-    assert len(axes) == 6
-    legend = axes["stage 2: critics' gap, real − made"].get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == ["colour gap", "salient gap"]
-    titles = [ax.get_title() for ax in shown(viz.evolution(results, count=2)) if ax.get_title()]
-    # Seven at most, each stage's end among them; stage 2's step 0 is stage 1's last.
-    shots = [(1, 0), (1, 2), (1, 8), (2, 1), (2, 2), (2, 4), (2, 8)]
-    assert titles == [*(f"stage {s}\nstep {n}" for s, n in shots), "\nreal"]
