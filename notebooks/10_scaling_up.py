@@ -378,8 +378,9 @@ print(f"largest difference: {difference:.0e}")
 # **Before the first step**, the saliency maps of all photos are computed once. The teacher
 # `u2netp` took 0.85 seconds per photo on one core (measured once, on 32 photos of ImageNet's size,
 # on a busy machine). This is about thirty core-hours for 128,000 photos; the classical teacher took
-# about a third of a second per photo. The maps are stored in `SCGAN_CACHE`. You can compute them before you rent a GPU: run the trial above with
-# `DEVICE=cpu`. The data loader's workers decode the photos again in each epoch.
+# about a third of a second per photo. The maps are stored in `SCGAN_CACHE`. You can compute them
+# before you rent a GPU: run the trial above with `DEVICE=cpu`. The data loader's workers decode the
+# photos again in each epoch.
 #
 # **If the queue kills the run,** the same command resumes from the last checkpoint. The number of
 # processes must be the same, because the checkpoint contains the random state of each process.
