@@ -117,8 +117,8 @@ def pictures(folder: Path, large: bool = True) -> list[tuple[str, Path, int]]:
         add(f"{w}x{h}", f"{w}x{h}.png", gray.resize((w, h)))
     if large:
         add("24 megapixels", "24mp.jpg", Image.fromarray(noise(4000, 6000)))
-        large = Image.fromarray(np.tile(noise(100, 100), (150, 200)))
-        add("20000x15000", "300mp.png", large, status=1)
+        scan = Image.fromarray(np.tile(noise(100, 100), (150, 200)))
+        add("20000x15000", "300mp.png", scan, status=1)
     whole = (folder / "gray.jpg").read_bytes()
     add("JPEG cut short", "cut.jpg", whole[: len(whole) // 2], status=1)
     add("PNG cut short", "cut.png", (folder / "mode-L.png").read_bytes()[:200], status=1)

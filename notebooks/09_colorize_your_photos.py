@@ -467,8 +467,8 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 
 # %% [markdown]
 # - **Large scans** take the network no more time, because it sees the small picture. The memory
-#   grows by about 18 bytes per pixel: 24 megapixels need 1.2 GB, and 300 megapixels 5.8 GB
-#   (`--max-pixels` allows so many).
+#   grows by about 20 bytes per pixel: 24 megapixels need about 1 GB, and 300 megapixels 5.5 GB
+#   (`--max-pixels` allows so many; measured in `benchmarks/INPUTS.md`).
 # - **Small objects** have few pixels in the network's picture, for example a face in a group. Cut
 #   out such a part and colorize it alone.
 # - **The damage above** is simulated. It shows how damage changes the colours, but it does not

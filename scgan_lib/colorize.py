@@ -154,6 +154,9 @@ def inference_form(generator: Generator) -> Generator:
     return folded.to(memory_format=torch.channels_last)
 
 
+STRIP = 256  # rows or columns of a picture that are worked on at a time
+
+
 @torch.inference_mode()
 def render(
     generator: Generator, gray_u8: Tensor, size: int, strength: float | None = None
@@ -209,7 +212,6 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
 
 
-STRIP = 256  # rows or columns of a picture that are worked on at a time
 SHIPPED = "generator.safetensors"  # the newest stage in half precision, committed for `mini`
 
 

@@ -175,6 +175,9 @@ def test_the_short_ablation_of_tiny_is_that_of_its_file():
     assert f"it is {salient:.2f} ± {salient_half:.2f} larger, with every seed" in text
     assert min(ccis + salients) > 0 > max(psnrs + top1s) and min(guideds) < 0 < max(guideds)
     assert f"{facts['steps']} steps of {facts['batch']} and three seeds" in text
+    card = " ".join((ROOT / "results/tiny/card.md").read_text().split())
+    begun = f"{facts['steps']} steps of {facts['batch']} from `generator.safetensors`"
+    assert f"{begun} and three seeds" in card
     assert facts["full"]["n"] == 1000 and facts["seeds"] == [0, 1, 2]
 
 
