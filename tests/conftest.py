@@ -1,14 +1,16 @@
-"""What all tests share: a fixed random state and a tiny profile that trains in seconds."""
+"""What all tests share: a fixed random state, tiny profiles, weights, pictures and trees."""
 
 import csv
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from scgan_lib import config, loop
+from scgan_lib import cli, config, loop
+from scgan_lib.colorize import build_generator, save_generator
 
 TINY = dict(
     device="cpu", vgg="hed", image_size=32, judge_size=48, levels=5, width=4, saliency_width=4,
@@ -41,6 +43,47 @@ def untied(tiny):
         return tiny(**(dict(global_encoder="none", loss=loss) | overrides))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Untrained weights whose colours can be seen."""
+    torch.manual_seed(0)
+    profile = config.load("smoke", global_encoder="none", width=4, saliency_width=4)
+    generator = build_generator(profile)
+    generator.to_rgb.conv.weight.data.mul_(30)
+    path = tmp_path_factory.mktemp("weights") / "some.safetensors"
+    save_generator(generator, profile, path, stage=1)
+    return path
+
+
+@pytest.fixture
+def colours(weights):
+    """`scgan colorize` with these weights: `colours(*inputs, out=folder, more=words)`."""
+
+    def call(*inputs, out, more=()):
+        paths = map(str, inputs)
+        return cli.main(["colorize", *paths, "-o", str(out), "--weights", str(weights), *more])
+
+    return call
+
+
+def noise(*shape, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+PIXEL = b"P5 1 1 255 7"  # a whole picture file (PGM)
+
+
+def imagenet_tree(root: Path, *counts: int, content: bytes = PIXEL) -> Path:
+    """An ImageNet tree of one picture: so many training and validation files of each class."""
+    for number, count in enumerate(counts, 1):
+        for split in ("train", "val"):
+            wnid = f"n{number:02d}"
+            (root / split / wnid).mkdir(parents=True)
+            for i in range(count):
+                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").write_bytes(content)
+    return root
 
 
 def log_of(folder: Path) -> list[dict[str, float]]:
