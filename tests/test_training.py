@@ -1,7 +1,6 @@
 """Both stages: what a step changes, what a run leaves, going on after a stop, a kill, a change."""
 
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -13,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import log_of
+from conftest import TINY, imagenet_tree, log_of, noise
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from scgan_lib import config, losses, pretrained, stage0, training
 from scgan_lib.colorize import load_generator
 from scgan_lib.data import photos
+from scgan_lib.networks import PatchCritic
 from scgan_lib.paths import ROOT, UserError
 
 ONE_PROCESS = SimpleNamespace(backward=lambda loss: loss.backward())
@@ -101,31 +101,20 @@ def test_penalties_act_on_the_critics(untied):
 
 def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
     """Through `train`, since the mixed precision is what Accelerate makes of a network there."""
-    p = untied(stage1_steps=0, stage2_steps=1, precision="bf16")
-    seen, penalty, inside = [], losses.gradient_penalty, []
+    p = untied(stage1_steps=0, stage2_steps=1, critic_steps=2, precision="bf16")
+    mixed, forward = {}, PatchCritic.forward
 
-    def counted(*arguments, **more):
-        inside.append(True)
-        value = penalty(*arguments, **more)
-        inside.pop()
-        return value
+    def watched(self, gray, image):
+        mixed[image.requires_grad] = torch.is_autocast_enabled("cpu")
+        return forward(self, gray, image)
 
-    def convolve(*arguments, **more):
-        y = conv2d(*arguments, **more)
-        seen.append((bool(inside), y.dtype))
-        return y
-
-    conv2d = torch.nn.functional.conv2d
-    monkeypatch.setattr(losses, "gradient_penalty", counted)
-    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
+    monkeypatch.setattr(PatchCritic, "forward", watched)
     AcceleratorState._reset_state(True)  # otherwise the first precision of a process stays
     try:
         training.train(p, 2)
     finally:
         AcceleratorState._reset_state(True)
-    layers = len(training.players_of(p, 2).critics["color"].blocks)
-    assert [dtype for within, dtype in seen if within] == 2 * layers * [torch.float32]
-    assert torch.bfloat16 in [dtype for within, dtype in seen if not within]
+    assert mixed == {False: True, True: False}  # the penalty alone asks for the image's gradient
 
 
 @pytest.mark.parametrize(
@@ -144,16 +133,6 @@ def test_speed_choices_change_no_number(untied, tmp_path, monkeypatch, choice):
     for ours, theirs in zip(log, chosen_log, strict=True):
         assert ours["color_penalty"] > 0
         assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-6)
-
-
-def test_critics_learn_to_tell_real_from_generated(untied):
-    """With the generator standing still both gaps D(real) − D(fake) grow above zero."""
-    p = untied(stage1_steps=0, critic_lr=1e-2, critic_steps=99, batch=2)
-    players, first = first_step(p)
-    for step in range(2, 13):
-        last = training.stage2_step(players, batch_of(p), p, ONE_PROCESS, step)
-    for name in ("color_gap", "salient_gap"):
-        assert last[name] > first[name] and last[name] > 0
 
 
 def test_the_generators_loss_does_not_train_the_critics(untied):
@@ -303,30 +282,20 @@ training.train(config.load(**{settings}), 2)
 """
 
 
-def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(untied, tmp_path, monkeypatch):
-    """SIGKILL in stage 2; the rerun takes the remaining steps and ends as one run of both does."""
-    p = untied(stage1_steps=1, stage2_steps=4)
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "unbroken"))
-    unbroken = load_file(training.train(p, 2))
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "killed"))
-    training.train(p, 1)
+def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(untied, monkeypatch):
+    """SIGKILL while a checkpoint is written; the rerun takes the remaining steps."""
+    p = untied(stage1_steps=0, stage2_steps=4)
     settings = p.settings() | {"device": "cpu", "log_every": 1, "checkpoint_seconds": 0.0}
     code = KILLED_WHILE_WRITING_A_CHECKPOINT.replace("{settings}", repr(settings))
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # rounding depends on them
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | threads,
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
     folder = training.stage_folder(p, 2)
     assert [c.name for c in folder.glob("checkpoint-*")] == ["checkpoint-0000002"]
-
     steps, step = [], training.stage2_step
-    monkeypatch.setattr(training, "stage2_step", lambda *a: steps.append(1) or step(*a))
-    resumed = load_file(training.train(p, 2))
-    assert len(steps) == 2
-    for key, value in unbroken.items():
-        torch.testing.assert_close(resumed[key], value, rtol=0, atol=1e-6)
+    monkeypatch.setattr(training, "stage2_step", lambda *a: steps.append(a[-1]) or step(*a))
+    training.train(p, 2)
+    assert steps == [3, 4]
     assert [r["step"] for r in rows(p, 2)] == [1, 2, 3, 4]
     assert [c.name for c in folder.glob("*checkpoint-*")] == ["checkpoint-0000004"]
 
@@ -352,17 +321,6 @@ def test_an_extended_run_equals_the_longer_one(untied, tmp_path, monkeypatch):
         training.train(p, 1, extend=True)
 
 
-def test_an_extended_cosine_takes_the_rates_of_its_new_length(untied):
-    p = untied(stage1_steps=2, stage1_lr=1e-3)
-    folder = training.train(p, 1).parent
-    training.train(replace(p, stage1_steps=4), 1, extend=True)
-    expected = [1e-3, 0.5e-3, 0.5e-3, 0.5e-3 * (1 - math.sqrt(0.5))]  # 0, 1/2, then 2/4, 3/4
-    assert [r["lr"] for r in rows(p, 1)] == pytest.approx(expected, rel=1e-4)
-    training.train(replace(p, stage1_steps=9), 1, until=7, extend=True)
-    with pytest.raises(UserError, match=f"^{folder}: no checkpoint up to step 6; .* --init"):
-        training.train(replace(p, stage1_steps=6), 1, extend=True)
-
-
 def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
     p = untied(stage1_steps=3)
     folder = training.train(p, 1, until=2)
@@ -370,15 +328,10 @@ def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
         with pytest.raises(UserError, match=f"^{folder}: .*{key} .* -> {value}"):
             training.train(replace(p, **{key: value}), 1)
     weights = folder / "checkpoint-0000002" / "model.safetensors"
-    whole = weights.read_bytes()
     state = load_file(weights)
     del state["to_rgb.conv.weight"]
     save_file(state, weights, {"format": "pt"})
     with pytest.raises(UserError, match=r"checkpoint-0000002: damaged .*no to_rgb\.conv\.weight"):
-        training.train(p, 1)
-    weights.write_bytes(whole)
-    (folder / "checkpoint-0000002" / "progress.json").write_text("{")
-    with pytest.raises(UserError, match=f"{folder}/checkpoint-0000002: damaged"):
         training.train(p, 1)
 
 
@@ -398,30 +351,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(untied, monkeypatch):
 # --- the other profiles ---------------------------------------------------------------------------
 
 
-PICTURES = {
-    "imagenet": [f"{split}/{wnid}" for split in ("train", "val") for wnid in ("n0144", "n0210")],
-    "folder": ["day1", "day2"],
-}
-
-
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", ["imagenet", "folder"])
 def test_profiles_of_other_data_train_on_what_they_are_given(tmp_path, monkeypatch, name):
     pretrained.vgg16_trunk("hed")  # from the cache that is left now
     monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    for folder in PICTURES[name]:
-        (tmp_path / "data" / folder).mkdir(parents=True)
-        for i in range(6):
-            noise = np.random.default_rng(i).integers(0, 255, (6, 9, 3), dtype=np.uint8)
-            image = Image.fromarray(noise).resize((90 + i, 70), Image.BICUBIC)
-            image.save(tmp_path / "data" / folder / f"{folder.replace('/', '_')}_{i}.JPEG")
-    p = config.load(
-        name, data=str(tmp_path / "data"), device="cpu", vgg="hed", width=4, saliency_width=4,
-        critic_width=4, image_size=64, levels=7, judge_size=64, batch=2, stage1_steps=2,
-        stage2_steps=2, samples=1, log_every=1, workers=1,
-    )  # fmt: skip
+    Image.fromarray(noise(70, 90, 3)).save(tmp_path / "x.png")
+    root = imagenet_tree(tmp_path / "data", 10, content=(tmp_path / "x.png").read_bytes())
+    small = TINY | dict(train_images=0, test_images=0, stage1_steps=2, stage2_steps=2, batch=2)
+    small |= dict(teacher="robust-background")
+    p = config.load(name, data=str(root), **small)
     final = training.train(p, 2)
     assert final == tmp_path / "results" / name / "runs" / "stage2" / "final.safetensors"
     assert len(rows(p, 1)) == len(rows(p, 2)) == 2 and set(rows(p, 2)[0]) == set(STAGE2)
     with np.load(training.stage_folder(p, 2) / "samples" / "step_000002.npz") as sample:
-        assert sample["rgb"].shape == (len(photos(p, "test")), 64, 64, 3)
+        assert sample["rgb"].shape == (len(photos(p, "test")), 48, 48, 3)
