@@ -5,20 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import noise
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from scgan_lib import colorize, pretrained
+from scgan_lib import colorize
 from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
 from scgan_lib.data import luma_u8
 from scgan_lib.networks import FoldedGlobal, Generator, GlobalEncoder
 from scgan_lib.paths import ROOT, UserError
-
-
-def noise(*shape) -> np.ndarray:
-    coarse = np.random.default_rng(3).integers(40, 216, (6, 6, shape[2]), dtype=np.uint8)
-    planes = [Image.fromarray(p).resize(shape[1::-1], Image.BICUBIC) for p in coarse.T]
-    return np.stack([np.asarray(p) for p in planes], -1)
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def test_any_size_comes_back_as_it_went_in(colorizer, size):
 
 
 def test_the_luminance_of_the_input_is_kept_and_colour_is_added(colorizer):
-    gray = noise(90, 120, 1)[..., 0]
+    gray = noise(90, 120)
     result = np.asarray(colorizer(Image.fromarray(gray)))
     assert np.abs(luma_u8(result).astype(int) - gray).max() <= 1
     assert np.ptp(result.astype(int), axis=2).mean() > 1
@@ -61,7 +56,7 @@ def test_every_mode_gives_the_colours_of_its_gray(colorizer):
     expected = np.asarray(colorizer(Image.fromarray(gray)))
     for picture in (rgb, gray.astype(np.uint16) * 257):
         np.testing.assert_array_equal(np.asarray(colorizer(Image.fromarray(picture))), expected)
-    alpha = Image.fromarray(noise(40, 50, 1)[::-1, :, 0])
+    alpha = Image.fromarray(noise(40, 50, seed=1).clip(1))  # nothing fully clear
     result = colorizer(Image.merge("LA", (Image.fromarray(gray), alpha)))
     assert result.mode == "RGBA"
     np.testing.assert_array_equal(np.asarray(result.getchannel("A")), alpha)
@@ -99,7 +94,7 @@ def test_the_networks_see_the_short_side_at_the_working_size(untied, picture, si
 
 def test_without_kept_luminance_the_colours_are_the_networks(untied):
     generator = build_generator(untied(keep_luminance=False)).eval()
-    gray = torch.from_numpy(noise(32, 32, 1)[..., 0].copy())[None, None]
+    gray = torch.from_numpy(noise(32, 32))[None, None]
     rgb, saliency = render(generator, gray, 32)
     with torch.no_grad():
         rgb_hat, saliency_hat = generator(gray.float() / 127.5 - 1)
@@ -129,7 +124,7 @@ def test_saved_and_loaded_is_the_same_function(tiny, tmp_path, encoder, kind):
 
 
 def test_files_that_do_not_fit_are_refused_in_one_line(colorizer, tmp_path):
-    path = tmp_path / "g.safetensors"
+    path, name = tmp_path / "g.safetensors", "to_rgb.conv.weight"
     state, settings = colorizer.generator.trainable_state(), colorizer.profile.settings()
 
     def refused(why: str) -> None:
@@ -137,39 +132,27 @@ def test_files_that_do_not_fit_are_refused_in_one_line(colorizer, tmp_path):
             load_generator(path)
         assert "\n" not in str(caught.value)
 
-    def save(weights: dict, stored: object = settings) -> None:
+    def save(weights: dict, stored: dict = settings) -> None:
         save_file(weights, path, metadata={"profile": json.dumps(stored)})
 
     refused("no such weights")
     save(state, settings | {"of_an_older_version": 1})
     assert load_generator(path)[1].settings() == settings
     whole = path.read_bytes()
-    for content in (b"", b"hello", whole[:200], whole[: len(whole) // 2], bytes(500)):
+    for content in (b"", b"hello", whole[: len(whole) // 2]):
         path.write_bytes(content)
         refused("not a generator")
-    save_file(state, path)  # no settings
-    refused("not a generator")
-    for stored, why in (([], ""), ({"name": "gone"}, "gone"), (settings | {"width": 0}, "width=0")):
-        save(state, stored)
-        refused(why)
-    name = "to_rgb.conv.weight"
-    save({k: v for k, v in state.items() if k != name})
-    refused(name)
-    for wrong, why in ((torch.ones(2), "size mismatch"), (state[name] / 0, "holds NaN")):
+    save(state, settings | {"width": 0})
+    refused("width=0")
+    for wrong, why in (
+        (torch.ones(2), f"size mismatch.*{name}"),
+        (state[name] / 0, f"{name}.*holds NaN"),
+    ):
         save(state | {name: wrong})
-        refused(f"{name}.*{why}" if why[0] == "h" else f"{why}.*{name}")
-
-
-def test_a_missing_trunk_is_not_blamed_on_the_weights(tiny, tmp_path, monkeypatch):
-    p = tiny(global_encoder="folded_vgg16")
-    save_generator(build_generator(p), p, tmp_path / "g.safetensors")
-
-    def missing(source):
-        raise UserError("no trunk here")
-
-    monkeypatch.setattr(pretrained, "vgg16_trunk", missing)
-    with pytest.raises(UserError, match=r"^no trunk here$"):
-        load_generator(tmp_path / "g.safetensors")
+        refused(why)
+    del state[name]
+    save(state)
+    refused(name)
 
 
 def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
@@ -196,9 +179,7 @@ def test_weights_travel_as_a_folder(colorizer, tmp_path):
     assert (again.chroma, again.facts) == (1.5, {"steps": "7"})
     assert again.profile.settings() == colorizer.profile.settings()
     np.testing.assert_array_equal(np.asarray(again(picture)), np.asarray(colorizer(picture)))
-    card = (folder / "README.md").read_text()
-    assert card.startswith("---\npipeline_tag: image-to-image\n")
-    assert "| width | 4 |\n" in card and card.endswith("| steps | 7 |\n")
+    assert "| width | 4 |\n" in (folder / "README.md").read_text()
     shipped = Colorizer.from_pretrained(ROOT / "results/tiny", device="cpu")
     assert shipped.profile.name == "tiny" and shipped.chroma == 1
 
@@ -208,12 +189,10 @@ def test_weights_that_cannot_be_had_are_one_line(colorizer, tmp_path, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
-    with pytest.raises(UserError, match=f"^{name}.*: no such") as caught:
+    with pytest.raises(UserError, match=rf"^{name}[^\n]*: no such[^\n]*$"):
         Colorizer.from_pretrained(name, cache_dir=tmp_path)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match=f"^{name}: not pushed; .*hf auth login") as caught:
+    with pytest.raises(UserError, match=rf"^{name}: not pushed; [^\n]*hf auth login[^\n]*$"):
         colorizer.push_to_hub(name)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
