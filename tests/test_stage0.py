@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import log_of
+from conftest import TINY, log_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -15,10 +15,9 @@ from scgan_lib.colorize import build_generator, load_generator, save_generator
 from scgan_lib.networks import GlobalEncoder, luma
 from scgan_lib.paths import UserError
 
-TINY = dict(
-    device="cpu", vgg="hed", image_size=32, levels=5, width=4, saliency_width=4, min_scale=0.8,
-    global_encoder="vgg16_gray", train_images=0, test_images=0, samples=1, log_every=1,
-    stage0_batch=8, stage0_steps=6, stage0_tenth_every=4, checkpoint_seconds=1e9,
+STRIPES = TINY | dict(
+    global_encoder="vgg16_gray", train_images=0, test_images=0, min_scale=0.8, composites=0.0,
+    stage0_batch=8, stage0_steps=6, stage0_tenth_every=4,
 )  # fmt: skip
 
 
@@ -45,16 +44,7 @@ def tree(tmp_path_factory):
 @pytest.fixture
 def small(tree, tmp_path, monkeypatch):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    return lambda **more: config.load(
-        "smoke", **(TINY | dict(data=str(tree), composites=0.0) | more)
-    )
-
-
-def error(call, *args, **kwargs) -> str:
-    with pytest.raises(UserError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return lambda **more: config.load("smoke", **(STRIPES | dict(data=str(tree)) | more))
 
 
 # --- learning -------------------------------------------------------------------------------------
@@ -76,7 +66,6 @@ def test_rate_falls_to_a_tenth_in_the_papers_steps(small):
     found = [stage0.rate(p, step) for step in (0, 29, 30, 60, 149)]
     np.testing.assert_allclose(found, [1, 1, 0.1, 0.01, 1e-4])
     imagenet, epoch = config.load("imagenet"), math.ceil(1_281_167 / 256)
-    assert (imagenet.stage0_batch, imagenet.stage0_lr) == (256, 0.01)
     assert (imagenet.stage0_steps, imagenet.stage0_tenth_every) == (150 * epoch, 30 * epoch)
 
 
@@ -89,14 +78,11 @@ def test_pictures_are_gray_crops_with_the_class_of_their_folder(small):
     assert all(q.path.parent.name == name for q, name in found)
     assert len(found) == 48 and len(held_out) == 24
     assert not {q for q, _ in held_out} & {q for q, _ in found}
-    items, again = (stage0.GrayPictures(p, found, ["across", "upright"], 100) for _ in range(2))
+    items = stage0.GrayPictures(p, found, ["across", "upright"], 100)
     seen = [items[i] for i in range(48)]
     assert sorted(int(x["label"]) for x in seen) == [0] * 24 + [1] * 24  # an epoch: each once
-    assert torch.equal(again[7]["rgb"], seen[7]["rgb"])
     assert not torch.equal(items[48 + 7]["rgb"], seen[7]["rgb"])
     torch.testing.assert_close(seen[0]["gray"], luma(seen[0]["rgb"][None])[0])
-    fixed = stage0.GrayPictures(p, found, ["across", "upright"])
-    assert len(fixed) == 48 and int(fixed[0]["label"]) == 0 and int(fixed[47]["label"]) == 1
 
 
 def test_the_shipped_photos_have_their_coarse_kinds_even_when_few():
@@ -107,7 +93,8 @@ def test_the_shipped_photos_have_their_coarse_kinds_even_when_few():
 
 def test_one_class_is_refused(small, tmp_path):
     stripes(tmp_path / "one" / "photos", 30, True, 5)
-    assert str(tmp_path / "one") in error(stage0.train, small(data=str(tmp_path / "one")))
+    with pytest.raises(UserError, match=str(tmp_path / "one")):
+        stage0.train(small(data=str(tmp_path / "one")))
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -126,13 +113,13 @@ def test_the_file_reaches_a_generator_and_changes_what_it_says(small, tmp_path, 
 
     saved = tmp_path / "generator.safetensors"
     save_generator(started, with_file, saved)
+    final.unlink()
+    again, _, _ = load_generator(saved)  # does not need the file that it started from
     gray = torch.rand(2, 1, 32, 32) * 2 - 1
-    for content in (None, "not weights"):
-        final.unlink() if content is None else final.write_text(content)
-        again, _, _ = load_generator(saved)  # does not need the file that it started from
-        with torch.no_grad():
-            assert torch.equal(again(gray)[0], started(gray)[0])
-        assert str(final) in error(build_generator, with_file)
+    with torch.no_grad():
+        assert torch.equal(again(gray)[0], started(gray)[0])
+    with pytest.raises(UserError, match=str(final)):
+        build_generator(with_file)
 
 
 @pytest.mark.parametrize(
@@ -148,27 +135,12 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, width, spectral, 
     state = GlobalEncoder(width, "batch", spectral).state_dict() | change
     path = tmp_path / "other.safetensors"
     save_file({k: v for k, v in state.items() if v is not None}, path)
-    encoder = GlobalEncoder(4, "batch", False)
-    before = {k: v.clone() for k, v in encoder.state_dict().items()}
-    text = error(colorize.load_global_weights, encoder, path)
-    assert str(path) in text and word in text
-    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
-
-
-# --- a run ----------------------------------------------------------------------------------------
-
-
-def test_a_run_keeps_to_its_own_settings(small):
-    p = small(stage0_steps=2)
-    stage0.train(p, until=1)
-    for key, value in dict(stage0_lr=0.5, width=5, stage0_batch=4).items():
-        text = error(stage0.train, replace(p, **{key: value}))
-        assert key in text and str(value) in text
-    assert stage0.train(replace(p, stage1_lr=0.5, critic_width=9)).exists()  # not its business
+    with pytest.raises(UserError, match=f"{path}.*{word}"):
+        colorize.load_global_weights(GlobalEncoder(4, "batch", False), path)
 
 
 def test_the_command(small, tmp_path, tree, capsys):
-    values = TINY | dict(data=str(tree), stage0_steps=2, global_encoder="folded_vgg16")
+    values = STRIPES | dict(data=str(tree), stage0_steps=2, global_encoder="folded_vgg16")
     del values["checkpoint_seconds"]
     pairs = [x for k, v in values.items() for x in ("--set", f"{k}={v}")]
     command = ["train", "--profile", "smoke", *pairs, "--stage", "0"]
