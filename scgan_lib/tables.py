@@ -71,20 +71,16 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     missing or damaged or the folders do not hold the same images.
     """
     folders = [Path(results_dir), *map(Path, extra_seeds)]
-    frames = [_read(f / "metrics.csv", "image", "method") for f in folders]
-    pictures = [set(zip(frame["image"], frame["set"], strict=True)) for frame in frames]
-    for folder, found in zip(folders, pictures, strict=True):
-        if found != pictures[0]:
+    frames = [_read(f / "metrics.csv").assign(run=i) for i, f in enumerate(folders)]
+    for folder, frame in zip(folders, frames, strict=True):
+        if set(frame["image"]) != set(frames[0]["image"]):
             raise UserError(
                 f"{folder / 'metrics.csv'}: other images than in {folders[0] / 'metrics.csv'}; "
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
     manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
-    rows = dict.fromkeys([*ROWS, *frames[0]["method"]])
-    rows.pop(REAL, None)
-    runs = pd.concat([frame.assign(run=i) for i, frame in enumerate(frames)])
-    return _make("table1", folders[0], runs, [*rows, REAL], manifest)
+    return _make(folders[0], pd.concat(frames), manifest)
 
 
 def table2(results_dir: Path) -> Table:
@@ -94,15 +90,11 @@ def table2(results_dir: Path) -> Table:
     missing or damaged or `full` is not in it.
     """
     path = Path(results_dir) / "ablations.csv"
-    frame = _read(path, "image", "variant", "seed")
-    if "full" not in set(frame["variant"]):
+    runs = _read(path).sort_values("image", kind="stable")
+    if "full" not in set(runs["method"]):
         raise UserError(f"{path}: no rows of the variant 'full'; write it anew: make ablations")
-    present = frame["variant"].unique()
-    variants = [v for v in present if v not in ("full", *BASELINES)]
-    rows = [v for v in ("gray", "full", *variants, REAL) if v in present]
-    runs = frame.rename(columns={"variant": "method", "seed": "run"}).sort_values("image")
-    manifest = _read(path.with_suffix(".json")) | {"seed": sorted(frame["seed"].unique())}
-    return _make("table2", path.parent, runs, rows, manifest, reference="full")
+    manifest = _read(path.with_suffix(".json")) | {"seed": sorted(runs["run"].unique())}
+    return _make(path.parent, runs, manifest, reference="full")
 
 
 def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
@@ -144,22 +136,24 @@ def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame[~exact], frame[exact]
 
 
-def _read(path: Path, *keys: str) -> pd.DataFrame | dict:
-    """The facts of a .json, or the rows of a .csv, a row for each (`keys`, set), shares in percent.
+def _read(path: Path) -> pd.DataFrame | dict:
+    """The facts of a .json, or the rows of a .csv by image, set, method and run, shares in percent.
 
     UserError where the file is missing or damaged.
     """
     cure = "make ablations" if path.stem == "ablations" else "scgan evaluate"
     kinds = dict.fromkeys(MEASURES, float) | dict.fromkeys(("image", "method", "variant"), str)
+    keys = ["image", "method", "run", "set"]
     try:
-        if not keys:
+        if path.suffix == ".json":
             return json.loads(path.read_text("utf-8")) | {}
         frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
-        frame = frame.assign(set=frame.get("set", "photos"))
-        frame = frame.reindex(columns=[*keys, "set", *MEASURES])
+        frame = frame.rename(columns={"variant": "method", "seed": "run"})
+        frame = frame.assign(run=frame.get("run", 0), set=frame.get("set", "photos"))
+        frame = frame.reindex(columns=[*keys, *MEASURES])
         if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
             raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
-        if (twice := frame.duplicated([*keys, "set"])).any():
+        if (twice := frame.duplicated(keys)).any():
             raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
         if (frame["set"] == "composites").all():
             raise ValueError("no rows of photos")
@@ -173,21 +167,16 @@ def _read(path: Path, *keys: str) -> pd.DataFrame | dict:
     return frame
 
 
-def _make(
-    name: str,
-    folder: Path,
-    runs: pd.DataFrame,
-    rows: list[str],
-    manifest: dict,
-    reference: str = "",
-) -> Table:
-    """Compute the table of the methods `rows` from all runs, and write it.
+def _make(folder: Path, runs: pd.DataFrame, manifest: dict, reference: str = "") -> Table:
+    """Compute Table 1 from all runs, or with a `reference` Table 2, and write it.
 
-    With a `reference`, a cell has the mean of all runs and the difference to that method; without,
-    it has the first run, the others behind it, and the best method is compared with the next.
-    Photos and composites are resampled apart. `top1` if every photo has a label, else `agree`;
-    nothing of what was not measured.
+    A cell of Table 1 has the first run, then the others; the best method is compared with the next.
+    One of Table 2 has the mean of all runs and the difference to `reference`. Photos and composites
+    are resampled apart. `top1` if every photo has a label, else `agree`; nothing of what was not
+    measured.
     """
+    first = ["gray", reference] if reference else ROWS
+    rows = [*dict.fromkeys([*first, *(m for m in runs["method"].unique() if m != REAL), REAL])]
     shown, least = (manifest["seed"], 2) if reference else ([0], 1)
     names = {m: NAMES.get(m, m.replace("-", " ") if reference else m) for m in rows}
     kept = ["mean", "low", "high", "n", "infinite"]
@@ -217,14 +206,15 @@ def _make(
         cells[title] = [_cell(x, digits) for x in stats.to_dict("records")]
     cells = pd.DataFrame(cells, index=[*names.values()])
     numbers = pd.concat([*numbers, *differences], axis=1)
+    name = "table2" if reference else "table1"
     table = Table(cells, numbers, bold, _notes(name, manifest, photos, composites))
     _write(table, folder, name)
     return table
 
 
 def _comparison(means: pd.Series, better: int, reference: str) -> tuple[list[str], str]:
-    """Which methods are compared with which one: all with `reference`, or the best with the next."""
-    means = means.drop([*BASELINES], errors="ignore").dropna()
+    """Methods to compare, and with which: all with the `reference`, or the best with the next."""
+    means = means.drop([*BASELINES]).dropna()
     if reference:
         return [m for m in means.index if m != reference], reference
     best = [*(better * means).nlargest(2).index]
