@@ -13,22 +13,23 @@ def intervals(values, seed: int = 0) -> np.ndarray:
     Images are drawn with replacement, the same for all columns: differences of two columns are
     therefore paired. nan is left out of a mean. Percentile method: Efron and Tibshirani, 1993.
     """
-    values = np.atleast_2d(np.asarray(values, dtype=np.float64).T).T
-    known = ~np.isnan(values)
+    values = np.asarray(values, dtype=np.float64)
+    known = (~np.isnan(values)).astype(float)
     rng, rows, means = np.random.default_rng(seed), len(values), []
-    for _ in range(100):  # in blocks, for data sets of many images; 10,000 resamples in all
-        drawn = rng.integers(0, rows, (100, rows))
-        count = np.stack([np.bincount(d, minlength=rows) for d in drawn]).astype(float)
+    block = rows * np.arange(100)[:, None]  # 100 blocks of 100 resamples: memory for many images
+    for _ in range(100):
+        drawn = rng.integers(0, rows, (100, rows)) + block
+        count = np.bincount(drawn.ravel(), minlength=100 * rows).reshape(100, rows).astype(float)
         with np.errstate(invalid="ignore"):
-            means.append((count @ np.where(known, values, 0)) / (count @ known))
+            means.append((count @ np.nan_to_num(values)) / (count @ known))
     return pd.DataFrame(np.concatenate(means)).quantile([0.025, 0.975]).to_numpy()
 
 
 def bootstrap_interval(values, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high): the mean over images and its 95 % bootstrap interval; nan left out."""
-    values = np.asarray(values, dtype=np.float64)
-    low, high = intervals(values, seed)[:, 0]
-    return float(pd.Series(values).mean()), float(low), float(high)
+    values = pd.Series(values, dtype=float)
+    low, high = intervals(values.to_frame(), seed)[:, 0]
+    return float(values.mean()), float(low), float(high)
 
 
 def paired_difference(a, b, seed: int = 0) -> tuple[float, float, float]:

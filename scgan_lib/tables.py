@@ -6,7 +6,7 @@ The same files give the same bytes. Every number has its interval and its proven
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
@@ -71,26 +71,16 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
     missing or damaged or the folders do not hold the same images.
     """
     folders = [Path(results_dir), *map(Path, extra_seeds)]
-    frames = [_read(f / "metrics.csv") for f in folders]
-    pictures = [set(zip(frame["image"], frame["set"], strict=True)) for frame in frames]
-    for folder, found in zip(folders, pictures, strict=True):
-        if found != pictures[0]:
+    frames = [_read(f / "metrics.csv").assign(run=i) for i, f in enumerate(folders)]
+    for folder, frame in zip(folders, frames, strict=True):
+        if set(frame["image"]) != set(frames[0]["image"]):
             raise UserError(
                 f"{folder / 'metrics.csv'}: other images than in {folders[0] / 'metrics.csv'}; "
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
-
-    def best_and_next(measure: str, values: pd.DataFrame) -> dict[str, str]:
-        means = values.loc[0].replace(np.inf, np.nan).mean().drop([*BASELINES]).dropna()
-        best = (MEASURES[measure][2] * means).nlargest(2).index
-        return {best[0]: best[1]} if MEASURES[measure][2] and len(best) == 2 else {}
-
-    others = [m for m in frames[0]["method"].unique() if m != REAL]
-    rows = [*dict.fromkeys([*ROWS, *others, REAL])]
-    runs = pd.concat([frame.assign(run=i) for i, frame in enumerate(frames)])
     manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
-    return _make("table1", folders[0], runs, rows, best_and_next, manifest)
+    return _make(folders[0], pd.concat(frames), manifest)
 
 
 def table2(results_dir: Path) -> Table:
@@ -100,16 +90,11 @@ def table2(results_dir: Path) -> Table:
     missing or damaged or `full` is not in it.
     """
     path = Path(results_dir) / "ablations.csv"
-    frame = _read(path)
-    if "full" not in set(frame["variant"]):
+    runs = _read(path).sort_values("image", kind="stable")
+    if "full" not in set(runs["method"]):
         raise UserError(f"{path}: no rows of the variant 'full'; write it anew: make ablations")
-    present = frame["variant"].unique()
-    variants = [v for v in present if v not in ("full", *BASELINES)]
-    rows = [v for v in ("gray", "full", *variants, REAL) if v in present]
-    runs = frame.rename(columns={"variant": "method", "seed": "run"}).sort_values("image")
-    manifest = _read(path.with_suffix(".json")) | {"seed": sorted(frame["seed"].unique())}
-    against_full = dict.fromkeys(variants, "full")
-    return _make("table2", path.parent, runs, rows, lambda *_: against_full, manifest)
+    manifest = _read(path.with_suffix(".json")) | {"seed": sorted(runs["run"].unique())}
+    return _make(path.parent, runs, manifest, reference="full")
 
 
 def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
@@ -146,94 +131,94 @@ def intervals(rows: dict[str, tuple[dict, str]], **more: tuple[str, int]) -> pd.
 
 
 def split_sets(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of photos and of composites with exact masks; all are photos without a column `set`."""
-    exact = frame["set"] == "composites" if "set" in frame else pd.Series(False, frame.index)
+    """Rows of photos and of composites with exact masks."""
+    exact = frame["set"] == "composites"
     return frame[~exact], frame[exact]
 
 
 def _read(path: Path) -> pd.DataFrame | dict:
-    """The rows of a .csv or the facts of a .json; UserError where it is missing or damaged."""
+    """The facts of a .json, or the rows of a .csv by image, set, method and run, shares in percent.
+
+    UserError where the file is missing or damaged.
+    """
     cure = "make ablations" if path.stem == "ablations" else "scgan evaluate"
+    kinds = dict.fromkeys(MEASURES, float) | dict.fromkeys(("image", "method", "variant"), str)
+    keys = ["image", "method", "run", "set"]
     try:
-        return json.loads(path.read_text("utf-8")) | {} if path.suffix == ".json" else _rows(path)
+        if path.suffix == ".json":
+            return json.loads(path.read_text("utf-8")) | {}
+        frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
+        frame = frame.rename(columns={"variant": "method", "seed": "run"})
+        frame = frame.assign(run=frame.get("run", 0), set=frame.get("set", "photos"))
+        frame = frame.reindex(columns=[*keys, *MEASURES])
+        if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
+            raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
+        if (twice := frame.duplicated(keys)).any():
+            raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
+        if (frame["set"] == "composites").all():
+            raise ValueError("no rows of photos")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with: {cure}") from None
     except (TypeError, ValueError, KeyError) as error:  # those of pandas and json
         first = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged ({first}); write it anew: {cure}") from None
-
-
-def _rows(path: Path) -> pd.DataFrame:
-    """All measures as numbers; ValueError or KeyError where rows are incomplete or repeated."""
-    keys = ["image", *(["variant", "seed"] if path.stem == "ablations" else ["method"])]
-    kinds = {"image": str, "method": str, "variant": str, "seed": int}
-    kinds |= dict.fromkeys(MEASURES, float)
-    frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
-    if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
-        raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
-    frame = frame.reindex(columns=frame.columns.union([*MEASURES], sort=False))
-    frame["set"] = frame.get("set", "photos")
-    if (twice := frame.duplicated([*keys, "set"])).any():
-        raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
-    if split_sets(frame)[0].empty:
-        raise ValueError("no rows of photos")
     frame["ratio"] = frame["cci"].between(*CCI_RANGE).astype(float)
-    frame[["top1", "agree", "ratio"]] *= 100  # shares become percent
+    frame[["top1", "agree", "ratio"]] *= 100
     return frame
 
 
-def _make(
-    name: str, folder: Path, runs: pd.DataFrame, rows: list[str],
-    rivals: Callable[[str, pd.DataFrame], dict[str, str]], manifest: dict,
-) -> Table:  # fmt: skip
-    """Compute the table of the methods `rows` from all runs, and write it; see `_statistics`."""
-    # Table 1 shows its first run, and the others behind it; Table 2 the mean of all seeds.
-    shown, least = ([0], 1) if name == "table1" else (manifest["seed"], 2)
-    means, apart = _statistics(runs, rows, rivals, shown, least)
-    titles = {c: MEASURES[c][0].format(judge=manifest.get("judge") or "no judge") for c, _ in means}
-    names = {m: NAMES.get(m, m.replace("-", " ") if name == "table2" else m) for m in rows}
+def _make(folder: Path, runs: pd.DataFrame, manifest: dict, reference: str = "") -> Table:
+    """Compute Table 1 from all runs, or with a `reference` Table 2, and write it.
+
+    A cell of Table 1 has the first run, then the others; the best method is compared with the next.
+    One of Table 2 has the mean of all runs and the difference to `reference`. Photos and composites
+    are resampled apart. `top1` if every photo has a label, else `agree`; nothing of what was not
+    measured.
+    """
+    first = ["gray", reference] if reference else ROWS
+    rows = [*dict.fromkeys([*first, *(m for m in runs["method"].unique() if m != REAL), REAL])]
+    shown, least = (manifest["seed"], 2) if reference else ([0], 1)
+    names = {m: NAMES.get(m, m.replace("-", " ") if reference else m) for m in rows}
     kept = ["mean", "low", "high", "n", "infinite"]
-    if max(x["runs"] for x in means.values()) > 1:
+    if runs["run"].nunique() > 1:
         kept += ["runs", "runs_mean", "runs_sd"]
-    bold = {(names[m], titles[c]) for (c, m), x in apart.items() if x["told"]}
-    numbers = {m: {"method": m} for m in rows}
-    cells = pd.DataFrame("", index=[*names.values()], columns=[*titles.values()])
-    for (c, m), found in means.items():
-        stats = {k: found[k] for k in kept}
-        if name == "table2" and (c, m) in apart:
-            stats |= {word: apart[c, m][k] for k, word in DIFFERENCE.items()}
-        stats["bold"] = int((names[m], titles[c]) in bold)
-        numbers[m] |= {f"{c}_{word}": value for word, value in stats.items()}
-        cells.loc[names[m], titles[c]] = _cell(stats, MEASURES[c][1])
-    numbers = pd.DataFrame.from_dict(numbers, orient="index")
-    table = Table(cells, numbers, bold, _notes(name, manifest, runs))
+    photos, composites = split_sets(runs)
+    unused = "agree" if photos["top1"].notna().all() else "top1"
+    cells, numbers, differences, bold = {}, [], [], set()
+    for measure, (title, digits, better) in MEASURES.items():
+        part = composites if measure in EXACT else photos
+        if measure == unused or part[measure].isna().all():
+            continue
+        wide = part.set_index(["run", "image", "method"])[measure].unstack(sort=False)
+        wide = wide.reindex(columns=rows)
+        means = summary(wide, shown, least)
+        compared, rival = _comparison(means["mean"], better, reference)
+        apart = summary(wide.sub(wide[rival], axis=0), shown, least).loc[compared]
+        told = apart.index[apart["told"] != 0]
+        title = title.format(judge=manifest.get("judge") or "no judge")
+        bold |= {(names[m], title) for m in told}
+        stats = means[kept].assign(bold=means.index.isin(told).astype(int))
+        numbers.append(stats.add_prefix(f"{measure}_"))
+        if reference:
+            apart = apart.rename(columns=DIFFERENCE)[[*DIFFERENCE.values()]]
+            differences.append(apart.add_prefix(f"{measure}_"))
+            stats = stats.join(apart)
+        cells[title] = [_cell(x, digits) for x in stats.to_dict("records")]
+    cells = pd.DataFrame(cells, index=[*names.values()])
+    numbers = pd.concat([*numbers, *differences], axis=1)
+    name = "table2" if reference else "table1"
+    table = Table(cells, numbers, bold, _notes(name, manifest, photos, composites))
     _write(table, folder, name)
     return table
 
 
-def _statistics(
-    runs: pd.DataFrame, rows: list[str], rivals: Callable, shown: list, least: int
-) -> tuple[dict, dict]:
-    """(measure, method) -> its numbers, and those of its difference to its rival; see `summary`.
-
-    rivals(measure, its values): method -> the one that it is compared with, within each run.
-    Photos and composites are resampled apart. `top1` if every photo has a label, else `agree`;
-    nothing of what was not measured.
-    """
-    photos, composites = split_sets(runs)
-    unused = "agree" if photos["top1"].notna().all() else "top1"
-    means, apart = {}, {}
-    for part, kind in ((photos, MEASURES.keys() - EXACT - {unused}), (composites, {*EXACT})):
-        own = [c for c in MEASURES if c in kind and part[c].notna().any()]
-        if not own:
-            continue
-        wide = part.set_index(["run", "image", "method"])[own].unstack("method", sort=False)
-        wide = wide.reindex(columns=pd.MultiIndex.from_product([own, rows]))
-        means |= summary(wide, shown, least).to_dict("index")
-        pairs = [(c, *pair) for c in own for pair in rivals(c, wide[c]).items()]
-        if minus := {(c, a): wide[c, a] - wide[c, b] for c, a, b in pairs}:
-            apart |= summary(pd.DataFrame(minus), shown, least).to_dict("index")
-    return means, apart
+def _comparison(means: pd.Series, better: int, reference: str) -> tuple[list[str], str]:
+    """Methods to compare, and with which: all with the `reference`, or the best with the next."""
+    means = means.drop([*BASELINES]).dropna()
+    if reference:
+        return [m for m in means.index if m != reference], reference
+    best = [*(better * means).nlargest(2).index]
+    return (best[:1], best[1]) if better and len(best) == 2 else ([], REAL)
 
 
 def _cell(stats: dict, digits: int) -> str:
@@ -242,15 +227,15 @@ def _cell(stats: dict, digits: int) -> str:
     text = "{mean:.{d}f} [{low:.{d}f}, {high:.{d}f}]"
     if not np.isnan(stats.get("difference", np.nan)):
         text = "{mean:.{d}f} ({difference:+.{d}f} [{difference_low:+.{d}f}, "
-        text += "{difference_high:+.{d}f}]; {seeds_agree}/{seeds})"
+        text += "{difference_high:+.{d}f}]; {seeds_agree:.0f}/{seeds:.0f})"
     elif stats.get("runs_sd", 0) > 1e-9:  # nan and untrained rows: no spread over runs
         text += "; runs {runs_mean:.{d}f} ± {runs_sd:.{d}f}"
     return text.format(d=digits, **stats)
 
 
-def _notes(name: str, manifest: dict, frame: pd.DataFrame) -> list[str]:
+def _notes(name: str, manifest: dict, photos: pd.DataFrame, composites: pd.DataFrame) -> list[str]:
     """At most five lines: comparable or not, provenance, the cells, chroma errors, skipped."""
-    photos, composites = (part["image"].nunique() for part in split_sets(frame))
+    photos, composites = (part["image"].nunique() for part in (photos, composites))
     get, skipped = manifest.get, len(manifest.get("skipped") or ())
     chosen = f" of the list {get('test_list')}" if get("test_list") else ""
     notes = {
@@ -270,7 +255,7 @@ def _notes(name: str, manifest: dict, frame: pd.DataFrame) -> list[str]:
 
 def _write(table: Table, folder: Path, name: str) -> None:
     """The three files, each whole or not at all."""
-    files = {"csv": table.numbers.to_csv(index=False, float_format="%.6f", lineterminator="\n")}
+    files = {"csv": table.numbers.to_csv(float_format="%.6f", lineterminator="\n")}
     cells, notes = _marked(table, "**{}**", MARKDOWN)
     lines = [f"**{TITLES[name]}**", "", cells.to_markdown(disable_numparse=True), ""]
     files["md"] = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
