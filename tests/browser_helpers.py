@@ -1,22 +1,16 @@
-"""A real browser that reaches this machine alone, and a JupyterLab that leaves the home alone."""
+"""A real browser that reaches this machine alone."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
-import json
-import os
-import secrets
 import shutil
-import socket
 import subprocess
-import sys
 import tarfile
-import time
-import urllib.request
-from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from scgan_lib.paths import ROOT
@@ -28,6 +22,10 @@ ARGUMENTS = [
     "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 AXE = "4.10.3"
+needs_a_browser = pytest.mark.skipif(
+    not (CHROMIUM and importlib.util.find_spec("playwright")),
+    reason="no Chromium (apt-get install chromium) or no Playwright (pip install -e .[browser])",
+)
 
 
 @contextlib.contextmanager
@@ -74,82 +72,6 @@ def visit(page, address: str) -> None:
         [...document.querySelectorAll('.math')].every((f) => f.querySelector('mjx-container')) &&
         [...document.images].every((i) => i.complete || i.loading === 'lazy')""",
         timeout=90_000,
-    )
-
-
-@contextlib.contextmanager
-def lab(root: Path, home: Path):
-    """JupyterLab on 127.0.0.1 serving `root`, own files in `home`; yields address, token."""
-    settings = home / "config" / "labconfig"
-    settings.mkdir(parents=True)
-    off = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-    (settings / "page_config.json").write_text(json.dumps(off))
-    names = {f"JUPYTER_{x}_DIR": x.lower() for x in ("CONFIG", "DATA", "RUNTIME")}
-    names |= {f"JUPYTERLAB_{x}_DIR": x.lower() for x in ("SETTINGS", "WORKSPACES")}
-    names |= {"IPYTHONDIR": "ipython"}
-    env = os.environ | {name: str(home / folder) for name, folder in names.items()}
-    env |= {"JUPYTER_PREFER_ENV_PATH": "1"}
-    env.pop("SCGAN_HEADLESS", None)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    token = secrets.token_hex(16)
-    options = [
-        "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-        "--ServerApp.allow_root=True", f"--ServerApp.root_dir={root}",
-        f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
-    ]  # fmt: skip
-    url, start = f"http://127.0.0.1:{port}", time.monotonic()
-    with (home / "log").open("w") as log:
-        words = [sys.executable, "-m", "jupyter", "lab", *options]
-        server = subprocess.Popen(words, env=env, stdout=log, stderr=log)
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=2)
-                break
-            except OSError as error:
-                if server.poll() is not None or time.monotonic() - start > 120:
-                    raise RuntimeError((home / "log").read_text()[-2000:]) from error
-                time.sleep(0.2)
-        yield url, token
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def open_notebook(page, url: str, token: str, name: str) -> None:
-    """Open a notebook in Lab and wait for its kernel (run-all before that opens a dialog)."""
-    page.goto(f"{url}/lab/workspaces/t{secrets.token_hex(3)}/tree/{name}?token={token}&reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
-    page.wait_for_function(
-        """() => { const panel = window.jupyterapp?.shell.currentWidget?.sessionContext;
-        return panel?.isReady && panel.session?.kernel?.status === 'idle'; }""",
-        timeout=90_000,
-    )
-
-
-def run_all(page) -> bool:
-    """Run all cells; True when the last one ended well within two minutes."""
-    return page.evaluate(
-        """() => Promise.race([window.jupyterapp.commands.execute('notebook:run-all-cells'),
-        new Promise((done) => setTimeout(() => done('timeout'), 120000))])"""
-    )
-
-
-def ask_kernel(page, code: str) -> str:
-    """Run `code` in the open notebook's kernel; return what it prints."""
-    return page.evaluate(
-        """async (code) => { let text = '';
-        const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-        const future = kernel.requestExecute({ code });
-        future.onIOPub = (m) => { if (m.header.msg_type === 'stream') text += m.content.text;
-          if (m.header.msg_type === 'error') text += m.content.evalue; };
-        await future.done; return text.trim(); }""",
-        code,
     )
 
 

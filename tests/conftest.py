@@ -72,17 +72,38 @@ def noise(*shape, seed=0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+def waves(random: np.random.RandomState, channels: int, size: int) -> np.ndarray:
+    """The recipe `image` of tests/data/official_*.json: (C,size,size) in 0..1."""
+    row, column = np.mgrid[:size, :size] / size
+    out = np.zeros((channels, size, size))
+    for plane in out:
+        for _ in range(8):
+            fy, fx, phase, a = (random.uniform(*r) for r in ((0, 6), (0, 6), (0, 6.28), (0.2, 1)))
+            plane += a * np.cos(2 * np.pi * (fy * row + fx * column) + phase)
+    return (out - out.min()) / (out.max() - out.min())
+
+
+class FirstPixel:
+    """A judge that sees class R of the first pixel, and next to it R+1, R+2 ..."""
+
+    name = "first pixel"
+
+    def __call__(self, rgb_u8):
+        distance = (torch.arange(1000)[None] - rgb_u8[:, 0, 0, 0].long()[:, None]) % 1000
+        return -distance.float()
+
+
 PIXEL = b"P5 1 1 255 7"  # a whole picture file (PGM)
 
 
-def imagenet_tree(root: Path, *counts: int, content: bytes = PIXEL) -> Path:
+def imagenet_tree(root: Path, *counts: int) -> Path:
     """An ImageNet tree of one picture: so many training and validation files of each class."""
     for number, count in enumerate(counts, 1):
         for split in ("train", "val"):
             wnid = f"n{number:02d}"
             (root / split / wnid).mkdir(parents=True)
             for i in range(count):
-                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").write_bytes(content)
+                (root / split / wnid / f"{wnid}_{split}_{i}.JPEG").write_bytes(PIXEL)
     return root
 
 

@@ -2,7 +2,6 @@
 
 import bench
 import pytest
-import torch
 
 from scgan_lib import config
 
@@ -36,11 +35,3 @@ def test_reference_and_library_give_the_same_values(name, step):
     *_, facts = bench.compare(small(name), step)
     assert 0 <= facts["difference"] < 1e-4
     assert facts["output_spread"] > 0.05  # a flat picture would agree for no merit
-
-
-def test_largest_difference_by_hand():
-    a = {"small": torch.tensor([0.5, -0.25]), "large": torch.tensor(8.0)}
-    b = {"small": torch.tensor([0.5, -0.5]), "large": torch.tensor(6.0)}
-    assert bench.largest_difference(a, b) == 0.25  # 2 of 8, and 0.25 of a value below 1
-    with pytest.raises(ValueError, match="large"):
-        bench.largest_difference(a, {"small": b["small"]})

@@ -1,46 +1,37 @@
-"""Sliders and site in Chromium: live notebook, static page, no scripts, keyboard, paper."""
+"""Sliders and site in Chromium: live widget, static page, no scripts, keyboard, paper."""
 
 import importlib.util
 import shutil
 
 import browser_helpers as helpers
-import nbformat
 import numpy as np
 import pytest
-from chapters import read_source
 
 from scgan_lib.paths import ROOT
 from scgan_lib.widgets import Compare, Gallery
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not helpers.CHROMIUM, reason="no Chromium (apt-get install chromium)"),
-    pytest.mark.skipif(
-        not importlib.util.find_spec("playwright"),
-        reason="no Playwright (pip install -e .[browser])",
-    ),
-]
+pytestmark = [pytest.mark.browser, helpers.needs_a_browser]
 
 RED, GREEN, BLUE = (
     np.full((90, 120, 3), c, np.uint8) for c in ((200, 0, 0), (0, 160, 0), (0, 0, 200))
 )
-CHAPTER = """\
-# %%
-import numpy as np
-
-from scgan_lib.widgets import Compare, Explore
-
-red, green, blue = (np.full((90, 120, 3), c, np.uint8)
-                    for c in ((200, 0, 0), (0, 160, 0), (0, 0, 200)))
-wipe = Compare({"red": red, "green": green, "blue": blue})
-wipe
-
-# %%
-noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
-explore = Explore(lambda strength: {"gray": noise[..., 0], "out": noise // (1 + strength)},
-                  strength=(0, 20, 1))
-explore
-"""
+# A page with a widget as anywidget makes it: `model` holds the state, `saved` what it sent.
+LIVE = """async (state) => {
+  const url = 'data:text/javascript,' + encodeURIComponent(state._esm);
+  const { default: { render } } = await import(url);
+  const calls = {};
+  window.model = {
+    get: (name) => state[name],
+    set: (name, value) => { state[name] = value; },
+    on: (event, call) => { calls[event] = call; },
+    save_changes: () => { window.saved = { ...state }; },
+    receive: (news) => {
+      Object.assign(state, news);
+      for (const name in news) calls[`change:${name}`]?.();
+    },
+  };
+  render({ model: window.model, el: document.body });
+}"""
 
 # Text that should have become a table or a formula; code apart.
 RAW = """() => [...document.querySelectorAll('article p')].map((p) => {
@@ -129,43 +120,21 @@ def test_without_scripts_a_strip_remains(chromium, pages):
         assert near(helpers.pixels(page.locator("figure img").nth(1))[40, 40], (0, 160, 0))
 
 
-def test_live_notebook(chromium, tmp_path):
-    work, home = tmp_path / "work", tmp_path / "home"
-    work.mkdir()
-    home.mkdir()
-    (tmp_path / "live.py").write_text(CHAPTER)
-    nbformat.write(read_source(tmp_path / "live.py"), work / "live.ipynb")
-    with helpers.lab(work, home) as (url, token), helpers.open_page(chromium) as page:
-        page.set_default_timeout(60_000)
-        helpers.open_notebook(page, url, token, "live.ipynb")
-        assert helpers.run_all(page) is True
-        compare = page.locator("scgan-compare").first
-        compare.locator(".tag.l").wait_for()
-        compare.scroll_into_view_if_needed()
+def test_live_widget_follows_the_user_and_the_kernel(chromium):
+    widget = Compare({"red": RED, "green": GREEN, "blue": BLUE})
+    with helpers.open_page(chromium) as page:
+        page.evaluate(LIVE, widget.get_state())
+        compare = page.locator("scgan-compare")
         assert near(at(compare, 0.3), (200, 0, 0)) and near(at(compare, 0.7), (0, 0, 200))
         compare.locator(".wipe").focus()
         for key in ("Home", "ArrowRight", "Digit2"):
             page.keyboard.press(key)
-        page.wait_for_timeout(300)
-        assert helpers.ask_kernel(page, "print(wipe.position, wipe.right)") == "2.0 1"
-        helpers.ask_kernel(page, "wipe.position = 60; wipe.show({'red': blue, 'green': red})")
-        page.wait_for_timeout(300)
+        page.wait_for_function("window.saved?.right === 1")
+        assert page.evaluate("[saved.position, saved.left]") == [2, 0]
+        widget.show({"red": BLUE, "green": RED})
+        page.evaluate("(s) => model.receive(s)", {"markup": widget.markup, "position": 60})
         assert near(at(compare, 0.3), (0, 0, 200)) and near(at(compare, 0.8), (200, 0, 0))
-        before = helpers.ask_kernel(page, "print(hash(explore.compare.markup))")
-        page.locator(".noUi-handle").first.focus()  # the slider of ipywidgets
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(500)
-        assert helpers.ask_kernel(page, "print(explore.values)") == "{'strength': 11}"
-        assert helpers.ask_kernel(page, "print(hash(explore.compare.markup))") != before
         assert page.complaints == []
-
-
-def site_builder():
-    """docs/build.py as a module."""
-    spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    return build
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +143,11 @@ def site(tmp_path_factory):
     pytest.importorskip("myst_nb", reason="no myst-nb (pip install -e .[site])")
     if not (ROOT / "build" / "mathjax").exists() and not shutil.which("npm"):
         pytest.skip("no npm, which brings mathjax")
+    spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SCGAN_OUTPUT", raising=False)
-        build = site_builder()
         return build.build("mini", tmp_path_factory.mktemp("course")).parent
 
 
@@ -207,24 +178,3 @@ def test_every_page_of_the_course(chromium, site):
                 page.complaints.append(f"drawn as text: {raw}")
             wrong += [f"{address.stem}: {complaint}" for complaint in page.complaints]
     assert wrong == []
-
-
-def test_formulas_sliders_table_and_links_of_the_site(chromium, site):
-    with helpers.open_page(chromium, 390) as page:
-        helpers.visit(page, f"file://{site}/notebooks/07_compare_interactively.html")
-        compare = page.locator("scgan-compare").first
-        helpers.drag(page, compare, 0.5, 0.2)
-        assert abs(float(compare.get_attribute("position")) - 20) < 1
-        helpers.visit(page, f"file://{site}/notebooks/03_losses_and_critics.html")
-        assert page.locator("mjx-container svg").count() >= 5
-        helpers.visit(page, f"file://{site}/index.html")
-        assert page.get_by_role("cell", name="gray copy").first.is_visible()
-        assert page.complaints == []
-    last = site / "notebooks" / "10_scaling_up.html"
-    text = last.read_text()
-    last.write_text(text + '<a href="none.html">x</a><img src="https://a.org/x.png">')
-    assert site_builder().check(site) == [
-        "10_scaling_up.html: broken link none.html",
-        "10_scaling_up.html: loads https://a.org/x.png from another host",
-    ]
-    last.write_text(text)

@@ -1,4 +1,4 @@
-"""The exercises: solutions pass their tests, empty cells and typical mistakes do not."""
+"""The exercises: solutions pass their tests, empty cells do not."""
 
 import exercises
 import nbformat
@@ -9,28 +9,6 @@ from scgan_lib.paths import ROOT
 LECTURER = {source.stem: exercises.lecturer(source) for source in exercises.SOURCES}
 STUDENT = {name: exercises.student(nb) for name, nb in LECTURER.items()}
 # One mistake in each solution, which its tests must notice: (what is right, what is wrong).
-MISTAKES = {
-    "luma": ("np.rint(rgb @ np.array([0.299, 0.587, 0.114]))", "rgb.mean(2)"),
-    "composite": ("(1 - alpha) * photo", "photo"),
-    "marks": ("(inside | mask).sum()", "mask.sum()"),
-    "encoder-shapes": ("(n + 2 * 1 - 3) // 2 + 1", "n // 2"),
-    "power-iteration": ("float(u @ matrix @ v)", "float(torch.linalg.svdvals(matrix)[0])"),
-    "keep-luminance": ("networks.luma(rgb_hat)", "rgb_hat.mean(1, keepdim=True)"),
-    "pixel-loss": (".abs()", ".square()"),
-    "attention-loss": ("rgb_hat * saliency_hat", "rgb_hat * saliency"),
-    "gradient-penalty": (".norm(dim=1)", ".norm()"),
-    "critic-that-cheats": ("torch.sign(image.mean((1, 2, 3)))", "image.mean((1, 2, 3))"),
-    "cosine-schedule": ("min(step / steps, 1)", "step / steps"),
-    "safe-guess": ("shares * (", "("),
-    "stage1-step": ("optimizer.zero_grad()", ""),
-    "generator-total": ("-color_scores.mean()", "color_scores.mean()"),
-    "critic-step": (".detach()", ""),
-    "wasserstein-estimate": ("np.sqrt(p)", "p"),
-    "psnr": (".astype(float)", ""),
-    "ssim": ("ddof=1", "ddof=0"),
-    "cci": ("rg, yb = r - g, (r + g) / 2 - b", "rg, yb = abs(r - g), abs((r + g) / 2 - b)"),
-    "paired-bootstrap": ("difference[photos].mean(1)", "difference[photos].ravel()"),
-}
 
 
 def code(nb) -> list[tuple[str, str]]:
@@ -59,24 +37,7 @@ def test_each_chapter_from_1_to_6_has_exercises_and_links_them():
         chapter = (ROOT / "notebooks" / f"{name}.py").read_text()
         assert f"(exercises/{name}.py)" in chapter
         assert len(solutions(LECTURER[name])) >= 2
-    assert len(ALL) == 20 and "writes twenty exercises" in (ROOT / "README.md").read_text()
-
-
-def test_metadata_are_those_of_nbgrader():
-    same, ids = {"cell_type": "code", "schema_version": 3, "task": False}, []
-    for nb in (*LECTURER.values(), *STUDENT.values()):
-        graded = [c for c in nb.cells if "nbgrader" in c.metadata]
-        for solution, test in zip(graded[::2], graded[1::2], strict=True):
-            here, there = solution.metadata.nbgrader, test.metadata.nbgrader
-            name, points = here.grade_id, there.points
-            mine = {"grade": False, "solution": True, "locked": False, "grade_id": name}
-            theirs = {"grade": True, "solution": False, "locked": True, "points": points}
-            assert here == same | mine
-            assert there == same | theirs | {"grade_id": f"{name}-test"}
-            question = nb.cells[nb.cells.index(solution) - 1].source
-            assert f"({points} point" in question.splitlines()[0]
-            ids.append(name)
-    assert len(set(ids)) == len(ids) / 2 == 20
+    assert len(ALL) == len({one for _, one in ALL}) == 20
 
 
 @pytest.mark.parametrize("name", LECTURER)
@@ -87,15 +48,10 @@ def test_solutions_pass_all_tests_and_the_visible_ones(name):
 
 
 @pytest.mark.parametrize(("name", "one"), ALL, ids=[one for _, one in ALL])
-def test_an_empty_exercise_fails_and_so_does_a_typical_mistake(name, one):
-    right, wrong = MISTAKES[one]
+def test_an_empty_exercise_fails(name, one):
     chosen = ("", one, f"{one}-test")
     with pytest.raises(NotImplementedError):
         run([cell for cell in code(STUDENT[name]) if cell[0] in chosen])
-    cells = [cell for cell in code(LECTURER[name]) if cell[0] in chosen]
-    assert right in dict(cells)[one]
-    with pytest.raises(AssertionError):
-        run([(i, x.replace(right, wrong) if i == one else x) for i, x in cells])
 
 
 def test_files_are_written_and_nothing_is_given_away(tmp_path):

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
-import importlib.util
 import io
-import os
 import re
-import sys
 
+import browser_helpers as helpers
 import numpy as np
 import pytest
 from PIL import Image
 
 from scgan_lib import page
-
-sys.path.insert(0, os.path.dirname(__file__))
-import browser_helpers as helpers
 
 NAMES = ["a.png", 'b<i>&".png', "wide.png"]
 
@@ -52,22 +47,19 @@ def test_everything_is_inside_and_bounded(made):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not helpers.CHROMIUM, reason="no Chromium (apt-get install chromium)")
-@pytest.mark.skipif(not importlib.util.find_spec("playwright"), reason="no Playwright")
+@helpers.needs_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_in_a_browser_by_keyboard_on_a_phone(made, scheme):
-    with helpers.browser() as chromium:
-        options = {"width": 390, "height": 800, "color_scheme": scheme}
-        with helpers.open_page(chromium, **options) as tab:
-            helpers.visit(tab, made.as_uri())
-            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-            assert helpers.violations(tab) == []
-            tab.keyboard.press("Tab")
-            tab.keyboard.press("ArrowRight")
-            tab.keyboard.press("Enter")
-            assert tab.locator("dialog h2").inner_text().endswith(NAMES[1])
-            assert helpers.violations(tab) == []
-            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-            tab.keyboard.press("Escape")
-            assert tab.evaluate("document.activeElement.title").endswith(NAMES[1])
-            assert tab.complaints == []
+    options = {"width": 390, "height": 800, "color_scheme": scheme}
+    with helpers.browser() as chromium, helpers.open_page(chromium, **options) as tab:
+        helpers.visit(tab, made.as_uri())
+        assert helpers.violations(tab) == []
+        tab.keyboard.press("Tab")
+        tab.keyboard.press("ArrowRight")
+        tab.keyboard.press("Enter")
+        assert tab.locator("dialog h2").inner_text().endswith(NAMES[1])
+        assert helpers.violations(tab) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        tab.keyboard.press("Escape")
+        assert tab.evaluate("document.activeElement.title").endswith(NAMES[1])
+        assert tab.complaints == []

