@@ -12,7 +12,7 @@ import platform
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,12 +76,21 @@ def score(
         skipped += [Skipped(name, stem, "no real photo of this name") for _, stem in surplus]
     rows: list[dict[str, Any]] = []
     for kind, stem in progress(files["real"], desc="score", unit="picture"):
-        paths = {name: found[kind, stem] for name, found in files.items() if (kind, stem) in found}
         mask_path = folders["real"].parent / COMPOSITES / "mask" / f"{stem}.png"
         mask = read_rgb(mask_path)[..., 0] if kind == COMPOSITES else None
         truth = answer = None
-        for name, image in _readable(stem, paths, skipped):
-            truth = image if name == "real" else truth
+        for name, path in ((n, f[kind, stem]) for n, f in files.items() if (kind, stem) in f):
+            try:
+                image = read_rgb(path)
+                truth = image if name == "real" else truth
+                if image.shape != truth.shape:
+                    sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (image, truth)]
+                    raise UserError(f"{path}: {sizes[0]} pixels, the real photo has {sizes[1]}")
+            except UserError as error:
+                skipped.append(Skipped(name, stem, str(error).replace(str(path), path.name)))
+                if name == "real":  # it comes first; without it nothing can be compared
+                    break
+                continue
             row = {"image": stem, "method": name, "set": kind, **_numbers(truth, image, mask)}
             if judge and kind == PHOTOS:
                 best = judge(to_chw(image)[None])[0].topk(5).indices.tolist()
@@ -102,35 +111,12 @@ def _listing(name: str, folder: Path, skipped: list[Skipped]) -> dict[tuple[str,
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of pictures of {name!r}")
     files: dict[tuple[str, str], Path] = {}
-    places = {PHOTOS: folder, COMPOSITES: folder.parent / COMPOSITES / folder.name}
-    for kind, place in places.items():
+    for kind, place in ((PHOTOS, folder), (COMPOSITES, folder.parent / COMPOSITES / folder.name)):
         for path in list_pictures(place):
             if (used := files.setdefault((kind, path.stem), path)) != path:
                 reason = f"{path.name}: same name as {used.name}, which is used"
                 skipped.append(Skipped(name, path.stem, reason))
     return files
-
-
-def _readable(
-    stem: str, paths: Mapping[str, Path], skipped: list[Skipped]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Method and picture, uint8 (H,W,3), of those that have the real one's size; it comes first."""
-    size = None
-    for name, path in paths.items():
-        try:
-            image = read_rgb(path)
-        except UserError as error:
-            reason = str(error).replace(f"{path}", path.name)
-        else:
-            h, w = image.shape[:2]
-            size = size or (h, w)
-            if (h, w) == size:
-                yield name, image
-                continue
-            reason = f"{path.name}: {w}x{h} pixels, the real photo has {size[1]}x{size[0]}"
-        skipped.append(Skipped(name, stem, reason))
-        if name == "real":
-            return
 
 
 def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
@@ -191,14 +177,12 @@ def mean_chroma(profile: Profile) -> np.ndarray:
 
 def named_photos(profile: Profile) -> dict[str, data.Photo]:
     """Stem of its results -> test photo; its folders' names join where stems repeat."""
-    found = data.photos(profile, "test")
-    root, count = data.data_root(profile), Counter(p.stem for p in found)
-
-    def name(photo: data.Photo) -> str:
+    found, root = data.photos(profile, "test"), data.data_root(profile)
+    count, named = Counter(p.stem for p in found), {}
+    for photo in found:
         inside = photo.path.relative_to(root).with_suffix("")
-        return photo.stem if count[photo.stem] == 1 else "_".join(inside.parts)
-
-    return {name(photo): photo for photo in found}
+        named["_".join(inside.parts) if count[photo.stem] > 1 else photo.stem] = photo
+    return named
 
 
 def test_labels(profile: Profile) -> dict[str, int]:
@@ -256,14 +240,14 @@ def _own_weights(profile: Profile) -> dict[str, Path]:
     """The weights of both stages, where trained; UserError if metrics.csv would lose rows."""
     stages = {n: training.final_weights(profile, i) for n, i in (("stage1", 1), ("scgan", 2))}
     trained = {name: file for name, file in stages.items() if file.is_file()}
-    path, absent = profile.results / "metrics.csv", stages.keys() - trained.keys()
-    if absent and path.is_file():
-        if lost := absent & set(pd.read_csv(path, usecols=["method"])["method"]):
-            raise UserError(
-                f"{path}: has rows of {', '.join(sorted(lost))}, whose weights are not trained "
-                f"here and would be lost; run `make reproduce PROFILE={profile.name}`, or set "
-                "SCGAN_OUTPUT to another folder"
-            )
+    path = profile.results / "metrics.csv"
+    before = {*pd.read_csv(path, usecols=["method"])["method"]} if path.is_file() else set()
+    if lost := before & (stages.keys() - trained.keys()):
+        raise UserError(
+            f"{path}: has rows of {', '.join(sorted(lost))}, whose weights are not trained "
+            f"here and would be lost; run `make reproduce PROFILE={profile.name}`, or set "
+            "SCGAN_OUTPUT to another folder"
+        )
     return trained
 
 
@@ -306,12 +290,6 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 def _commit() -> str:
     """Commit of the code, with "+" if files were changed since; "unknown" outside a clone."""
-    questions = (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno", "scgan_lib"])
-    try:
-        commit, changed = (
-            subprocess.check_output(["git", "-C", ROOT, *q], text=True, stderr=subprocess.DEVNULL)
-            for q in questions
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit.strip() + "+" * bool(changed.strip())
+    ask = "git rev-parse HEAD && (git diff --quiet HEAD scgan_lib || echo +)"
+    told = subprocess.run(ask, shell=True, cwd=ROOT, capture_output=True, text=True).stdout
+    return "".join(told.split()) or "unknown"

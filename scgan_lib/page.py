@@ -14,38 +14,7 @@ from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.pictures import read_rgb
 from scgan_lib.progress import progress
 
-HEAD = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="generator" content="scgan-replicated">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Before and after</title>
-<style>
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 8px;
-    padding: 0; list-style: none; }
-  li { content-visibility: auto; contain-intrinsic-size: auto 150px; }
-  button { font: inherit; cursor: pointer; overflow-wrap: anywhere; }
-  li button { width: 100%; padding: 4px; }
-  li img { width: 100%; height: auto; aspect-ratio: 1; object-fit: cover; }
-  dialog { box-sizing: border-box; width: min(1000px, 100vw - 8px); max-width: none; }
-  h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
-</style>
-<main><h1>Before and after</h1>
-<p>Choose a picture to compare it with its original; arrow keys go from one to the next.</p>
-<noscript><p>Comparing needs JavaScript; the thumbnails are the results.</p></noscript><ul>
-"""
-TAIL = """</ul></main><dialog aria-labelledby="name"><h2 id="name"></h2><div></div>
-<form method="dialog"><button>Close</button></form></dialog>
-<script type="module">
-const [dialog, title, place] = ["dialog", "h2", "div"].map((x) => document.querySelector(x));
-const buttons = [...document.querySelectorAll("li button")];
-buttons.forEach((button, i) => {
-  button.onclick = () => {
-    title.textContent = button.title;
-    place.replaceChildren(document.importNode(button.nextElementSibling.content, true));
-    dialog.showModal();
-  };
-  button.onkeydown = ({ key }) => buttons[i + { ArrowLeft: -1, ArrowRight: 1 }[key]]?.focus();
-});
-"""
+HEAD, TAIL = Path(__file__).with_suffix(".html").read_text("utf-8").split("<!-- pictures -->\n")
 
 
 def check(path: Path) -> None:
@@ -73,8 +42,8 @@ def write(path: Path, pairs: Sequence[tuple[str, str]], quiet: bool = False) -> 
                 f"{_img(before, side, 'before')}{_img(after, side, 'after')}"
                 "</figure></section></scgan-compare></template></li>\n"
             )
-        script = Path(__file__).with_name("compare.js").read_text(encoding="utf-8")
-        file.write(TAIL + script + "</script></html>\n")
+        script = Path(__file__).with_name("compare.js").read_text("utf-8")
+        file.write(TAIL.replace("// compare.js\n", script))
 
 
 def _img(image: Image.Image, side: int, alt: str) -> str:

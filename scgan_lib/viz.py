@@ -82,9 +82,8 @@ def grid(
     below = (0.12 * captioned + 0.05) if captioned else 0.02
     figure = Figure(figsize=(width, deep * (tall + below) + 0.2), layout="constrained")
     figure.get_layout_engine().set(wspace=0.015, hspace=0.015, w_pad=0.01, h_pad=0.02)
-    axes = figure.subplots(deep, len(columns), squeeze=False, width_ratios=columns)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[], frame_on=False)
+    bare = dict(xticks=[], yticks=[], frame_on=False)
+    axes = figure.subplots(deep, len(columns), squeeze=False, width_ratios=columns, subplot_kw=bare)
     for i, row in enumerate(cells):
         block, line = divmod(i, deep)
         for c, (picture, text) in enumerate(row):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import html
 import inspect
 import io
@@ -42,13 +41,6 @@ def to_image(picture: Picture, label: str = "picture") -> Image.Image:
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
-@functools.lru_cache(maxsize=32)  # while a control moves, most pictures stay as they are
-def _url(mode: str, size: tuple[int, int], pixels: bytes, quality: int) -> str:
-    file = io.BytesIO()
-    Image.frombytes(mode, size, pixels).save(file, "WEBP", quality=quality, method=6)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-
-
 def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
     """One section a frame; figures equal to the first frame's are left out (compare.js knows)."""
     labels, sections, first = [*next(iter(frames.values()))], [], {}
@@ -76,7 +68,9 @@ def _markup(frames: Mapping, captions: Mapping, side: int, quality: int) -> str:
 def _figure(label: str, image: Image.Image, side: int, quality: int) -> str:
     if max(image.size) > side:
         image = ImageOps.contain(image, (side, side))
-    url, alt = _url(image.mode, image.size, image.tobytes(), quality), html.escape(label)
+    file, alt = io.BytesIO(), html.escape(label)
+    image.save(file, "WEBP", quality=quality, method=6)
+    url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
     return (
         '<figure style="display:inline-block;margin:2px">'
         f'<img src="{url}" alt="{alt}" width="{image.width}" height="{image.height}"'
@@ -180,14 +174,21 @@ class Explore(ipywidgets.VBox):
         right: int | None = None,
         **controls,
     ):
-        self._draw = draw
-        self.controls = {name: self._control(name, given) for name, given in controls.items()}
+        self._draw, self.controls = draw, {}
+        for name, given in controls.items():
+            start = inspect.signature(draw).parameters[name].default
+            control = ipywidgets.interactive.widget_from_abbrev(given, start)
+            control.continuous_update = False
+            control.description = control.description or name.replace("_", " ")
+            control.style.description_width = "initial"
+            control.observe(lambda _: self.compare.show(*self._call(self.values)), "value")
+            self.controls[name] = control
         images, caption = self._call(self.values)
         state = dict(left=left, right=len(images) - 1 if right is None else right, width=width)
         self.compare = self._static = Compare(images, caption=caption, **state)
         if examples:
             chosen = [self.values | dict(values) for values in examples.values()]
-            drawn = dict(zip(examples, (self._call(values) for values in chosen), strict=True))
+            drawn = dict(zip(examples, map(self._call, chosen), strict=True))
             self._static = Gallery(
                 {name: pictures for name, (pictures, _) in drawn.items()},
                 captions={name: text for name, (_, text) in drawn.items()},
@@ -195,18 +196,6 @@ class Explore(ipywidgets.VBox):
                 **state | dict(kind=kind, thumbnails=False, side=side, quality=quality),
             )
         super().__init__([*self.controls.values(), self.compare])
-
-    def _control(self, name: str, control):
-        if not isinstance(control, ipywidgets.Widget):
-            argument = inspect.signature(self._draw).parameters.get(name)
-            start = argument.default if argument else inspect.Parameter.empty
-            control = ipywidgets.interactive.widget_from_abbrev(control, start)
-        if control.has_trait("continuous_update"):
-            control.continuous_update = False
-        control.description = control.description or name.replace("_", " ")
-        control.style.description_width = "initial"
-        control.observe(lambda _: self.compare.show(*self._call(self.values)), "value")
-        return control
 
     @property
     def values(self) -> dict:
