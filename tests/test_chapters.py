@@ -109,13 +109,3 @@ def test_a_failing_or_hanging_chapter_is_named_and_the_last_good_run_stays(
     # A text as exit code: Python prints it and ends with status 1.
     assert stop.value.code == f"error: {chapter}{line}: {why} (see {failed})"
     assert failed.exists() and target.read_text() == "the last good run"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [("sed", "1", "no parameter 'sed' among profile, seed, flag"), ("seed", "[1", "error: ")],
-)
-def test_wrong_calls(chapter, tmp_path, capsys, name, value, words):
-    with pytest.raises(SystemExit) as stop:
-        chapters.main(["run", str(chapter), str(tmp_path / "x.ipynb"), "-p", name, value])
-    assert stop.value.code == 2 and words in capsys.readouterr().err

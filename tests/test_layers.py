@@ -1,4 +1,4 @@
-"""Blocks: the faster forms of the convolutions, shapes, normalisation, folding."""
+"""Blocks: the faster forms of the convolutions, shapes, normalisation."""
 
 import pytest
 import torch
@@ -71,20 +71,3 @@ def test_normalisation_by_name(kind, dims):
     assert torch.equal(normalisation("none", 4)(x), x)
     with pytest.raises(ValueError, match=r"bach.*batch"):
         normalisation("bach", 4)
-
-
-@pytest.mark.parametrize("more", [{}, {"upsample": True}, {"activation": torch.nn.Tanh()}])
-def test_fold_puts_both_norms_into_the_convolution(more):
-    block = ConvBlock(6, 3, **more)
-    for _ in range(3):  # running statistics that are not 0 and 1
-        block(2 + 3 * torch.randn(8, 6, 10, 10))
-    block.eval()
-    with torch.no_grad():
-        block.norm.weight.copy_(torch.tensor([0.5, 1.5, -2.0]))
-        block.norm.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
-    x = torch.randn(2, 6, 10, 10)
-    before = block(x)
-    block.fold()
-    assert not torch.nn.utils.parametrize.is_parametrized(block.conv)
-    assert isinstance(block.norm, torch.nn.Identity)
-    torch.testing.assert_close(block(x), before, rtol=0, atol=1e-5)

@@ -184,16 +184,3 @@ def test_eq6_generator_loss():
     close(losses.generator_loss(terms, weights).item(), 2 + 2 + 0.5 - 0.5)
     stage1 = {name: terms[name] for name in ("pixel", "attention")}
     close(losses.generator_loss(stage1, weights).item(), 4.0)
-
-
-def test_penalty_of_a_quadratic_critic_depends_on_the_place():
-    """D = ½|z|² has ∇ = z: at t = ¼ between real and fake the norm is that of the point."""
-
-    def half_square(gray, z):
-        return 0.5 * z.square().sum((1, 2, 3)).view(-1, 1, 1, 1)
-
-    real, fake = torch.randn(2, 3, 2, 2), torch.randn(2, 3, 2, 2)
-    mix = torch.tensor([0.25, 1.0]).view(2, 1, 1, 1)
-    z = torch.stack([0.25 * real[0] + 0.75 * fake[0], real[1]])
-    expected = (z.flatten(1).norm(dim=1) - 1).square().mean()
-    close(losses.gradient_penalty(half_square, GRAY[:2], real, fake, mix), expected)

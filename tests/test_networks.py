@@ -6,7 +6,7 @@ from torch import nn
 
 from scgan_lib import networks, pretrained
 from scgan_lib.layers import advance_spectral_norm
-from scgan_lib.networks import FoldedGlobal, Generator, GlobalEncoder, PatchCritic, luma
+from scgan_lib.networks import FoldedGlobal, Generator, PatchCritic, luma
 from scgan_lib.vgg import FoldedVGG
 
 
@@ -36,24 +36,6 @@ def test_every_trainable_number_acts_on_the_result():
     rgb_hat, saliency_hat = generator(torch.randn(2, 1, 64, 64))
     (rgb_hat.square().sum() + saliency_hat.square().sum()).backward()
     assert not [n for n, p in generator.named_parameters() if p.grad is None or not p.grad.any()]
-
-
-def test_global_features_have_a_32nd_of_the_side_and_join_before_the_7th():
-    encoder = GlobalEncoder(4)
-    gray = torch.randn(2, 1, 128, 128)
-    assert encoder(gray).shape == (2, 32, 4, 4)
-    assert encoder(gray, (2, 2)).shape == (2, 32, 2, 2)
-    generator = Generator(4, 4, 7)
-    assert generator.fusion == 6
-    shapes = []
-    generator.down[6].register_forward_pre_hook(lambda m, x: shapes.append(x[0].shape))
-    generator(gray)
-    assert shapes == [(2, 64, 4, 4)]  # 32 of the U-Net, 32 global
-
-
-def test_too_few_levels_are_refused():
-    with pytest.raises(ValueError, match="levels=4"):
-        small(levels=4)
 
 
 @FIDELITY
