@@ -173,7 +173,7 @@ HEAD = "image,method,psnr,ssim,cci,agree\n"
     [
         ("metrics.csv", None, "make it with: scgan evaluate"),
         ("metrics.csv", HEAD, "no rows of photos"),
-        ("metrics.csv", HEAD + ROW.format(""), "'psnr'"),
+        ("metrics.csv", "image,psnr\np00,20\n", "'method'"),
         ("metrics.csv", HEAD + ROW.format(20) + ROW.format(21), "p00, scgan"),
         ("manifest.json", "{", "write it anew: scgan evaluate"),
     ],
