@@ -70,12 +70,8 @@ def variant(base: Profile, name: str, seed: int = 0) -> Profile:
 
 def changed(base: Profile, name: str) -> dict[str, tuple[Any, Any]]:
     """Setting -> (value in `full`, value in this variant), the λ of the losses as "loss.x"."""
-
-    def flat(name: str) -> dict[str, Any]:
-        settings = variant(base, name).settings()
-        return settings | {f"loss.{k}": v for k, v in settings.pop("loss").items()}
-
-    full, other = flat("full"), flat(name)
+    settings = (variant(base, n).settings() for n in ("full", name))
+    full, other = (pd.json_normalize(s).iloc[0].to_dict() for s in settings)
     return {k: (full[k], other[k]) for k in full if full[k] != other[k]}
 
 

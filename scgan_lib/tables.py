@@ -143,18 +143,18 @@ def _read(path: Path) -> pd.DataFrame | dict:
     """
     cure = "make ablations" if path.stem == "ablations" else "scgan evaluate"
     kinds = dict.fromkeys(MEASURES, float) | dict.fromkeys(("image", "method", "variant"), str)
-    keys = ["image", "method", "run", "set"]
     try:
         if path.suffix == ".json":
             return json.loads(path.read_text("utf-8")) | {}
         frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
         frame = frame.rename(columns={"variant": "method", "seed": "run"})
         frame = frame.assign(run=frame.get("run", 0), set=frame.get("set", "photos"))
-        frame = frame.reindex(columns=[*keys, *MEASURES])
-        if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
-            raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
+        keys = ["image", "method", "run", "set"]
+        frame = frame[keys].join(frame.reindex(columns=[*MEASURES]))
         if (twice := frame.duplicated(keys)).any():
             raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
+        if (empty := frame[["psnr", "ssim", "cci"]].isna().any()).any():
+            raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
         if (frame["set"] == "composites").all():
             raise ValueError("no rows of photos")
     except FileNotFoundError:

@@ -155,6 +155,7 @@ HEAD, ROW = "image,method,psnr,ssim,cci,agree\n", "p00,scgan,20,0.9,18,1\n"
         ("metrics.csv", None, "make it with: scgan evaluate"),
         ("metrics.csv", HEAD, "no rows of photos"),
         ("metrics.csv", HEAD + ROW + ROW, "p00, scgan"),
+        ("metrics.csv", HEAD + "p00,gray,,0.9,0\n", "an empty cell in the column 'psnr'"),
         ("manifest.json", "{", "write it anew: scgan evaluate"),
     ],
 )
