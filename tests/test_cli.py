@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,21 +43,16 @@ def test_a_folder_keeps_its_structure_and_its_originals(colours, tmp_path, capsy
     [
         ("colorize nowhere -o out --weights WEIGHTS", "nowhere"),
         ("colorize . -o out --weights no.safetensors", "no.safetensors"),
-        ("colorize x.png -o out --weights WEIGHTS --device foo", "foo"),
         ("colorize x.png -o out --weights WEIGHTS --device cuda", "cuda"),
         ("colorize x.png -o out --weights WEIGHTS --list x.png", "x.png: exists already"),
         ("saliency . -o out --teacher oracle", "oracle"),
         ("train --set widht=3", "did you mean width"),
-        ("train --set width=wide", "must be of type int"),
         ("train --set width", "write KEY=VALUE"),
         ("train --set width={", "cannot be read"),
         ("train --set seed=3", "use --seed"),
-        ("train --seed -1", "seed=-1 must be 0 or more"),
-        ("train --set batch=0", "batch=0 must be 1 or more"),
         ("train --set stage2_steps=0", "nothing to train"),
         ("evaluate --method theirs", "NAME=FOLDER"),
         ("evaluate --method real=x", "name of our own"),
-        ("table --profile smoke --seeds 0 3", "smoke/metrics.csv: no such file"),
         ("ablate --set name=tiny", "--profile"),
         ("convert none.pth out.safetensors", "none.pth"),
     ],
@@ -103,7 +95,6 @@ def test_evaluate_scores_what_is_listed_and_counts_what_it_cannot(tmp_path, monk
     assert cli.main(["table", "--profile", "smoke"]) == 0  # and the table says so
     text = (profile.results / "table1.md").read_text()
     assert "Pictures skipped: 4." in text and "n = 3 images of the list list.txt;" in text
-    assert "boundary chroma error" in text and text in capsys.readouterr().out
 
 
 def test_no_original_is_ever_written_over(colours, tmp_path, capsys):
@@ -137,31 +128,6 @@ def test_inputs_of_one_name_keep_their_results_apart(colours, tmp_path):
     assert len(pd.read_csv(listed)) == 3
     levels = [np.asarray(Image.open(p).convert("L")).mean() for p in rows["result"]]
     assert levels == pytest.approx([20, 80, 140], abs=2)
-
-
-def test_a_folder_that_may_not_be_read_is_named(colours, tmp_path, capsys, monkeypatch):
-    shut = tmp_path / "album" / "shut"
-    shut.mkdir(parents=True)
-    for place in (shut, shut.parent):
-        Image.new("L", (40, 50), 99).save(place / "x.png")
-
-    def denied(path, look):
-        if Path(path) == shut:
-            raise PermissionError(13, "Permission denied", str(path))
-        return look(path)
-
-    for name in ("scandir", "listdir"):
-        monkeypatch.setattr(os, name, partial(denied, look=getattr(os, name)))
-    assert colours(shut.parent, out=tmp_path / "out") == 1
-    text = capsys.readouterr()
-    assert "1 of 2 pictures" in text.out and f"skipped: {shut}: Permission denied\n" in text.err
-
-
-@pytest.mark.parametrize("chroma", ["nan", "inf", "-1", "much"])
-def test_a_chroma_that_is_no_factor_is_refused(colours, tmp_path, chroma, capsys):
-    with pytest.raises(SystemExit) as stop:
-        colours(tmp_path / "x.png", out=tmp_path, more=("--chroma=" + chroma,))
-    assert stop.value.code == 2 and "--chroma" in capsys.readouterr().err
 
 
 def test_set_reads_numbers_as_everybody_writes_them(monkeypatch, tmp_path):

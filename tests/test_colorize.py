@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import noise
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from scgan_lib import colorize
 from scgan_lib.colorize import Colorizer, build_generator, load_generator, render, save_generator
@@ -92,17 +92,6 @@ def test_the_networks_see_the_short_side_at_the_working_size(untied, picture, si
     assert rgb.shape == (1, 3, *picture) and saliency.shape == (1, 1, *picture)
 
 
-def test_without_kept_luminance_the_colours_are_the_networks(untied):
-    generator = build_generator(untied(keep_luminance=False)).eval()
-    gray = torch.from_numpy(noise(32, 32))[None, None]
-    rgb, saliency = render(generator, gray, 32)
-    with torch.no_grad():
-        rgb_hat, saliency_hat = generator(gray.float() / 127.5 - 1)
-    assert rgb.dtype == saliency.dtype == torch.uint8
-    np.testing.assert_allclose(rgb.float(), ((rgb_hat + 1) * 127.5).clamp(0, 255), atol=0.51)
-    np.testing.assert_allclose(saliency.float(), saliency_hat * 255, atol=0.51)
-
-
 # --- files ----------------------------------------------------------------------------------------
 
 
@@ -158,11 +147,8 @@ def test_files_that_do_not_fit_are_refused_in_one_line(colorizer, tmp_path):
 def test_a_profiles_name_means_its_newest_stage(tiny, tmp_path):
     with pytest.raises(UserError, match="train first"):
         Colorizer.load("folder")  # no weights travel for this one
-    shipped = load_file(ROOT / "results/mini/generator.safetensors")
     p = tiny(global_encoder="none")
     runs = tmp_path / "results" / "mini" / "runs"
-    loaded = Colorizer.load("mini").generator.trainable_state()  # nothing trained here yet
-    assert all(torch.equal(v.half(), loaded[k].half()) for k, v in shipped.items())
     for stage in (1, 2):
         torch.manual_seed(stage)
         generator = build_generator(p)
@@ -185,20 +171,20 @@ def test_weights_travel_as_a_folder(colorizer, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["results", "no/such/folder", "nobody/nothing"])
-def test_weights_that_cannot_be_had_are_one_line(colorizer, tmp_path, monkeypatch, name):
+def test_weights_that_cannot_be_had_are_one_line(tmp_path, monkeypatch, name):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     with pytest.raises(UserError, match=rf"^{name}[^\n]*: no such[^\n]*$"):
         Colorizer.from_pretrained(name, cache_dir=tmp_path)
-    with pytest.raises(UserError, match=rf"^{name}: not pushed; [^\n]*hf auth login[^\n]*$"):
-        colorizer.push_to_hub(name)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_inference_form_gives_the_same_pictures(norm):
-    torch.manual_seed(0)
     generator = Generator(8, 8, levels=6, norm=norm)
+    for name, parameter in generator.named_parameters():
+        if "norm" in name:  # as after a training
+            parameter.data += torch.randn_like(parameter)
     for _ in range(3):  # running statistics and spectral norms of a network in training
         generator(torch.rand(4, 1, 64, 96) * 2 - 1)
     generator.eval()

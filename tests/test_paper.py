@@ -36,13 +36,3 @@ def test_every_deviation_names_a_test_and_a_real_switch(row):
         assert set(row.switch.split(", ")) <= fields
     assert row.topic and row.released and row.ours
     assert row.chapter in {p.name[:2] for p in (ROOT / "notebooks").glob("*.py")}
-
-
-def test_table_of_all_and_of_one_chapter():
-    table = paper.deviations_table()
-    assert table.index.is_unique and table.index.name == "id" and len(table) >= 11
-    assert not table.isna().any(axis=None)
-    chapter = paper.deviations_table("03_losses_and_critics")
-    assert set(chapter.index) == {row.id for row in paper.DEVIATIONS if row.chapter == "03"}
-    with pytest.raises(KeyError, match="12"):
-        paper.show_deviations("12")
