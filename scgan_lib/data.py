@@ -29,24 +29,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from scgan_lib import pictures, tiny
 from scgan_lib import saliency as saliency_maps
-from scgan_lib import tiny
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.pictures import (
-    IMAGE_SUFFIXES,
-    LUMA,
-    center_crop,
-    list_pictures,
-    luma_u8,
-    open_picture,
-    read_rgb,
-    to_chw,
-    to_pm1,
-    to_u8,
-)  # fmt: skip
+from scgan_lib.pictures import center_crop, luma_u8, open_picture, read_rgb, to_chw, to_pm1, to_u8
 from scgan_lib.progress import progress
 
+LUMA = pictures.LUMA
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
@@ -90,7 +80,7 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     if not found:
         raise UserError(
             f"{profile.data_path}: no {split} pictures found; give a folder with more files of the "
-            f"kinds {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"kinds {', '.join(sorted(pictures.IMAGE_SUFFIXES))}"
         )
     if split == "train":
         return _readable(found[:: profile.train_every][: profile.train_images or None])
@@ -246,7 +236,7 @@ def _imagenet_tree(root: Path) -> list[Photo]:
     rows = (line.replace(",", " ").split() for line in lines)
     flat = {row[0]: row[1] for row in rows if row[1:]}  # stem -> wnid
     for folder in ("train", "val"):
-        for path in list_pictures(root / folder):
+        for path in pictures.list_pictures(root / folder):
             held_out = "val" if _number(path.name) % 10 == 0 else "test"
             first, *inner = path.relative_to(root / folder).parts
             if not (label := first if inner else flat.get(path.stem)):
@@ -260,7 +250,7 @@ def _imagenet_tree(root: Path) -> list[Photo]:
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
     splits = ("val", "test", "test", *["train"] * 7)
-    paths = list_pictures(root)
+    paths = pictures.list_pictures(root)
     return [Photo(p, splits[_number(p.relative_to(root).as_posix()) % 10]) for p in paths]
 
 
