@@ -345,15 +345,15 @@ def photo_reader(
     """
     if found[0].row >= 0 and teacher in ("", saliency_maps.DEFAULT):
         arrays = tiny.open_tiny(data_root(profile))
-        maps = arrays.saliency_file() if teacher else None
-        return partial(_row, arrays.rgb_file, maps, [p.row for p in found])
+        maps = arrays.saliency().filename if teacher else None
+        return partial(_row, arrays.rgb.filename, maps, [p.row for p in found])
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
     side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
     return partial(_photo, paths, maps or [None] * len(paths), side)
 
 
-def _row(rgb: Path, maps: Path | None, rows: Sequence[int], i: int) -> Image.Image:
+def _row(rgb: str | Path, maps: str | Path | None, rows: Sequence[int], i: int) -> Image.Image:
     return _merged(_array(rgb)[rows[i]], _array(maps)[rows[i]] if maps else None)
 
 
