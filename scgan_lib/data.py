@@ -410,12 +410,10 @@ def composite(
 
 def make_batch(raw: dict[str, Tensor]) -> dict[str, Tensor]:
     """`u8` (...,S,S,4) -> gray (BT.601 luma), rgb in [-1,1], saliency in [0,1]; the rest passes."""
-    u8 = raw["u8"].movedim(-1, -3)  # (..., 4, S, S)
-    rgb = u8[..., :3, :, :].to(torch.float32, memory_format=torch.contiguous_format)
-    rgb = rgb.div_(127.5).sub_(1)  # in place: new memory costs more than the arithmetic
+    u8 = raw["u8"].movedim(-1, -3).contiguous()  # (..., 4, S, S)
+    rgb, saliency = to_pm1(u8[..., :3, :, :]), u8[..., 3:, :, :].float() / 255
     red, green, blue = (rgb[..., i : i + 1, :, :] * float(LUMA[i]) for i in range(3))
-    saliency = u8[..., 3:, :, :].to(torch.float32, memory_format=torch.contiguous_format)
-    views = {"gray": red.add_(green).add_(blue), "rgb": rgb, "saliency": saliency.div_(255)}
+    views = {"gray": red + green + blue, "rgb": rgb, "saliency": saliency}
     return views | {name: value for name, value in raw.items() if name != "u8"}
 
 
