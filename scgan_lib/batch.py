@@ -87,16 +87,14 @@ def run(arguments: Namespace) -> int:
 
 def _one(source: Path, target: Path, make: Callable, note: str, arguments: Namespace) -> list[str]:
     """The result of one picture, if it is not there already. -> what to count, see `SAID`."""
-    found = "" if target == STANDARD else find(target, note, arguments.overwrite)
-    content, mark = b"", ""
-    if found or not arguments.dry_run:
-        content = sys.stdin.buffer.read() if source == STANDARD else read_file(source)
-        mark = f"{MARK}: {note}; source {hashlib.sha256(content).hexdigest()[:16]}"
-    if found and found == mark:
-        return ["there"]
+    found = "" if target == STANDARD else find(target, note)
     if arguments.dry_run:
         print(f"{source} -> {target}")
         return []
+    content = sys.stdin.buffer.read() if source == STANDARD else read_file(source)
+    mark = f"{MARK}: {note}; source {hashlib.sha256(content).hexdigest()[:16]}"
+    if found == mark and not arguments.overwrite:
+        return ["there"]
     image, words, several = read_picture(source, content)
     words["quality"] = arguments.quality
     result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
@@ -105,7 +103,8 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
     else:
         with atomic_write(target) as part:
             part.write_bytes(result)
-    return ["written"] + ["anew"] * bool(found) + ["several"] * several
+    anew = found and not arguments.overwrite
+    return ["written"] + ["anew"] * bool(anew) + ["several"] * several
 
 
 def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image], str]:
@@ -116,8 +115,8 @@ def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Ima
         teach = saliency.teacher(arguments.teacher)
 
         def draw(image: Image.Image, source: Path) -> Image.Image:
-            levels = teach(np.asarray(on_white(image)), path=source) * 255
-            return Image.fromarray(levels.round().astype("uint8"))
+            found = teach(np.asarray(on_white(image)), path=source)
+            return Image.fromarray(saliency.as_u8(found))
 
         # of a folder of maps the last part
         return draw, f"saliency predicted by a model ({Path(arguments.teacher).name!a})"
@@ -148,21 +147,19 @@ def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) 
     return file.getvalue()
 
 
-def find(target: Path, note: str, overwrite: bool) -> str:
-    """The mark of the result at `target`; "" if there is none or it shall go.
+def find(target: Path, note: str) -> str:
+    """The mark of the result at `target`, "" if nothing is there.
 
     UserError where something else lies there: a foreign file, or a result of another kind than
     that of `note`.
     """
-    if not os.path.lexists(target):
-        return ""
     found = _mark(target)
-    if not found.startswith(f"{MARK}: {note.split()[0]} "):
+    if os.path.lexists(target) and not found.startswith(f"{MARK}: {note.split()[0]} "):
         raise UserError(
             f"{target}: exists already and is not a result of this command, kept; "
             "choose another --output"
         )
-    return "" if overwrite else found
+    return found
 
 
 def ending_of(source: Path, wanted: str) -> str:
@@ -194,20 +191,16 @@ def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[t
         if len(work) != 1:
             raise UserError(f"-o -: takes one picture, not {len(work)}; give a folder's name")
         return [(work[0][0], STANDARD)]
-    taken = {place for source, _ in work for place in _places(source)}
+    taken = {os.path.realpath(source) for source, _ in work}
     for i, (source, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
         more = (f"{place.stem}-{k}" for k in itertools.count(2))
-        names = itertools.chain([place.stem, place.name], more)
-        tries = (place.with_name(name + ending_of(source, wanted)) for name in names)
-        target = next(t for t in tries if not taken & _places(t))
-        taken |= _places(target)
+        for name in itertools.chain([place.stem, place.name], more):
+            target = place.with_name(name + ending_of(source, wanted))
+            if (real := os.path.realpath(target)) not in taken:
+                break
+        taken.add(real)
         work[i] = (source, target)
     return work
-
-
-def _places(path: Path) -> set[str]:
-    """A path as it stands and without links."""
-    return {os.path.abspath(path), os.path.realpath(path)}
 
 
 def _mark(path: Path) -> str:

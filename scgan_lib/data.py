@@ -15,11 +15,11 @@ import json
 import math
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,24 +29,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from scgan_lib import pictures, tiny
 from scgan_lib import saliency as saliency_maps
-from scgan_lib import tiny
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, cache_dir
-from scgan_lib.pictures import (
-    IMAGE_SUFFIXES,
-    LUMA,
-    center_crop,
-    list_pictures,
-    luma_u8,
-    open_picture,
-    read_rgb,
-    to_chw,
-    to_pm1,
-    to_u8,
-)  # fmt: skip
+from scgan_lib.pictures import center_crop, luma_u8, open_picture, read_rgb, to_chw, to_pm1, to_u8
 from scgan_lib.progress import progress
 
+LUMA = pictures.LUMA
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
@@ -78,10 +68,9 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
 
     UserError when the folder is missing or has no such pictures.
     """
-    found = _all_photos(profile, kind)
     if kind == "photo" and split == "test" and profile.test_list:
-        return _listed(profile, found)[0]
-    found = [p for p in found if p.split == split]
+        return _listed(profile)[0]
+    found = [p for p in _all_photos(profile, kind) if p.split == split]
     if split == "test":
         if kind == "photo" and profile.test_images and not any(p.gallery for p in found):
             found = balanced(found, profile.test_images)
@@ -91,7 +80,7 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     if not found:
         raise UserError(
             f"{profile.data_path}: no {split} pictures found; give a folder with more files of the "
-            f"kinds {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"kinds {', '.join(sorted(pictures.IMAGE_SUFFIXES))}"
         )
     if split == "train":
         return _readable(found[:: profile.train_every][: profile.train_images or None])
@@ -101,15 +90,14 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
 def balanced(found: Sequence[Photo], count: int, seed: int = TEST_SEED) -> list[Photo]:
     """`count` of the photos, as even over their labels as can be; all if there are no more.
 
-    Every label gives its first photo, then its second ..., in an order drawn by the seed; the last
-    round serves labels in a drawn order: 10,000 of 1,000 classes are 10 a class.
+    Every label gives its first photo, then its second ...; both orders are drawn by the seed.
+    10,000 of 1,000 classes are 10 a class.
     """
-    given: Counter[str] = Counter()  # photos by label
-    ranked = []
+    labels = sorted({p.label for p in found}, key=lambda label: _number(f"{seed} {label}"))
+    by_label = {label: [] for label in labels}
     for photo in sorted(found, key=lambda p: _number(f"{seed} {p.label}/{p.path.name}")):
-        ranked.append((given[photo.label], _number(f"{seed} {photo.label}"), photo))
-        given[photo.label] += 1
-    return [photo for *_, photo in sorted(ranked, key=lambda r: r[:2])][:count]
+        by_label[photo.label].append(photo)
+    return [p for turn in zip_longest(*by_label.values()) for p in turn if p][:count]
 
 
 def _number(text: str) -> int:
@@ -141,11 +129,12 @@ def _damaged(paths: tuple[str, ...]) -> frozenset[str]:
         errors = {path: error for path, error in zip(tried, bar, strict=True) if error}
     with atomic_write(memory) as part:
         part.write_text(json.dumps([*errors]))
-    share, first = f"{len(errors)} of {len(paths)} training pictures", [*errors.values()][:3]
+    first = "; ".join([*errors.values()][:3])
+    share = f"{len(errors)} of {len(paths)} training pictures are damaged"
     if len(errors) > DAMAGED * len(paths):
-        raise UserError(f"{share} are damaged, more than {DAMAGED:.0%}: {'; '.join(first)}")
+        raise UserError(f"{share}, more than {DAMAGED:.0%}: {first}")
     if errors:
-        print(f"{share} are damaged and left out: {'; '.join(first)}", file=sys.stderr)
+        print(f"{share} and left out: {first}", file=sys.stderr)
     return frozenset(errors)
 
 
@@ -159,32 +148,27 @@ def _error(path: str) -> str:
 
 def unlisted(profile: Profile) -> dict[str, str]:
     """What `profile.test_list` names and the test cannot use -> why; empty without a list."""
-    return _listed(profile, _all_photos(profile))[1] if profile.test_list else {}
+    return _listed(profile)[1] if profile.test_list else {}
 
 
-def _listed(profile: Profile, found: Sequence[Photo]) -> tuple[list[Photo], dict[str, str]]:
+def _listed(profile: Profile) -> tuple[list[Photo], dict[str, str]]:
     """The photos that `test_list` names, in its order, and line -> reason for all others.
 
     One path a line, relative to the data folder or to its `val/`; # begins a comment. Training
-    pictures are refused. UserError without a list, or if nothing of it is left.
+    pictures are none of them. UserError without a list, or if nothing of it is left.
     """
     path, root = Path(profile.test_list).expanduser(), data_root(profile)
     try:
         lines = [x.partition("#")[0].strip() for x in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: no readable list of pictures ({error})") from None
-    known = {p.path.relative_to(root).as_posix(): p for p in found}
-    chosen, refused = [], {}
-    for line in dict.fromkeys(filter(None, lines)):
-        photo = known.get(line) or known.get(f"val/{line}")
-        if photo is None:
-            refused[line] = f"no such picture in {root.name}"
-        elif photo.split == "train":
-            refused[line] = "a training picture"
-        else:
-            chosen.append(replace(photo, split="test"))
+    every = [p for p in _all_photos(profile) if p.split != "train"]
+    known = {p.path.relative_to(root).as_posix(): replace(p, split="test") for p in every}
+    found = {line: known.get(line) or known.get(f"val/{line}") for line in lines if line}
+    refused = {line: f"no such test picture in {root.name}" for line in found if not found[line]}
+    chosen = [photo for photo in found.values() if photo]
     if not chosen:
-        first = "; ".join(f"{line}: {why}" for line, why in refused.items())[:200] or "empty"
+        first = ", ".join([*refused][:3]) or "empty"
         raise UserError(f"{path}: names no test picture ({first}); give paths relative to {root}")
     return chosen, refused
 
@@ -243,55 +227,42 @@ def _credited(root: Path) -> tuple[Photo, ...]:
 
 
 def _imagenet_tree(root: Path) -> list[Photo]:
-    """`train/WNID/**` and `val/WNID/*`; a flat `val/` needs a file of labels (`_flat_labels`).
+    """`train/WNID/**` and `val/WNID/*`, or a flat `val/` with Kaggle's `LOC_val_solution.csv`.
 
     One image in ten of `val/`, chosen by the hash of its name, tunes; the others are the test set.
     """
-    found, flat = [], _flat_labels(root)
+    found, labels = [], root / "LOC_val_solution.csv"
+    lines = labels.read_text("utf-8").splitlines() if labels.is_file() else []
+    rows = (line.replace(",", " ").split() for line in lines)
+    flat = {row[0]: row[1] for row in rows if row[1:]}  # stem -> wnid
     for folder in ("train", "val"):
-        for path in list_pictures(root / folder):
+        for path in pictures.list_pictures(root / folder):
             held_out = "val" if _number(path.name) % 10 == 0 else "test"
-            parts = path.relative_to(root / folder).parts
-            label = parts[0] if parts[1:] and parts[0] != "images" else flat.get(path.stem, "")
-            if not label:
+            first, *inner = path.relative_to(root / folder).parts
+            if not (label := first if inner and first != "images" else flat.get(path.stem)):
                 raise UserError(
-                    f"{path}: no label; put it in a folder named after its class, or give "
-                    f"val/val_annotations.txt, val.txt or LOC_val_solution.csv in {root}"
+                    f"{path}: no label; put it in a folder named after its class, or give {labels}"
                 )
             found.append(Photo(path, "train" if folder == "train" else held_out, label))
     return found
 
 
-def _flat_labels(root: Path) -> dict[str, str]:
-    """Stem of a validation picture -> wnid, from the label file of a flat `val/`, if there is one.
-
-    Each line begins with a name and a wnid, separated by spaces, a tab or a comma.
-    """
-    for name in ("val/val_annotations.txt", "val.txt", "LOC_val_solution.csv"):
-        if (root / name).is_file():
-            lines = (root / name).read_text("utf-8").replace(",", " ").splitlines()
-            rows = [line.split() for line in lines]
-            return {Path(r[0]).stem: r[1] for r in rows if len(r) > 1 and r[1].startswith("n")}
-    return {}
-
-
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
     splits = ("val", "test", "test", *["train"] * 7)
-    paths = list_pictures(root)
+    paths = pictures.list_pictures(root)
     return [Photo(p, splits[_number(p.relative_to(root).as_posix()) % 10]) for p in paths]
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:
-    """UserError naming the first file that differs from the sha256 in credits.csv."""
-    for photo in found:
-        if not photo.path.is_file():
-            raise UserError(f"{photo.path}: listed in credits.csv but missing; run `git checkout`")
-        digest = hashlib.sha256(photo.path.read_bytes()).hexdigest()
-        if photo.sha256 not in ("", digest):
+    """UserError naming the first file that is missing or differs from the sha256 in credits.csv."""
+    for photo in (p for p in found if p.sha256):
+        exists = photo.path.is_file()
+        digest = hashlib.sha256(photo.path.read_bytes()).hexdigest() if exists else "file missing"
+        if digest != photo.sha256:
             raise UserError(
-                f"{photo.path}: its content differs from credits.csv (sha256 {digest[:12]}…, "
-                f"expected {photo.sha256[:12]}…); restore it with `git checkout {photo.path}`"
+                f"{photo.path}: not the file of credits.csv (sha256: {digest[:12]}, expected "
+                f"{photo.sha256[:12]}); restore it with `git checkout {photo.path}`"
             )
 
 
@@ -309,12 +280,11 @@ class TrainingSet(Dataset):
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
         self.profile, self.stage, self.length = profile, stage, length
         self.photos = photos(profile, "train")
-        cutouts = photos(profile, "train", "cutout") if profile.composites else []
-        verify_hashes([p for p in (*self.photos, *cutouts) if p.sha256])
+        self.cutouts = photos(profile, "train", "cutout") if profile.composites else []
+        verify_hashes([*self.photos, *self.cutouts])
         self.picture = photo_reader(self.photos, profile, profile.teacher)
-        self.cutouts = [p.path for p in cutouts]
         self.backgrounds = [i for i, p in enumerate(self.photos) if p.free]
-        possible = bool(self.backgrounds and cutouts)
+        possible = self.backgrounds and self.cutouts
         self.in_batch = int(profile.composites * profile.batch) if possible else 0
 
     def __len__(self) -> int:
@@ -329,7 +299,7 @@ class TrainingSet(Dataset):
         if item % self.profile.batch < self.in_batch:
             index = int(rng.choice(self.backgrounds))
             pixels = random_crop(self.picture(index), self.profile, rng)
-            cutout = _cutout(self.cutouts[int(rng.integers(len(self.cutouts)))])
+            cutout = _cutout(self.cutouts[int(rng.integers(len(self.cutouts)))].path)
             rgb, saliency = composite(pixels[..., :3], cutout, rng)
             pixels = np.dstack([rgb, saliency])
         else:
@@ -342,13 +312,10 @@ class TrainingSet(Dataset):
 
 
 @dataclass
-class RawItems(Dataset):
+class RawItems:
     """A training set's items as uint8: a fifth of the bytes for workers to hand over."""
 
     items: TrainingSet
-
-    def __len__(self) -> int:
-        return len(self.items)
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
         return self.items.raw(item)
@@ -363,10 +330,8 @@ def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator
     side = min(picture.size) * rng.uniform(profile.min_scale, 1.0)
     left, top = (rng.uniform(0, extent - side) for extent in picture.size)
     box = (left, top, left + side, top + side)
-    pixels = np.array(picture.resize((size, size), Image.BICUBIC, box=box))
-    if rng.random() < 0.5:  # four bytes at once: ten times as fast as byte by byte
-        pixels = pixels.view(np.uint32)[:, ::-1].copy().view(np.uint8)
-    return pixels
+    crop = picture.resize((size, size), Image.BICUBIC, box=box)
+    return np.array(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
 
 
 def photo_reader(
@@ -380,19 +345,15 @@ def photo_reader(
     """
     if found[0].row >= 0 and teacher in ("", saliency_maps.DEFAULT):
         arrays = tiny.open_tiny(data_root(profile))
-        maps = arrays.saliency_file() if teacher else None
-        return partial(_row_and_map, [p.row for p in found], arrays.rgb_file, maps)
+        maps = arrays.saliency().filename if teacher else None
+        return partial(_row, arrays.rgb.filename, maps, [p.row for p in found])
     paths = [p.path for p in found]
     maps = saliency_maps.saliency_maps(paths, teacher, cache_dir()) if teacher else None
     side = max(288, math.ceil(1.25 * profile.image_size / profile.min_scale))
-    return partial(_photo, paths, maps, side)
+    return partial(_photo, paths, maps or [None] * len(paths), side)
 
 
-def _photo(paths: Sequence[Path], maps: Sequence[Path] | None, side: int, i: int) -> Image.Image:
-    return _photo_and_map(paths[i], maps[i] if maps else None, side)
-
-
-def _row_and_map(rows: Sequence[int], rgb: Path, maps: Path | None, i: int) -> Image.Image:
+def _row(rgb: str | Path, maps: str | Path | None, rows: Sequence[int], i: int) -> Image.Image:
     return _merged(_array(rgb)[rows[i]], _array(maps)[rows[i]] if maps else None)
 
 
@@ -400,12 +361,14 @@ def _row_and_map(rows: Sequence[int], rgb: Path, maps: Path | None, i: int) -> I
 _array = lru_cache(maxsize=4)(partial(np.load, mmap_mode="r"))
 
 
+def _photo(paths: Sequence[Path], maps: Sequence[Path | None], side: int, i: int) -> Image.Image:
+    return _photo_and_map(paths[i], maps[i], side)
+
+
 @lru_cache(maxsize=256)
 def _photo_and_map(path: Path, map_path: Path | None, side: int) -> Image.Image:
     rgb = read_rgb(path)
-    saliency = np.asarray(open_picture(map_path).convert("L")) if map_path else None
-    if map_path and saliency.shape != rgb.shape[:2]:
-        raise UserError(f"{map_path}: not of the size of {path}; remove this map")
+    saliency = saliency_maps.fitted(open_picture(map_path), rgb) if map_path else None
     picture = _merged(rgb, saliency)
     scale = side / min(picture.size)
     if scale >= 1:
@@ -447,12 +410,10 @@ def composite(
 
 def make_batch(raw: dict[str, Tensor]) -> dict[str, Tensor]:
     """`u8` (...,S,S,4) -> gray (BT.601 luma), rgb in [-1,1], saliency in [0,1]; the rest passes."""
-    u8 = raw["u8"].movedim(-1, -3)  # (..., 4, S, S)
-    rgb = u8[..., :3, :, :].to(torch.float32, memory_format=torch.contiguous_format)
-    rgb = rgb.div_(127.5).sub_(1)  # in place: new memory costs more than the arithmetic
+    u8 = raw["u8"].movedim(-1, -3).contiguous()  # (..., 4, S, S)
+    rgb, saliency = to_pm1(u8[..., :3, :, :]), u8[..., 3:, :, :].float() / 255
     red, green, blue = (rgb[..., i : i + 1, :, :] * float(LUMA[i]) for i in range(3))
-    saliency = u8[..., 3:, :, :].to(torch.float32, memory_format=torch.contiguous_format)
-    views = {"gray": red.add_(green).add_(blue), "rgb": rgb, "saliency": saliency.div_(255)}
+    views = {"gray": red + green + blue, "rgb": rgb, "saliency": saliency}
     return views | {name: value for name, value in raw.items() if name != "u8"}
 
 

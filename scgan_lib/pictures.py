@@ -49,10 +49,8 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
         with Image.open(io.BytesIO(read_file(path) if content is None else content)) as image:
             several = getattr(image, "is_animated", False)  # asked before its pixels are read
             image.load()
-            tags = dict(getattr(image, "tag_v2", {}))
-            upright = ImageOps.exif_transpose(image)
-            words = _words(image, upright.info)
-            return to_rgb_mode(to_srgb(upright, tags), tags), words, several
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb_mode(to_srgb(image)), _words(image), several
     except (FileNotFoundError, KeyError):
         raise UserError(f"{path}: no such file") from None
     except Image.DecompressionBombError:
@@ -83,9 +81,9 @@ def _archive(path: Path, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)  # of one process: a forked one must not share the file's position
 
 
-def _words(image: Image.Image, info: dict) -> dict:
+def _words(image: Image.Image) -> dict:
     """EXIF, resolution and XMP that are true of a result too; not what is damaged or too long."""
-    words: dict = {"exif": Image.Exif()}
+    words, info = {"exif": Image.Exif()}, image.info
     with contextlib.suppress(Exception):  # damaged words are no reason to refuse a picture
         if len(info.get("xmp", b"")) in range(1, MOST_WORDS):
             words["xmp"] = bytes(info["xmp"])
@@ -104,20 +102,19 @@ def _words(image: Image.Image, info: dict) -> dict:
     return words
 
 
-def to_srgb(image: Image.Image, tags: dict | None = None) -> Image.Image:
+def to_srgb(image: Image.Image) -> Image.Image:
     """`image` in sRGB, seen through its colour profile; unchanged without one that fits it."""
     if not (data := image.info.get("icc_profile")):
         return image
     gray = image.mode.partition(";")[0] in ("1", "L", "LA", "I", "F")
-    kind = "GRAY" if gray else "CMYK" if image.mode == "CMYK" else "RGB"
-    flat = image if kind == "CMYK" else to_rgb_mode(image, tags)
+    mode = "L" if gray else "CMYK" if image.mode == "CMYK" else "RGB"
+    flat = image if mode == "CMYK" else to_rgb_mode(image)
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        about = profile.profile
-        if about.xcolor_space.strip() != kind or "sRGB" in str(about.profile_description):
+        if "sRGB" in str(profile.profile.profile_description):
             return image
-        given, srgb = flat.convert("L" if gray else kind), ImageCms.createProfile("sRGB")
-        seen = ImageCms.profileToProfile(given, profile, srgb, outputMode="RGB")
+        srgb = ImageCms.createProfile("sRGB")  # one that does not fit the mode raises PyCMSError
+        seen = ImageCms.profileToProfile(flat.convert(mode), profile, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
     if flat.mode == "RGBA":
@@ -125,23 +122,19 @@ def to_srgb(image: Image.Image, tags: dict | None = None) -> Image.Image:
     return seen
 
 
-def to_rgb_mode(image: Image.Image, tags: dict | None = None) -> Image.Image:
+def to_rgb_mode(image: Image.Image) -> Image.Image:
     """Any Pillow picture in mode RGB, or RGBA where it has transparency.
 
     Pixels that are fully transparent get the mean colour of the others: what nobody sees must not
-    change what a network makes of the rest. `tags`: those of a TIFF; they tell the range of 12-,
-    16- and 32-bit gray and which end is white.
+    change what a network makes of the rest. The tags of a TIFF tell the range of 12-, 16- and
+    32-bit gray and which end is white.
     """
     if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
-        tags = tags or {}
-        wide = np.asarray(image, dtype=np.float64)
-        guess = 65535.0 if image.mode.startswith("I;16") or wide.max() > 255 else 255.0
-        if image.mode == "F" and wide.max() <= 1:
-            guess = 1.0
-        bits = np.ravel(tags.get(258, 0))[0]
-        top = 4095.0 if bits == 12 else guess
-        for tag in (281, 341):  # MaxSampleValue, SMaxSampleValue
-            top = float(np.ravel(tags.get(tag, top))[0]) or top
+        tags, wide = getattr(image, "tag_v2", {}), np.asarray(image, dtype=np.float64)
+        guess = 65535 if image.mode.startswith("I;16") or wide.max() > 255 else 255
+        guess = 1 if image.mode == "F" and wide.max() <= 1 else guess
+        guess = 4095 if np.max(tags.get(258, 0)) == 12 else guess  # BitsPerSample
+        top = np.max(tags.get(341, tags.get(281, 0))) or guess  # (S)MaxSampleValue
         share = 1 - wide / top if tags.get(262) == 0 else wide / top  # 0: MinIsWhite
         image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
     if "A" not in image.getbands() and "transparency" not in image.info:

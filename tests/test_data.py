@@ -42,6 +42,22 @@ def test_every_mode_becomes_rgb(tmp_path, name, image, expected, tolerance):
     assert np.abs(rgb.astype(int) - expected).max() <= tolerance
 
 
+@pytest.mark.parametrize(
+    ("wide", "tags", "expected"),
+    [
+        (np.uint16([[0, 65535]]), {262: 0, 258: (16,)}, [255, 0]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (12,)}, [0, 255]),
+        (np.uint16([[0, 4095]]), {262: 1, 258: (16,), 281: (4095,)}, [0, 255]),
+        (np.float32([[0, 128.0]]), {262: 1, 341: (256.0,)}, [0, 128]),
+    ],
+)
+def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
+    image = Image.fromarray(wide)
+    image.tag_v2 = tags
+    rgb = np.asarray(pictures.to_rgb_mode(image))
+    assert rgb[0, :, 0].tolist() == expected
+
+
 def test_transparency_is_laid_on_white_and_rotation_followed(tmp_path):
     image = np.zeros((1, 3, 4), np.uint8)
     image[0, :, 3] = (0, 255, 128)
@@ -141,26 +157,16 @@ def test_an_imagenet_tree_keeps_train_and_validation_apart(tmp_path):
     assert all("/val/" in str(path) for path in val | test)
 
 
-@pytest.mark.parametrize(
-    ("file", "line"),
-    [
-        ("val/val_annotations.txt", "v_0.JPEG\tn02\t0\t0\t9\t9"),
-        ("val.txt", "v_0.JPEG n02"),
-        ("LOC_val_solution.csv", "ImageId,PredictionString\nv_0,n02 1 2 3 4"),
-        ("none.txt", ""),
-    ],
-)
-def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path, file, line):
-    for name in ("train/n01/images/t_0.JPEG", "val/images/v_0.JPEG"):
+def test_a_flat_val_has_its_label_file_or_is_refused(tmp_path):
+    for name in ("train/n01/t_0.JPEG", "val/v_0.JPEG"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(PIXEL)
-    (tmp_path / file).write_text(line)
     p = config.load("imagenet", data=str(tmp_path))
-    if line:
-        assert [x.label for split in ("train", "test") for x in photos(p, split)] == ["n01", "n02"]
-    else:
-        with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*val_annotations\.txt"):
-            photos(p, "test")
+    with pytest.raises(UserError, match=r"v_0\.JPEG: no label.*LOC_val_solution\.csv"):
+        photos(p, "test")
+    text = "ImageId,PredictionString\nv_0,n02 1 2 3 4"
+    (tmp_path / "LOC_val_solution.csv").write_text(text)
+    assert [x.label for split in ("train", "test") for x in photos(p, split)] == ["n01", "n02"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "imagenet"])
