@@ -24,7 +24,7 @@ endif
 RUN      := $(if $(filter 0,$(SEED)),$(PROFILE),$(PROFILE)-seed$(SEED))
 RESULTS  := $(OUT)/results/$(RUN)
 DONE     := $(OUT)/build/done/$(RUN)
-LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle scgan_lib/*.yaml)
+LIBRARY  := $(wildcard scgan_lib/*.py scgan_lib/*.js scgan_lib/*.mplstyle scgan_lib/*.yaml scgan_lib/*.html)
 CHAPTERS := $(patsubst notebooks/%.py,%,$(wildcard notebooks/[0-9][0-9]_*.py))
 ON       := --profile $(PROFILE) --seed $(SEED)
 

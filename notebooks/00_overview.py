@@ -207,9 +207,10 @@ except UserError as error:
 # | [8 ablations](08_ablations.ipynb) | which part of the method makes a difference? |
 # | [9 your photographs](09_colorize_your_photos.ipynb) | what do old prints need? |
 # | [10 scaling up](10_scaling_up.ipynb) | what does ImageNet cost? |
+# | [11 verdict](11_verdict.ipynb) | which claims of the paper hold here? |
 #
 # **Where to start.** For a tour of half an hour, read chapters 0, 5 and 7. To build SCGAN, read 2
-# to 5. To judge the paper's claims, read 6, 8 and 10. For your own photographs, read 9, or run
+# to 5. To judge the paper's claims, read 6, 8 and 11. For your own photographs, read 9, or run
 # `scgan colorize old_photos/ -o coloured/`, which leaves the originals untouched.
 #
 # The library's modules fall into five groups. *The paper*: `networks`, `layers`, `fast`, `losses`,

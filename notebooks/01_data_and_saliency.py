@@ -396,10 +396,10 @@ def shown(index, side=128):
 stride = max(1, len(order) // 32)  # not the very ends alone
 best, worst = (ends[: 8 * stride : stride] for ends in (order, order[::-1]))
 rows = [shown(i) for i in (*best, *worst)]
-viz.grid(rows, ["sure"] * len(best) + ["not sure"] * len(worst), blocks=4)
+viz.grid(rows, ["confident"] * len(best) + ["unsure"] * len(worst), blocks=4)
 
 # %% [markdown]
-# *Left: confident maps ("sure"). Right: unsure maps.* What to look for:
+# *Left: confident maps. Right: unsure maps.* What to look for:
 #
 # - **Good:** the photo has one object, away from the border, in a colour that differs from its
 #   surroundings.

@@ -354,7 +354,7 @@ viz.numbers(judged.reindex(order), 3, "judged") if heads else "no judge in this 
 # gray are equally good. Look only at the photos on which one of the two has a hit and the other
 # does not. Which of the two wins such a photo is then like the toss of a coin (this is the sign
 # test). `binomtest` says how often that many tosses are at least as uneven as the result; this
-# share is printed as "a coin is as uneven in … of cases". In the code, a hit is 1 and a miss is 0,
+# share is printed as "by chance in … of cases". In the code, a hit is 1 and a miss is 0,
 # so SCGAN has won where the difference is 1, and lost where it is −1. The last lines of the print
 # are about three photos won and none lost.
 
@@ -366,10 +366,10 @@ for m, table in answers.items():
     print(
         f"{asked[m]}: SCGAN won {won} and lost {lost} of {len(table)} photos against gray: ", end=""
     )
-    print(f"a coin is as uneven in {luck:.0%} of cases")
+    print(f"as uneven by chance in {luck:.0%} of cases")
 three = binomtest(3, 3).pvalue
 for n in sorted({len(table) for table in answers.values()}):
-    print(f"3 photos more in {n}: even if none is lost, a coin does that in {three:.0%} of cases")
+    print(f"3 photos more in {n}: even if none is lost, by chance in {three:.0%} of cases")
 
 # %% [markdown]
 # So three photos more prove nothing. The number of all photos does not matter: only those count on
@@ -659,42 +659,42 @@ for statement, true in counts.items():
 # Table 1 is of a few dozen photos. The profile `tiny` has 10,000 validation photographs of 200
 # classes, each with its true label. 9,808 of them have colours. Chapters 4 and 5 explain how their
 # scores were made; here they are only read from files in the repository. *Top-1* is the share of
-# the judged photographs (every tenth) on which EfficientNet-Lite0, which has to choose among the
-# 200 classes, gives the true label.
+# 4,000 photographs (twenty of each class) on which EfficientNet-Lite0, which has to choose among
+# the 200 classes, gives the true label.
 #
-# `tables.measured` reads such a file. Each measure in it is a pair: the mean, and half of its 95 %
-# interval (1.96 standard deviations of the mean). `by_hand` is stage 1 with its chroma multiplied
-# by 1.75. The endings `_gray` and `_real` stand for the numbers of the gray copies and of the real
-# photographs, which are in the file of SCGAN. The assert checks that two files agree about top-1 on
-# the gray copies.
+# `tables.measured` reads a file of scores. Each measure in it is a pair: the mean, and half of its
+# 95 % interval (1.96 standard deviations of the mean). The endings `_gray` and `_real` stand for
+# the numbers of the gray copies and of the real photographs. `metrics.csv` has the judge's answers.
 
 
 # %%
-first, by_hand, gan = (tables.measured(f"validation{x}") for x in ("", "-stage1-chroma", "-stage2"))
-answers = pd.read_csv(ROOT / "results/tiny/validation-judged-stage1.csv")  # one by one
-judged_n, hits = len(answers), answers["top1"]
-first["top1"] = [hits.mean(), 1.96 * hits.std() / judged_n**0.5]
-np.testing.assert_allclose(answers["top1_gray"].mean(), gan["top1_gray"][0], atol=0.01)
-rows = {
-    "gray copy": (gan, "_gray"),
-    "stage 1": (first, ""),
-    "stage 1, chroma × 1.75": (by_hand, ""),
+judged = pd.read_csv(ROOT / "results/tiny/metrics.csv").pivot(index="image", columns="method")
+rows = {  # row of the table: file of its scores, ending of its keys, method in metrics.csv
+    "gray copy": ("-stage2", "_gray", "gray"),
+    "stage 1": ("", "", "stage1"),
+    "stage 1, chroma × 1.75": ("-stage1-chroma", "", "stage1_chroma_1.75"),
+    "SCGAN": ("-stage2", "", "scgan"),
+    "real photo": ("-stage2", "_real", "real"),
 }
-rows |= {"SCGAN": (gan, ""), "real photo": (gan, "_real")}
+for name, (file, ending, method) in rows.items():
+    hits = 100 * judged["top1"][method]
+    top1 = (hits.mean(), 1.96 * hits.sem())
+    rows[name] = (tables.measured(f"validation{file}") | {f"top1{ending}": top1}, ending)
+first, gan = rows["stage 1"][0], rows["SCGAN"][0]
+n = gan["n"]
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-large = tables.intervals(rows, top1=(f"top-1 (%), n = {judged_n}", 1))
-large.style.set_uuid("tiny").set_caption(f"n = {gan['n']:,}")
+large = tables.intervals(rows, top1=(f"top-1 (%), n = {len(judged):,}", 1))
+large.style.set_uuid("tiny").set_caption(f"n = {n:,}")
 
 # %% [markdown]
 # *Means ± half of the 95 % interval. "Chroma × 1.75": stage 1 with its chroma multiplied by 1.75,
 # so that it is about as colourful as SCGAN (chapter 5). The real photograph has no PSNR or SSIM,
 # because it would be compared with itself.* On real photographs the judge is right far more often
-# than on any prediction. The judge is right slightly more often on SCGAN's pictures than on those
-# of the rows above SCGAN. The intervals of these rows overlap. But each is the interval of one row
-# alone. A comparison photograph by photograph is sharper, and chapter 5 makes it: on these
-# photographs SCGAN leads "chroma × 1.75" by more than luck alone would often give, but on a smaller
-# set that was held back it does not lead.
+# than on any prediction. It is right equally often on stage 1 and on SCGAN, and on both more often
+# than on gray copies. The intervals of neighbouring rows overlap, but each is the interval of one
+# row alone. A comparison photograph by photograph is sharper. Chapter 5 makes it: SCGAN leads
+# "chroma × 1.75" by about one point, and it does not lead stage 1.
 #
 # ## Past the mean: distributions
 #
@@ -827,11 +827,12 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
 # is lower than stage 1's: stage 2 loses a part of stage 1's gain over gray in `mini`, and all of it
 # in `tiny`. Multiplying the chroma of stage 1 by 1.75 raises the colourfulness of `tiny` by the
 # same amount and stays slightly nearer to the truth (23.25 dB against 23.11 dB), but a classifier
-# recognises slightly more of SCGAN's pictures (chapter 5). Three things are not known. Would a
-# longer, tuned stage 2 do better? Only one short training was measured. Which pictures do people
-# prefer? Nobody was asked. What does the saliency guidance add in `tiny`? A first *ablation* (a
-# training without one part of the method) found no gain from it, but it had 100 steps and one seed.
-# [Chapter 8](08_ablations.ipynb) has the ablations of `mini`.
+# recognises slightly more of SCGAN's pictures, and as many as of stage 1's (chapter 5). Three
+# things are not known. Would a longer, tuned stage 2 do better? Only one short training was
+# measured. Which pictures do people prefer? Nobody was asked. What does the saliency guidance add
+# in `tiny`? A first *ablation* (a training without one part of the method) found no gain from it,
+# but its trainings had 100 steps.
+# [Chapter 8](08_ablations.ipynb) has the ablations, [chapter 11](11_verdict.ipynb) the verdict.
 #
 # ## What may be concluded
 #

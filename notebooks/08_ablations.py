@@ -157,8 +157,8 @@ pd.Series(
 
 # %% [markdown]
 # *How often each test finds a difference although there is none.* The test over images is wrong
-# most of the time: it measures very precisely which of the trainings had better luck. It helps to
-# require that all seeds agree, but three signs agree by chance in one case out of four.
+# most of the time: it measures very precisely which of the trainings happened to end better. It
+# helps to require that all seeds agree, but three signs agree by chance in one case out of four.
 #
 # **Check.** The signs of $n$ seeds agree by chance with probability $2 \cdot 2^{-n} = 2^{1-n}$.
 
@@ -168,7 +168,7 @@ assert abs(seeds_agree.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / TR
 assert abs(beyond.mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / TRIALS)
 factors = {n: student.ppf(0.975, n - 1) / np.sqrt(n) for n in (2, 3, 5, 10)}
 for n, factor in factors.items():
-    print(f"{n:2d} seeds: one sign by luck in {2.0 ** (1 - n):.1%}; a difference must exceed")
+    print(f"{n:2d} seeds: one sign by chance in {2.0 ** (1 - n):.1%}; a difference must exceed")
     print(
         f"          {factor:.2f} × the standard deviation between seeds to be beyond their spread"
     )

@@ -436,4 +436,4 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # 2. Several processes give the same gradient as one, unless the network normalises over the batch.
 # 3. `batch` is the whole batch, over all GPUs. The same command resumes a stopped run.
 #
-# This is the end of the course. [Chapter 0](00_overview.ipynb) has the list of chapters.
+# **Next:** [chapter 11, verdict](11_verdict.ipynb).

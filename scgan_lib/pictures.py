@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from scgan_lib.paths import UserError
@@ -56,8 +56,9 @@ def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.
     except Image.DecompressionBombError:
         raise UserError(f"{path}: too many pixels; --max-pixels N allows N of them") from None
     except Exception as error:  # a damaged file can raise nearly anything
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise UserError(
-            f"{path}: not a readable picture ({error}); replace or remove the file"
+            f"{path}: not a readable picture ({why}); replace or remove the file"
         ) from None
 
 

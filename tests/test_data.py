@@ -13,7 +13,7 @@ import torch
 from conftest import PIXEL, batches, imagenet_tree, noise
 from PIL import Image
 
-from scgan_lib import config, data, stage0
+from scgan_lib import config, data, pictures, stage0
 from scgan_lib.data import TrainingSet, composite, luma_u8, photos, read_rgb
 from scgan_lib.paths import ROOT, UserError
 
