@@ -210,7 +210,7 @@ class Explore(ipywidgets.VBox):
         names = ", ".join(control.description for control in self.controls.values())
         note = f"Needs a running notebook: {html.escape(names)}."
         if self._static is not self.compare:
-            note += " Here a setting or a few, drawn beforehand, stand in."
+            note += " This page shows settings that were computed before."
         page = f"<p><em>{note}</em></p>{self._static.html()}"
         text = f"Explore({', '.join(self.controls)})"
         bundle = super()._repr_mimebundle_(**options)
