@@ -390,10 +390,13 @@ tables.intervals(rows).style.set_uuid("tiny")
 #
 # The second measure is a classifier, the judge. It predicts one of the 200 classes, and the true
 # label is known. It has judged 4,000 of the validation photographs, twenty of each class
-# (`results/tiny/metrics.csv`). We have each prediction, so we can compare photograph by photograph.
+# (`results/tiny/validation-4000.csv`). We have each prediction, so we can compare photograph by
+# photograph.
 
 # %%
-judged = pd.read_csv(ROOT / "results/tiny/metrics.csv").pivot(index="image", columns="method")
+judged = pd.read_csv(ROOT / "results/tiny/validation-4000.csv").pivot(
+    index="image", columns="method"
+)
 hand, critics = "stage1_chroma_1.75", "scgan"
 right = judged["top1"]
 for method in ("gray", "stage1", hand, critics, "real"):

@@ -664,12 +664,15 @@ for statement, true in counts.items():
 #
 # `tables.measured` reads a file of scores. Each measure in it is a pair: the mean, and half of its
 # 95 % interval (1.96 standard deviations of the mean). The endings `_gray` and `_real` stand for
-# the numbers of the gray copies and of the real photographs. `metrics.csv` has the judge's answers.
+# the numbers of the gray copies and of the real photographs. `validation-4000.csv` has the judge's
+# answers.
 
 
 # %%
-judged = pd.read_csv(ROOT / "results/tiny/metrics.csv").pivot(index="image", columns="method")
-rows = {  # row of the table: file of its scores, ending of its keys, method in metrics.csv
+judged = pd.read_csv(ROOT / "results/tiny/validation-4000.csv").pivot(
+    index="image", columns="method"
+)
+rows = {  # row of the table: file of its scores, ending of its keys, method in the csv
     "gray copy": ("-stage2", "_gray", "gray"),
     "stage 1": ("", "", "stage1"),
     "stage 1, chroma × 1.75": ("-stage1-chroma", "", "stage1_chroma_1.75"),

@@ -208,7 +208,9 @@ print(held.filter(like="verdict").stack().value_counts().drop("").to_string())
 NAMES = {"gray": "gray copy", "mean_color": "one mean colour", "stage1": "stage 1",
          "stage1_chroma_1.75": "stage 1, chroma × 1.75", "scgan": "SCGAN",
          "real": "real photo"}  # fmt: skip
-metrics = pd.read_csv(ROOT / "results/tiny/metrics.csv").pivot(index="image", columns="method")
+metrics = pd.read_csv(ROOT / "results/tiny/validation-4000.csv").pivot(
+    index="image", columns="method"
+)
 metrics = metrics.replace(np.inf, np.nan)  # a gray photograph equals its gray copy
 fig, axes = plt.subplots(1, 3, figsize=(viz.PAGE, 1.9), sharey=True, layout="constrained")
 for (measure, title, scale), ax in zip(
