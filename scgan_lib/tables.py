@@ -153,7 +153,7 @@ def _read(path: Path) -> pd.DataFrame | dict:
         frame = frame[keys].join(frame.reindex(columns=[*MEASURES]))
         if (twice := frame.duplicated(keys)).any():
             raise ValueError(f"two rows of {', '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
-        if (empty := frame[["psnr", "ssim", "cci"]].isna().any()).any():
+        if (empty := frame[[*keys, "psnr", "ssim", "cci"]].isna().any()).any():
             raise ValueError(f"an empty cell in the column {empty.idxmax()!r}")
         if (frame["set"] == "composites").all():
             raise ValueError("no rows of photos")

@@ -176,7 +176,8 @@ class Explore(ipywidgets.VBox):
     ):
         self._draw, self.controls = draw, {}
         for name, given in controls.items():
-            start = inspect.signature(draw).parameters[name].default
+            argument = inspect.signature(draw).parameters.get(name)
+            start = argument.default if argument else inspect.Parameter.empty
             control = ipywidgets.interactive.widget_from_abbrev(given, start)
             control.continuous_update = False
             control.description = control.description or name.replace("_", " ")
