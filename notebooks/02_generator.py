@@ -45,7 +45,7 @@ from scgan_lib import colorize, config, data, layers, metrics, networks, paper, 
 from scgan_lib.vgg import IMAGENET_MEAN, IMAGENET_STD, FoldedVGG, vgg16_layers
 
 viz.use_style()
-p = config.from_environment(profile, seed)
+p = config.from_environment(profile, seed, global_weights="")  # nothing trained is needed here
 torch.manual_seed(seed)
 pictures = [data.test_picture(photo, p.judge_size) for photo in data.photos(p, "val")[:22]]
 real = torch.stack([data.to_chw(picture) for picture in pictures])  # (N, 3, 256, 256) uint8

@@ -81,7 +81,7 @@ pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test
 # %%
 def on_meta(q):
     """Generator, critics and features of profile `q` as shapes, with optimisers that do nothing."""
-    players = training.players_of(replace(q, stage1_steps=0), 2)
+    players = training.players_of(replace(q, stage1_steps=0, global_weights=""), 2)
     for network in (players.generator, *players.critics.values(), players.features):
         network.to("meta")
     idle = SimpleNamespace(zero_grad=lambda **_: None, step=lambda: None)

@@ -74,9 +74,11 @@ def build_generator(profile: Profile) -> Generator:
 def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
     """Fill VGG-16-Gray from the author's file (`.pth`) or from stage 0's (`.safetensors`).
 
-    UserError for another kind of file, or one that does not fit; nothing is loaded then.
+    UserError for no file, another kind of file, or one that does not fit; nothing is loaded then.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights; train stage 0 (`scgan train --stage 0`)")
     if path.suffix == ".pth":
         if not parametrize.is_parametrized(encoder.conv1_1.conv):
             raise UserError(f"{path}: the author's encoder needs generator_spectral=true")
