@@ -183,7 +183,8 @@ shapes(mine, p.image_size).style.hide(axis="index")
 # `decoder[1]`, `[2]` and `[3]` are the maps for the saliency branch, at 1/2, 1/4 and 1/8.
 # `fidelity` and `keep_luminance` are switches that are explained below; `unit_range` is for later
 # weight files of the authors. `crop` cuts off what rounding has added (see "Try it", question 2).
-# Here is the library's code:
+# What the global features do to the colours can be seen in [chapter 8](08_ablations.ipynb), which
+# swaps those of two photographs. Here is the library's code:
 
 # %%
 print(inspect.getsource(networks.Generator.forward))

@@ -38,12 +38,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 MEANING = {
     "full": "the method as it is",
-    "no-saliency": "no attention loss (eq. 2) and no salient critic; the branch stays, untrained",
+    "no-saliency": "no attention loss (eq. 2) or salient critic; the saliency branch is untrained",
     "no-salient-critic": "one critic, on the whole picture; the attention loss stays",
     "no-perceptual": "stage 2 without VGG-16's features (eq. 5)",
     "no-adversarial": "stage 2 without critics (eq. 3, 4)",
-    "no-global": "no VGG-16 in the generator's middle",
-    "no-stage1": "all updates are stage 2's, at its learning rate; each costs several of stage 1",
+    "no-global": "the generator gets no global features",
+    "no-stage1": "all updates are in stage 2, with its learning rate; one costs several of stage 1",
 }
 
 
