@@ -659,17 +659,17 @@ for statement, true in counts.items():
 # Table 1 is of a few dozen photos. The profile `tiny` has 10,000 validation photographs of 200
 # classes, each with its true label. 9,808 of them have colours. Chapters 4 and 5 explain how their
 # scores were made; here they are only read from files in the repository. *Top-1* is the share of
-# 4,000 photographs (twenty of each class) on which EfficientNet-Lite0, which has to choose among
-# the 200 classes, gives the true label.
+# all 10,000 photographs on which EfficientNet-Lite0, which has to choose among the 200 classes,
+# gives the true label.
 #
 # `tables.measured` reads a file of scores. Each measure in it is a pair: the mean, and half of its
 # 95 % interval (1.96 standard deviations of the mean). The endings `_gray` and `_real` stand for
-# the numbers of the gray copies and of the real photographs. `validation-4000.csv` has the judge's
-# answers.
+# the numbers of the gray copies and of the real photographs. `validation-10000.csv.gz` has the
+# judge's answers.
 
 
 # %%
-judged = pd.read_csv(ROOT / "results/tiny/validation-4000.csv").pivot(
+judged = pd.read_csv(ROOT / "results/tiny/validation-10000.csv.gz").pivot(
     index="image", columns="method"
 )
 rows = {  # row of the table: file of its scores, ending of its keys, method in the csv
@@ -694,10 +694,10 @@ large.style.set_uuid("tiny").set_caption(f"n = {n:,}")
 # *Means ± half of the 95 % interval. "Chroma × 1.75": stage 1 with its chroma multiplied by 1.75,
 # so that it is about as colourful as SCGAN (chapter 5). The real photograph has no PSNR or SSIM,
 # because it would be compared with itself.* On real photographs the judge is right far more often
-# than on any prediction. It is right equally often on stage 1 and on SCGAN, and on both more often
-# than on gray copies. The intervals of neighbouring rows overlap, but each is the interval of one
-# row alone. A comparison photograph by photograph is sharper. Chapter 5 makes it: SCGAN leads
-# "chroma × 1.75" by about one point, and it does not lead stage 1.
+# than on any prediction. It is right about equally often on stage 1 and on SCGAN, and on both more
+# often than on gray copies. The intervals of neighbouring rows overlap, but each is the interval of
+# one row alone. A comparison photograph by photograph is sharper. Chapter 5 makes it: SCGAN leads
+# "chroma × 1.75" by about one point, and no lead over stage 1 is shown.
 #
 # ## Past the mean: distributions
 #

@@ -128,6 +128,8 @@ def test_from_the_zip_to_table_1(layout, tmp_path, monkeypatch):
     monkeypatch.setenv("SCGAN_OUTPUT", str(tmp_path / "out"))
     sizes = "width=8 saliency_width=8 critic_width=8 samples=1 stage0_batch=2 batch=2"
     monkeypatch.setenv("SCGAN_SET", f"{sizes} stage2_batch=1 stage0_steps=2 stage1_steps=2")
+    with pytest.raises(UserError, match="no such weights; train stage 0"):
+        colorize.build_generator(config.from_environment("tiny"))
     assert cli.main("train --profile tiny --set stage2_steps=1".split()) == 0
     runs = tmp_path / "out" / "results" / "tiny" / "runs"
     settings = {i: json.loads((runs / f"stage{i}/settings.json").read_text()) for i in (0, 1, 2)}
