@@ -382,11 +382,11 @@ pd.DataFrame(cells).T.style.set_uuid("short")
 # ## An ablation without training: swap the global features
 #
 # The global features ([chapter 2](02_generator.ipynb)) should tell the generator *what kind of
-# picture* it sees, so that it chooses suitable colours. `tiny` has no variant *no global*, because
-# each seed would need a stage 1 of its own. But we can test the trained network directly: does
-# stage 1 of `tiny` use its global features? We colour a photograph, but give the network the global
-# features of another photograph, the *donor*. Everything else stays the same. We take the first
-# twelve gallery photographs, in their order. The donor is the next one (for the twelfth, the
+# picture* it sees, so that it chooses suitable colours. `tiny` was not trained without them,
+# because each seed would need a stage 1 of its own. But we can test the trained network directly:
+# does stage 1 of `tiny` use its global features? We colour a photograph, but give the network the
+# global features of another photograph, the *donor*. Everything else stays the same. We take the
+# first twelve gallery photographs, in their order. The donor is the next one (for the twelfth, the
 # first).
 
 
