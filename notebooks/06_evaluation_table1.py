@@ -663,7 +663,7 @@ for statement, true in counts.items():
 # gives the true label.
 #
 # `tables.measured` reads a file of scores. Each measure in it is a pair: the mean, and half of its
-# 95 % interval (1.96 standard deviations of the mean). The endings `_gray` and `_real` stand for
+# 95 % interval (1.96 standard errors). The endings `_gray` and `_real` stand for
 # the numbers of the gray copies and of the real photographs. `validation-10000.csv.gz` has the
 # judge's answers.
 
