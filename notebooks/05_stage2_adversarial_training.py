@@ -404,7 +404,7 @@ for method in ("gray", "stage1", hand, critics, "real"):
 won, lost = (int(((right[critics] - right[hand]) == x).sum()) for x in (1, -1))
 chance = binomtest(won, won + lost).pvalue
 print(f"of {len(right):,} photographs SCGAN won {won} and lost {lost}; "
-      f"as uneven by chance in {chance:.1%} of cases")  # fmt: skip
+      f"as uneven by chance in {chance:.2%} of cases")  # fmt: skip
 for measure, scale, unit in (("top1", 100, "points"), ("psnr", 1, "dB")):
     gap, low, high = statistics.paired_difference(
         *(scale * judged[measure][m].replace(np.inf, np.nan) for m in (critics, hand))
