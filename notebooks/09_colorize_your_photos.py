@@ -94,7 +94,8 @@ print(f"with its short side at {net.image_size} pixels")
 photo = data.open_picture(picture) if picture else Image.fromarray(camera())
 painted, saliency = colorizer.both(photo)
 gray = data.luma_u8(np.asarray(photo.convert("RGB")))
-views = {"gray": gray, f"weights of {net.name}": painted, "weights of tiny": tiny(photo)}
+own = f"weights of {net.name}" + ", trained here" * (net.name == "tiny")
+views = {"gray": gray, own: painted, "weights of tiny": tiny(photo)}
 cci = [metrics.cci(np.asarray(x.convert("RGB"))) for x in list(views.values())[1:]]
 caption = "colourfulness (CCI): {:.1f} with these weights, {:.1f} with tiny's".format(*cci)
 small = dict(side=256, quality=65, width=448)  # pictures in this page, so that it stays light
