@@ -455,15 +455,15 @@ pd.DataFrame(cells).T.style.set_uuid("swapped")
 # **The network uses its global features.** With those of another class, PSNR is 0.6 dB lower, for
 # stage 1 and for SCGAN alike; the whole lead of stage 1 over gray copies is about one dB. With
 # those of the same class, the loss is a third or a quarter of that. So the features tell the
-# network something about the kind of object, as the paper intends. Without any information
+# network something about the kind of object or scene, as the paper intends. Without any information
 # (*mean*), stage 1 loses 0.3 dB; SCGAN's loss of 0.1 dB cannot be distinguished from 0. So wrong
 # features are worse than none.
 #
-# **But the judge does not need them.** Top-1 does not fall, not even with the features of another
-# class. (For stage 1 it is a little *higher* with them; the interval just reaches 0.) The features
-# bring the colours nearer to the real ones, but the objects are recognised equally often. And use
-# is not need: a network that was trained without global features may find the same information in
-# its own encoder.
+# **In recognition, no loss is shown.** Top-1 does not fall beyond chance, not even with the
+# features of another class. (For SCGAN, the interval allows a fall of 1.9 points; for stage 1,
+# top-1 is a little *higher* with them, and the interval just reaches 0.) So the features bring the
+# colours nearer to the real ones, and this judge hardly notices. And use is not need: a network
+# that was trained without global features may find the same information in its own encoder.
 #
 #
 # ## Which parts work?

@@ -18,7 +18,8 @@
 # the experiment that would teach you most.
 #
 # **Time:** 15 minutes to read, half a minute to run. Nothing is trained: the chapter reads files of
-# results. `make ablations` made those of `mini`, scripts in `benchmarks/` made those of `tiny`.
+# results. `make ablations` made those of `mini`; the card of `tiny`
+# (`results/tiny/card.md`) has the commands that made the others.
 #
 # **Words:** `mini` is the small training of this course, on 174 photographs. Despite its name,
 # `tiny` is the larger one: 68,000 photographs of Tiny ImageNet (200 classes, 64x64 pixels). The
@@ -67,8 +68,8 @@ short = json.loads((ROOT / "results/tiny/ablations-short.json").read_text("utf-8
 # | global features of a classifier | correct colours for each kind of object |
 # | stage 1 before stage 2 | a good start: a GAN from random weights ends in a bad minimum |
 #
-# (Table 2 of chapter 8 also has a variant without the perceptual loss. The paper takes this loss
-# from others, so we leave it out.)
+# (Table 2 of chapter 8 also has a variant without the perceptual loss. The paper does not list
+# this loss among its contributions, so we leave it out.)
 #
 # We cannot test everything. To judge whether colours look real, we would have to ask people.
 # Instead, we measure how strong the colours are and whether a classifier recognises the object.
@@ -327,9 +328,8 @@ for one, other in PAIRS:
 # **Global features against semantic confusion: not shown** by the ablation. On `mini`, all three
 # seeds have the claimed sign in both measures, but both intervals include 0. The trained network of
 # `tiny` does *use* its global features: with those of a photograph of another class, PSNR falls by
-# 0.6 dB, with those of the same class by 0.2 dB (chapter 8). But even then, the judge recognises as
-# many of the pictures. Whether a network needs them is another question, which only training
-# without them can answer.
+# 0.6 dB, with those of the same class by 0.2 dB (chapter 8). But no fall of top-1 is shown. Whether
+# a network needs them is another question, which only training without them can answer.
 #
 # So stage 1 alone has a PSNR 1 dB higher than SCGAN, and most of its top-1. Stage 2 makes the
 # colours stronger and loses the whole gain in PSNR. The part that gives the method its name reduced
@@ -338,10 +338,10 @@ for one, other in PAIRS:
 #
 # ## What these results cannot say
 #
-# - **Size.** The paper trains on 128,000 photographs of 256 pixels. Its generator has 5 times as
-#   many weights as that of `tiny`, and 15 times as many as that of `mini`. Here the networks see
-#   64x64 pixels. The longest adversarial training saw 22,000 photographs, the paper's 3.8 million
-#   (chapter 10).
+# - **Size.** The authors' code trains on 128,000 photographs of 256 pixels. Its generator has 5
+#   times as many weights as that of `tiny`, and 15 times as many as that of `mini`. Here the
+#   networks see 64x64 pixels. The longest adversarial training saw 22,000 photographs, the authors'
+#   would see 3.8 million (chapter 10).
 # - **One training.** The whole method was compared with one seed. Another seed may change these
 #   numbers by more than the intervals show.
 # - **Saliency.** The authors' maps were never published. Ours come from a method without learned
@@ -365,8 +365,8 @@ for one, other in PAIRS:
 #    helps then, the maps were the problem.
 # 3. **Global features**: `scgan ablate --profile tiny --only no-global`. The network that gives
 #    these features finds the right class for 26 % of the gray photographs, among 200 classes. That
-#    of the authors finds it for 57 %, among 1,000 (its author's page). Better features may change
-#    the result.
+#    of the authors finds it for 57.5 to 58 %, among 1,000 (its author's page). Better features may
+#    change the result.
 # 4. **The paper's setting**, its data, sizes and steps: `make reproduce PROFILE=imagenet`.
 #
 # ## Try it
