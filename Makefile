@@ -44,8 +44,7 @@ $(VENV)/done: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@# Python compiles what it imports; pip would compile everything, which takes half a minute.
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -e '.[test,site,browser]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,site,browser]'
 	@touch $@
 
 # --- the main job -----------------------------------------------------------------------------------
