@@ -285,12 +285,17 @@ axes[0].invert_yaxis()
 hand = "stage1_chroma_1.75"
 PAIRS = [("stage1", "gray"), ("stage1", "mean_color"), ("mean_color", "gray"), ("scgan", "gray"),
          ("scgan", "mean_color"), ("scgan", "stage1"), ("scgan", hand)]  # fmt: skip
+UNITS = {"psnr": (1, "dB"), "cci": (1, "CCI"), "top1": (100, "points")}
+gaps = pd.DataFrame({
+    (one, other, measure): scale * (metrics[measure][one] - metrics[measure][other])
+    for one, other in PAIRS for measure, (scale, _) in UNITS.items()
+})  # fmt: skip
+ends = pd.DataFrame(statistics.intervals(gaps), columns=gaps.columns)  # one draw for all columns
 for one, other in PAIRS:
     print(f"{NAMES[one]} minus {NAMES[other]}:", end="")
-    for measure, scale, unit in (("psnr", 1, "dB"), ("cci", 1, "CCI"), ("top1", 100, "points")):
-        gap = scale * (metrics[measure][one] - metrics[measure][other])
-        mean, low, high = statistics.bootstrap_interval(gap)
-        print(f" {mean:+.2f} [{low:+.2f}, {high:+.2f}] {unit}", end=";")
+    for measure, (_, unit) in UNITS.items():
+        low, high = ends[one, other, measure]
+        print(f" {gaps[one, other, measure].mean():+.2f} [{low:+.2f}, {high:+.2f}] {unit}", end=";")
     print()
 
 # %% [markdown]

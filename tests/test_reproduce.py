@@ -18,15 +18,15 @@ def make(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=2400)
 
 
-def reproduce(folder: Path) -> subprocess.CompletedProcess:
-    return make("reproduce", "PROFILE=smoke", f"SCGAN_OUTPUT={folder}")
+def reproduce(folder: Path, *more: str) -> subprocess.CompletedProcess:
+    return make("reproduce", "PROFILE=smoke", f"SCGAN_OUTPUT={folder}", *more)
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory) -> Path:
     """A folder that holds what `make reproduce PROFILE=smoke` made."""
     folder = tmp_path_factory.mktemp("reproduce")
-    run = reproduce(folder)
+    run = reproduce(folder, "-j2")
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-4000:]
     assert all(word in run.stdout for word in ("SCGAN", "Pictures:", "Time of", "Next: `make lab`"))
     return folder
