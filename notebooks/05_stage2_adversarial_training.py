@@ -383,8 +383,8 @@ for name in ("CCI", "PSNR"):
     print(f"{name} rose on {share:.0%} of the validation photos")
 
 # %% [markdown]
-# *One point per photo. Above the line, the value is higher after stage 2.* In the shipped run, stage 2
-# makes 95 % of these photos more colourful and raises the PSNR of 45 %.
+# *One point per photo. Above the line, the value is higher after stage 2.* In the shipped run,
+# stage 2 makes 95 % of these photos more colourful and raises the PSNR of 45 %.
 #
 # ## The same question with 9,808 photographs
 #
