@@ -91,7 +91,9 @@ def pictures(folder: Path, large: bool = True) -> list[tuple[str, Path, int]]:
         Image.fromarray(noise(60, 80).astype(np.uint16) * 16),
         tiffinfo={281: 4095},
     )
-    add("32-bit TIFF", "long.tif", Image.fromarray(noise(60, 80).astype(np.int32) * 257))
+    long = Image.fromarray(noise(60, 80).astype(np.int32) * 257)
+    add("32-bit TIFF, its range in a tag", "long.tif", long, tiffinfo={341: 65535})
+    add("32-bit TIFF, signed, of unknown range", "signed.tif", long, status=1)
     for what, name in (
         ("animated GIF", "a.gif"),
         ("animated WebP", "moves.webp"),

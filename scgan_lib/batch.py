@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -21,11 +20,20 @@ from PIL.PngImagePlugin import PngInfo
 from scgan_lib import page
 from scgan_lib.colorize import Colorizer, weights_of
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.pictures import IMAGE_SUFFIXES, list_pictures, on_white, read_file, read_picture
+from scgan_lib.pictures import (
+    IMAGE_SUFFIXES,
+    OURS,
+    SOFTWARE,
+    list_files,
+    mark_of,
+    on_white,
+    read_file,
+    read_picture,
+)
 from scgan_lib.progress import progress
 
-MARK = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
-DESCRIPTION, SOFTWARE, XMP = 270, 305, 700  # tags of EXIF and TIFF
+DESCRIPTION, XMP = 270, 700  # tags of EXIF and TIFF
+NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}  # of files, in any encoding
 STANDARD = Path("-")  # as an input or the output: the standard one
 # Formats of results: those that hold 8-bit colours and a mark.
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -34,6 +42,8 @@ SAID = {
     "there": "were there already; --overwrite makes them anew",
     "anew": "were made anew: the picture, the model or a setting is another one",
     "several": "of the files hold several pictures (frames, pages): the first was taken",
+    "ours": "of the files are results of scgan and were left out",
+    "other": "of the files are of no picture format and were left out",
 }
 
 
@@ -46,15 +56,21 @@ def run(arguments: Namespace) -> int:
         Image.MAX_IMAGE_PIXELS = arguments.max_pixels // 2  # Pillow allows twice as many
     if arguments.list and arguments.list.exists():
         raise UserError(f"{arguments.list}: exists already; choose another --list")
+    if arguments.output.suffix.lower() in IMAGE_SUFFIXES and not arguments.output.is_dir():
+        raise UserError(f"--output {arguments.output}: looks like a picture; give a folder's name")
     if arguments.compare:
         if STANDARD in (*arguments.inputs, arguments.output):
             raise UserError(f"{arguments.compare}: needs files to compare; give names, not -")
         page.check(arguments.compare)
     make, note = maker(arguments)
-    work = collect(arguments.inputs, arguments.output, arguments.format)
+    counts: Counter[str] = Counter()
+    work = collect(arguments.inputs, arguments.output, arguments.format, counts)
+    for path in (arguments.list, arguments.compare):
+        if path and os.path.realpath(path) in {os.path.realpath(target) for _, target in work}:
+            raise UserError(f"{path}: the name of a result; choose another")
     ending = f"of {len(work)} pictures written to {arguments.output}"
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
-    done, skipped, counts = [], [], Counter()
+    done, skipped = [], []
     try:
         for source, target in progress(work, desc=arguments.command, unit="picture", disable=quiet):
             try:
@@ -71,7 +87,7 @@ def run(arguments: Namespace) -> int:
         stop.add_note(f"{counts['written']} {ending}; the same command does the rest")
         raise
     if arguments.list and not arguments.dry_run:
-        with atomic_write(arguments.list) as part, open(part, "w", newline="") as file:
+        with atomic_write(arguments.list) as part, open(part, "w", newline="", **NAMES) as file:
             csv.writer(file).writerows([("source", "result"), *done])
     if arguments.compare and not arguments.dry_run:
         page.write(arguments.compare, done, quiet)
@@ -92,9 +108,17 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
         print(f"{source} -> {target}")
         return []
     content = sys.stdin.buffer.read() if source == STANDARD else read_file(source)
-    mark = f"{MARK}: {note}; source {hashlib.sha256(content).hexdigest()[:16]}"
-    if found == mark and not arguments.overwrite:
+    same = f"; source {hashlib.sha256(content).hexdigest()[:16]}"
+    named = content if source == STANDARD else os.fsencode(os.path.abspath(source))
+    place, mark = f" at {hashlib.sha256(named).hexdigest()[:8]}", f"{OURS}: {note}{same}"
+    if found.startswith(mark) and not arguments.overwrite:
         return ["there"]
+    if found and not (arguments.overwrite or found.endswith(place) or same in found):
+        raise UserError(
+            f"{target}: is the result of another picture, kept; choose another --output, or "
+            "--overwrite"
+        )
+    mark += place
     image, words, several = read_picture(source, content)
     words["quality"] = arguments.quality
     result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
@@ -109,7 +133,7 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
 
 def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Image], str]:
     """What turns a picture into its result, and what the result says of itself."""
-    if arguments.teacher:
+    if arguments.teacher is not None:
         from scgan_lib import saliency  # what it imports is not needed to colour
 
         teach = saliency.teacher(arguments.teacher)
@@ -153,8 +177,8 @@ def find(target: Path, note: str) -> str:
     UserError where something else lies there: a foreign file, or a result of another kind than
     that of `note`.
     """
-    found = _mark(target)
-    if os.path.lexists(target) and not found.startswith(f"{MARK}: {note.split()[0]} "):
+    found = mark_of(target)
+    if os.path.lexists(target) and not found.startswith(f"{OURS}: {note.split()[0]} "):
         raise UserError(
             f"{target}: exists already and is not a result of this command, kept; "
             "choose another --output"
@@ -168,23 +192,31 @@ def ending_of(source: Path, wanted: str) -> str:
     return f".{wanted}" if wanted != "same" else own if own in FORMATS else ".png"
 
 
-def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[tuple[Path, Path]]:
+def collect(
+    inputs: Sequence[Path], output: Path, wanted: str = "png", counts: Counter | None = None
+) -> list[tuple[Path, Path]]:
     """(picture, where its result goes); a folder keeps its inner structure.
 
-    In a folder, results of scgan are passed over: nothing is done twice. No result has the name of
-    another one or of an input. `wanted`: see `ending_of`.
+    Results of scgan are passed over: nothing is done twice. No result has the name of another one
+    or of an input. `wanted`: see `ending_of`; `counts` gets what was passed over, see `SAID`.
     """
-    work = []
+    work, counts = [], Counter() if counts is None else counts
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
             os.listdir(path)  # a folder that may not be read says so
-            inside = [p for p in list_pictures(path) if not _mark(p).startswith(MARK)]
+            every = list_files(path)
+            inside = [p for p in every if p.suffix.lower() in IMAGE_SUFFIXES or p.is_dir()]
+            counts["other"] += len(every) - len(inside)
+            every, inside = inside, [p for p in inside if not mark_of(p).startswith(OURS)]
+            counts["ours"] += len(every) - len(inside)
             if not inside:
                 raise UserError(
                     f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)}; "
                     "results of scgan are left out)"
                 )
             work += [(p, output / p.relative_to(path)) for p in inside]
+        elif len(inputs) > 1 and mark_of(path).startswith(OURS):  # `*.png`
+            counts["ours"] += 1
         else:
             work.append((path, output / ("stdin" if path == STANDARD else path.name)))
     if output == STANDARD:
@@ -201,12 +233,3 @@ def collect(inputs: Sequence[Path], output: Path, wanted: str = "png") -> list[t
         taken.add(real)
         work[i] = (source, target)
     return work
-
-
-def _mark(path: Path) -> str:
-    """What the picture at `path` says about the software that made it; "" where it says nothing."""
-    with contextlib.suppress(Exception), Image.open(path) as image:
-        # the EXIF of a PNG may lie behind its pixels: too long a way for each picture of a folder
-        words = image.info if image.format == "PNG" else image.getexif()
-        return str(words.get("Software") or words.get(SOFTWARE, ""))
-    return ""

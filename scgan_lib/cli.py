@@ -187,6 +187,7 @@ def info(arguments: argparse.Namespace) -> None:
     import torch
 
     from scgan_lib import pretrained, training
+    from scgan_lib.colorize import weights_of
 
     profile = _profile(arguments)
     print(f"scgan_lib {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
@@ -194,6 +195,7 @@ def info(arguments: argparse.Namespace) -> None:
     print(f"cache: {cache_dir()}")
     print(f"VGG-16: {pretrained.vgg16_trunk(profile.vgg).name}")
     print(f"judge: {pretrained.load_judge().name}")
+    print(f"colorize: {weights_of(profile.name)} (--weights {profile.name})")
     for stage in (1, 2):
         path = training.final_weights(profile, stage)
         print(f"stage {stage}: {path if path.is_file() else 'not trained yet'}")
@@ -204,6 +206,13 @@ def info(arguments: argparse.Namespace) -> None:
 def factor(text: str) -> float:
     """A factor of the chroma: finite and not negative."""
     if not 0 <= (value := float(text)) < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def positive(text: str) -> int:
+    """A count of pixels."""
+    if (value := int(text)) < 1:
         raise ValueError(text)
     return value
 
@@ -223,7 +232,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--overwrite": dict(action="store_true", help="make finished results anew"),
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
-    "--max-pixels": dict(type=int, metavar="N",
+    "--max-pixels": dict(type=positive, metavar="N",
                          help="of a picture, where more than Pillow's 179 million are meant"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
     "--compare": dict(type=Path, metavar="FILE.html", help="a page of originals and results"),
@@ -278,6 +287,9 @@ COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
 }
 
 
+STATUS = "Exit status: 0 done; 1 some pictures were skipped; 2 a wrong call or input; 130 Ctrl-C."
+
+
 def _parser() -> argparse.ArgumentParser:
     example = "Example: scgan colorize old/ -o coloured/"
     parser = argparse.ArgumentParser(prog="scgan", description=__doc__, epilog=example)
@@ -285,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for run, (example, options) in COMMANDS.items():
         name, text = run.__name__, inspect.getdoc(run)
-        words = {"description": text, "epilog": f"Example: scgan {name} {example}"}
+        words = {"description": text, "epilog": f"Example: scgan {name} {example}\n\n{STATUS}"}
         command = commands.add_parser(name, help=text.splitlines()[0], **words)
         command.set_defaults(run=run, teacher=None)
         for option in options.split():

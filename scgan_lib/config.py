@@ -47,7 +47,7 @@ class Profile:
     """Every number of a run. Frozen: make another with `load(name, key=value)`."""
 
     name: str
-    seed: Whole = 0
+    seed: Annotated[int, 0, 400_000_000] = 0  # what numpy takes, times ten
     variant: str = ""  # an ablation's name: its results lie apart, below ablations/
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["no", "bf16", "fp16"] = "no"  # Accelerate's mixed precision
@@ -59,7 +59,8 @@ class Profile:
     data: str = "data/mini"
     image_size: Count = 256  # side of a training crop: what the networks see
     judge_size: Count = 256  # side of the pictures that are scored
-    min_scale: Real = 1.0  # smallest random crop, as a share of the photo's short side
+    # smallest random crop, as a share of the photo's short side
+    min_scale: Annotated[float, 0.05, 1] = 1.0
     # share of a batch made of cut-outs on photographs (exact saliency); more hurt photos' colours
     composites: Annotated[float, 0, 0.2] = 0.0
     teacher: str = "robust-background"  # saliency of the photographs
@@ -73,7 +74,7 @@ class Profile:
     # networks
     width: Count = 64
     saliency_width: Count = 128
-    levels: Annotated[int, 5, math.inf] = 9  # the saliency branch reads the levels 1 to 3
+    levels: Annotated[int, 5, 12] = 9  # the saliency branch reads the levels 1 to 3
     global_encoder: Literal["vgg16_gray", "folded_vgg16", "none"] = "vgg16_gray"
     vgg: Literal["auto", "torchvision", "hed"] = "auto"  # whose VGG-16; hed: the offline trunk
     global_weights: str = ""  # file of the author's gray VGG-16 or of a stage 0; stage0: our own
@@ -120,6 +121,8 @@ class Profile:
 
     def __post_init__(self) -> None:
         _check_values(self, f"profile {self.name}")
+        if not all(0 <= beta < 1 for beta in self.betas) or len(self.betas) != 2:
+            raise UserError(f"profile {self.name}: betas={self.betas} must be two numbers in 0..1")
         least = 2 ** (self.levels - 1)
         if self.image_size % 32 or self.image_size < least:
             raise UserError(
@@ -249,17 +252,22 @@ def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
     places = {"imagenet": "IMAGENET", "tiny": "TINY"}
     if PROFILES.get(name, {}).get("data") == "":
         given["data"] = os.environ.get(places.get(name, "DATA")) or os.environ.get("DATA")
+    if given.get("data"):  # from where the user stands
+        given["data"] = os.path.abspath(Path(given["data"]).expanduser())
     given["device"] = os.environ.get("DEVICE")
     return load(name, seed, **({k: v for k, v in given.items() if v not in (None, "")} | overrides))
 
 
 class _Numbers(yaml.SafeLoader):
-    """YAML that also reads 1e-4 as a number, as everybody else does."""
+    """YAML that also reads 1e-4 as a number, and no as a word, as everybody else does."""
 
 
 _Numbers.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), None
 )
+for letter in "yYnNoO":  # yes, no, on, off
+    kinds = _Numbers.yaml_implicit_resolvers[letter]
+    _Numbers.yaml_implicit_resolvers[letter] = [k for k in kinds if not k[0].endswith(":bool")]
 
 
 def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:

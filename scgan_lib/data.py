@@ -38,6 +38,7 @@ from scgan_lib.progress import progress
 
 LUMA = pictures.LUMA
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
+GRAY = "have no colour"
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
@@ -53,6 +54,7 @@ class Photo:
     free: bool = False  # public domain or CC0
     sha256: str = ""
     kind: str = "photo"
+    gray: bool = False  # known to have no colour
     row: int = -1  # of Tiny ImageNet's array
 
     @property
@@ -112,15 +114,27 @@ def _readable(found: list[Photo]) -> list[Photo]:
     """
     if found[0].sha256 or found[0].row >= 0:
         return found
-    damaged = _damaged(tuple(str(p.path) for p in found))
-    return [p for p in found if str(p.path) not in damaged]
+    faults = _faults(tuple(str(p.path) for p in found))
+    known = [p for p in found if faults.get(str(p.path), GRAY) == GRAY]
+    return [replace(p, gray=str(p.path) in faults) for p in known]
+
+
+def _coloured(found: list[Photo]) -> list[Photo]:
+    """Training photos without those that have no colour, which would teach gray."""
+    left = [p for p in found if not p.gray]
+    share = f"{len(found) - len(left)} of {len(found)} training pictures {GRAY}"
+    if not left:
+        raise UserError(f"{share}; give a folder of colour photographs")
+    if len(left) < len(found):
+        print(f"{share} and are left out", file=sys.stderr)
+    return left
 
 
 @lru_cache(maxsize=8)
-def _damaged(paths: tuple[str, ...]) -> frozenset[str]:
-    """Those that cannot be read, named on standard error; UserError when they are too many.
+def _faults(paths: tuple[str, ...]) -> dict[str, str]:
+    """Those without colour (`GRAY`) or unreadable (why); UserError for too many of the latter.
 
-    All are read once; the cache then knows the damaged ones, and only they are tried again.
+    All are read once; the cache then knows which these are, and only they are tried again.
     """
     memory = cache_dir() / "damaged" / f"{_number(str(paths)):x}.json"
     tried = json.loads(memory.read_text()) if memory.is_file() else paths
@@ -129,21 +143,21 @@ def _damaged(paths: tuple[str, ...]) -> frozenset[str]:
         errors = {path: error for path, error in zip(tried, bar, strict=True) if error}
     with atomic_write(memory) as part:
         part.write_text(json.dumps([*errors]))
-    first = "; ".join([*errors.values()][:3])
-    share = f"{len(errors)} of {len(paths)} training pictures are damaged"
-    if len(errors) > DAMAGED * len(paths):
+    damaged = [error for error in errors.values() if error != GRAY]
+    first = "; ".join(damaged[:3])
+    share = f"{len(damaged)} of {len(paths)} training pictures are damaged"
+    if len(damaged) > DAMAGED * len(paths):
         raise UserError(f"{share}, more than {DAMAGED:.0%}: {first}")
-    if errors:
+    if damaged:
         print(f"{share} and left out: {first}", file=sys.stderr)
-    return frozenset(errors)
+    return errors
 
 
 def _error(path: str) -> str:
     try:
-        read_rgb(path)
+        return "" if np.ptp(read_rgb(path).astype(np.int16), axis=2).max() > 8 else GRAY
     except UserError as error:
         return str(error)
-    return ""
 
 
 def unlisted(profile: Profile) -> dict[str, str]:
@@ -250,8 +264,18 @@ def _imagenet_tree(root: Path) -> list[Photo]:
 def _plain_folder(root: Path) -> list[Photo]:
     """Any directory: one picture in ten to val, one in five to test, by the hash of the name."""
     splits = ("val", "test", "test", *["train"] * 7)
-    paths = pictures.list_pictures(root)
+    inner = {p.name.lower() for p in root.iterdir() if p.is_dir()}
+    if inner & {"train", "ilsvrc"}:
+        found = ", ".join(sorted(inner))
+        raise UserError(f"{root}: holds {found}; such a data set needs the folders train/ and val/")
+    paths = [p for p in pictures.list_pictures(root) if not _is_ours(p)]
     return [Photo(p, splits[_number(p.relative_to(root).as_posix()) % 10]) for p in paths]
+
+
+@lru_cache(maxsize=1_000_000)
+def _is_ours(path: Path) -> bool:
+    """Whether this is a result of scgan, which is no photograph."""
+    return pictures.mark_of(path).startswith(pictures.OURS)
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:
@@ -279,7 +303,7 @@ class TrainingSet(Dataset):
 
     def __init__(self, profile: Profile, stage: int, length: int) -> None:
         self.profile, self.stage, self.length = profile, stage, length
-        self.photos = photos(profile, "train")
+        self.photos = _coloured(photos(profile, "train"))
         self.cutouts = photos(profile, "train", "cutout") if profile.composites else []
         verify_hashes([*self.photos, *self.cutouts])
         self.picture = photo_reader(self.photos, profile, profile.teacher)

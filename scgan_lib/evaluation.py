@@ -11,6 +11,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -39,7 +40,8 @@ COLUMNS = (
 ).split()
 PHOTOS, COMPOSITES = "photos", "composites"  # the values of the column `set`
 # Folders and methods that an evaluation makes by itself.
-RESERVED = ("", "real", "gray", "mean_color", "stage1", "scgan", "saliency", "mask", COMPOSITES)
+RESERVED = ("", "real", "realphoto", "gray", "graycopy", "meancolor", "meancolour", "stage1")
+RESERVED += ("scgan", "saliency", "mask", COMPOSITES)
 Judge = Callable[[torch.Tensor], torch.Tensor]  # uint8 (B,3,H,W) -> logits (B,1000)
 
 
@@ -145,8 +147,9 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Pa
         for name, path in weights.items()
     }
     photos, composites = named_photos(profile), data.test_composites(profile)
-    chroma, root = mean_chroma(profile), profile.results / "outputs"
-    shutil.rmtree(root, ignore_errors=True)  # only now, when the weights and photos are known
+    chroma, target = mean_chroma(profile), profile.results / "outputs"
+    root = target.with_name(".outputs.part")  # the old ones stay until the new are whole
+    shutil.rmtree(root, ignore_errors=True)
     bar = progress(photos.items(), desc="colorize", unit="photo")
     pictures = ((stem, data.test_picture(p, profile.judge_size), None) for stem, p in bar)
     for stem, real, mask in itertools.chain(pictures, composites):
@@ -162,7 +165,9 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Pa
         for name, picture in (made if mask is None else made | {"mask": mask}).items():
             with atomic_write(folder / name / f"{stem}.png") as part:
                 Image.fromarray(picture).save(part, "PNG")
-    return {n: root / n for n in ("real", "gray", "mean_color", *generators)}
+    shutil.rmtree(target, ignore_errors=True)
+    root.rename(target)
+    return {n: target / n for n in ("real", "gray", "mean_color", *generators)}
 
 
 def mean_chroma(profile: Profile) -> np.ndarray:
@@ -210,10 +215,12 @@ def evaluate(
     and the shipped ones of `profile.beside`; the last stage's are copied beside the results in half
     precision. -> (the rows, what was skipped).
     """
-    if reserved := {profile.beside, *RESERVED} & (extra or {}).keys():
-        raise UserError(f"--method {min(reserved)!r}: a name of our own; choose another")
-    own = _own_weights(profile) if weights is None else {}
-    if weights is None:
+    for name in extra or {}:
+        if "".join(c for c in name.lower() if c not in " _-") in {profile.beside, *RESERVED}:
+            raise UserError(f"--method {name!r}: a name of our own; choose another")
+    ours = weights is None
+    own = _own_weights(profile) if ours else {}
+    if ours:
         shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
         weights = (shipped if profile.beside else {}) | own
     unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
@@ -221,6 +228,8 @@ def evaluate(
     judge, judge_name = _judge_for(profile)
     table, skipped = score(methods.pop("real"), methods, judge, test_labels(profile))
     skipped += unlisted
+    if ours and len(kept := _kept(profile, table)):
+        table = pd.concat([table, kept])
     with atomic_write(profile.results / "metrics.csv") as part:
         table.to_csv(part, index=False, lineterminator="\n")
     if own:
@@ -231,6 +240,7 @@ def evaluate(
         judge=judge_name, vgg=pretrained.vgg16_trunk(profile.vgg).name,
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
         skipped=[s._asdict() for s in skipped], test_list=Path(profile.test_list).name,
+        rows=len(table),
     )  # fmt: skip
     write_json(profile.results / "manifest.json", provenance(profile) | facts)
     return table, skipped
@@ -249,6 +259,22 @@ def _own_weights(profile: Profile) -> dict[str, Path]:
             "SCGAN_OUTPUT to another folder"
         )
     return trained
+
+
+def _kept(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of other people's methods that an earlier evaluation of the same pictures has scored."""
+    path = profile.results / "metrics.csv"
+    if not path.is_file():
+        return table[:0]
+    before = pd.read_csv(path, dtype={"image": str}).reindex(columns=table.columns)
+    others = before[~before["method"].isin({*table["method"], profile.beside, "stage1", "scgan"})]
+    names = ", ".join(sorted({*others["method"]}))
+    if not {*others["image"]} <= {*table["image"]}:
+        print(f"{path}: rows of {names} are dropped: they are of other pictures", file=sys.stderr)
+        return table[:0]
+    if names:
+        print(f"{path}: rows of {names} are kept from the evaluation before", file=sys.stderr)
+    return others
 
 
 def _judge_for(profile: Profile) -> tuple[Judge, str]:

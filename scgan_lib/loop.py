@@ -222,8 +222,12 @@ def check_settings(folder: Path, settings: dict, longer: str = "") -> bool:
 
     -> whether all are the same.
     """
-    path = folder / "settings.json"
-    old = json.loads(path.read_text()) if path.is_file() else settings
+    path, begun = folder / "settings.json", any(folder.glob("checkpoint-*"))
+    try:  # a start that failed claims nothing
+        claimed = begun or (folder / "final.safetensors").is_file()
+        old = json.loads(path.read_text()) if claimed and path.is_file() else settings
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove {folder} to start over") from None
     differing = [k for k in sorted(old | settings) if old.get(k) != settings.get(k)]
     if differing and not (differing == [longer] and old[longer] < settings[longer]):
         changes = ", ".join(f"{k} {old.get(k)} -> {settings.get(k)}" for k in differing)
@@ -273,10 +277,10 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
     try:
         state = json.loads((newest / "progress.json").read_text())
         accelerator.load_state(str(newest), strict=False)  # see `_check_weights`
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(
-            f"{newest}: damaged checkpoint ({error}); remove it to start over"
-        ) from None
+    except Exception as error:  # a damaged file can raise nearly anything
+        # torch's own words say how to run what is in a file all the same
+        why = type(error).__name__ if "weights_only" in str(error) else error or "empty"
+        raise UserError(f"{newest}: damaged checkpoint ({why}); remove it to start over") from None
     return state["step"], state["seconds"]
 
 

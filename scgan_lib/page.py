@@ -29,7 +29,7 @@ def write(path: Path, pairs: Sequence[tuple[str, str]], quiet: bool = False) -> 
     Pictures wait in templates, which a browser does not decode, until somebody chooses them.
     """
     side = 640 if len(pairs) <= 200 else 320
-    with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", errors="replace") as file:
         file.write(HEAD)
         for pair in progress(pairs, desc="page", unit="picture", disable=quiet):
             before, after = (Image.fromarray(read_rgb(name)) for name in pair)

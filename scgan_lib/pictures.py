@@ -26,6 +26,8 @@ with contextlib.suppress(ImportError):  # not needed, but used where it is insta
 LUMA = np.array([0.299, 0.587, 0.114])
 # What of a file's EXIF is carried to a result: who, when, where, how; never the old pixels' layout.
 CARRIED = (269, 270, 271, 272, 282, 283, 296, 306, 315, 316, 18246, 33432, *range(40091, 40096))
+OURS = "scgan-replicated"  # in the metadata of every result: what tells ours from the user's
+SOFTWARE = 305  # a tag of EXIF and TIFF
 VOID = {0x927C, 0xA001, 0xA002, 0xA003, 0xA005}  # maker's offsets, colour space, size, interop
 MOST_WORDS = 60_000  # bytes of EXIF or XMP; JPEG has room for 65,533
 
@@ -130,13 +132,19 @@ def to_rgb_mode(image: Image.Image) -> Image.Image:
     change what a network makes of the rest. The tags of a TIFF tell the range of 12-, 16- and
     32-bit gray and which end is white.
     """
+    tags = getattr(image, "tag_v2", {})
+    declared = {341, 281} & tags.keys()  # (S)MaxSampleValue
+    if 2 in np.ravel(tags.get(339, 1)) and not declared:  # SampleFormat
+        raise ValueError("signed numbers, and no tag tells their range")
     if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
-        tags, wide = getattr(image, "tag_v2", {}), np.asarray(image, dtype=np.float64)
-        guess = 65535 if image.mode.startswith("I;16") or wide.max() > 255 else 255
-        guess = 1 if image.mode == "F" and wide.max() <= 1 else guess
-        guess = 4095 if np.max(tags.get(258, 0)) == 12 else guess  # BitsPerSample
-        top = np.max(tags.get(341, tags.get(281, 0))) or guess  # (S)MaxSampleValue
-        share = 1 - wide / top if tags.get(262) == 0 else wide / top  # 0: MinIsWhite
+        wide, bits = np.asarray(image, dtype=np.float64), np.max(tags.get(258, 16))  # BitsPerSample
+        wide = wide % 2**32 if image.mode == "I" and not declared else wide  # Pillow's are signed
+        low = np.min(tags.get(340, tags.get(280, 0)))  # (S)MinSampleValue
+        top = np.max(tags.get(341, tags.get(281, 1 if image.mode == "F" else 2.0**bits - 1)))
+        if not (np.isfinite(wide).all() and low <= wide.min() and wide.max() <= top):
+            raise ValueError(f"values outside of {low:g}..{top:g}, and no tag tells their range")
+        share = (wide - low) / (top - low)
+        share = 1 - share if tags.get(262) == 0 else share  # 0: MinIsWhite
         image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
@@ -158,6 +166,15 @@ def on_white(image: Image.Image) -> Image.Image:
 def read_rgb(path: str | Path) -> np.ndarray:
     """The picture at `path` as uint8 (H,W,3); transparency is laid on white. See `open_picture`."""
     return np.asarray(on_white(open_picture(path)))
+
+
+def mark_of(path: Path) -> str:
+    """What the picture at `path` says about the software that made it; "" where it says nothing."""
+    with contextlib.suppress(Exception), Image.open(path) as image:
+        # the EXIF of a PNG may lie behind its pixels: too long a way for each picture of a folder
+        words = image.info if image.format == "PNG" else image.getexif()
+        return str(words.get("Software") or words.get(SOFTWARE, ""))
+    return ""
 
 
 def list_pictures(root: Path) -> list[Path]:
@@ -182,7 +199,8 @@ def list_files(root: Path) -> list[Path]:
         real = os.path.realpath(folder)
         inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
         if real not in seen:
-            found += [Path(folder, x) for x in files if not x.startswith(".")]
+            paths = [Path(folder, x) for x in files if not x.startswith(".")]
+            found += [p for p in paths if p.is_file() or not p.exists()]  # no pipes, but dead links
         seen.add(real)
     return sorted(found)
 

@@ -79,6 +79,12 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
+    for folder, frame, facts in zip(folders, frames, manifests, strict=True):
+        if facts.get("rows", len(frame)) != len(frame):
+            raise UserError(
+                f"{folder / 'metrics.csv'}: has {len(frame)} rows of {facts['rows']}; "
+                "write it anew: scgan evaluate"
+            )
     manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
     return _make(folders[0], pd.concat(frames), manifest)
 

@@ -81,6 +81,14 @@ def test_a_result_is_there_only_for_its_picture_weights_and_chroma(colours, tmp_
         assert changed and "1 were made anew" in said
     changed, said = go("--chroma", "1.5")
     assert not changed and "1 were there already" in said
+    Image.fromarray(noise(40, 50, seed=2)).save(tmp_path / "other.png")
+    (tmp_path / "b").mkdir()
+    other = (tmp_path / "other.png").rename(tmp_path / "b/a.png")  # another picture of this name
+    before = (out / "a.png").read_bytes()
+    assert colours(other, out=out) == 1 and (out / "a.png").read_bytes() == before
+    assert "is the result of another picture" in capsys.readouterr().err
+    assert colours(other, out=out, more=("--list", str(out / "a-2.png"), "--overwrite")) == 0
+    assert colours(other, out=tmp_path / "x.png") == 2
 
 
 @pytest.mark.parametrize("kind", ["jfif", "jpe", "pgm", "gif", "avif", "heic", "jp2", "tif"])

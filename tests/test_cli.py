@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def test_a_folder_keeps_its_structure_and_its_originals(colours, tmp_path, capsy
     Image.fromarray(noise(80, 100)).save(album / "gray.jpg")
     Image.fromarray(noise(80, 100, 4)).save(album / "deep/rgba.png")
     Image.fromarray(noise(80, 100)).save(album / "._hidden.png")
+    os.mkfifo(album / "pipe.png")
     (album / "cut.jpg").write_bytes((album / "gray.jpg").read_bytes()[:2000])
     (album / "loop.png").symlink_to(album / "loop.png")
     before = {p: p.read_bytes() for p in album.rglob("*") if p.is_file()}
@@ -134,6 +136,7 @@ def test_set_reads_numbers_as_everybody_writes_them(monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(training, "train", lambda *call, extend: trained.append((*call, extend)))
     words = ["--set", "stage1_lr=1e-4", "--set", "loss={pixel: 2e-1}", "--seed", "4"]
+    words += ["--set", "precision=no"]
     assert cli.main(["train", "--stage", "1", *words]) == 0
     ((profile, stage, extend),) = trained
     assert (profile.stage1_lr, profile.loss.pixel, profile.seed) == (1e-4, 0.2, 4)

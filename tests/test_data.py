@@ -49,11 +49,20 @@ def test_every_mode_becomes_rgb(tmp_path, name, image, expected, tolerance):
         (np.uint16([[0, 4095]]), {262: 1, 258: (12,)}, [0, 255]),
         (np.uint16([[0, 4095]]), {262: 1, 258: (16,), 281: (4095,)}, [0, 255]),
         (np.float32([[0, 128.0]]), {262: 1, 341: (256.0,)}, [0, 128]),
+        (np.float32([[-1.0, 1.0]]), {340: (-1.0,), 341: (1.0,)}, [0, 255]),
+        (np.int32([[0, -1]]), {258: (32,), 339: (1,)}, [0, 255]),  # unsigned, as Pillow reads it
+        (np.float32([[0, 2.0]]), {}, None),
+        (np.float32([[0, np.nan]]), {}, None),
+        (np.int32([[0, 255]]), {258: (32,), 339: (2,)}, None),
     ],
 )
 def test_the_range_of_a_wide_tiff_comes_from_its_tags(wide, tags, expected):
     image = Image.fromarray(wide)
     image.tag_v2 = tags
+    if expected is None:
+        with pytest.raises(ValueError, match="no tag tells their range"):
+            pictures.to_rgb_mode(image)
+        return
     rgb = np.asarray(pictures.to_rgb_mode(image))
     assert rgb[0, :, 0].tolist() == expected
 
@@ -189,6 +198,8 @@ def test_damaged_training_pictures_are_named_and_left_out_up_to_a_twentieth(
     text = rf"{damaged} of {len(files)} .* more than 5%: .*{files[3]}.*replace or remove"
     with pytest.raises(UserError, match=text):
         photos(many, "train")
+    with pytest.raises(UserError, match=f"{len(files)} of {len(files)} .* have no colour"):
+        TrainingSet(good, 1, 1)
 
 
 # --- training pictures ----------------------------------------------------------------------------
@@ -212,21 +223,24 @@ def test_items_depend_on_seed_stage_and_number_alone_and_have_shapes_and_ranges(
 def test_crops_carry_their_saliency_along_and_an_epoch_shows_every_photo_once(
     tiny, tmp_path, monkeypatch
 ):
-    """Gray pictures, each of which is its own saliency."""
+    """Each photo is its own saliency, but for its blue."""
     monkeypatch.setenv("SCGAN_CACHE", str(tmp_path / "cache"))
     for folder in ("set", "maps"):
         (tmp_path / folder).mkdir()
         for i in range(20):
-            values = 12 * i + np.random.default_rng(i).integers(0, 8, (12, 15))
-            picture = Image.fromarray(values.astype(np.uint8)).resize((60, 48), Image.BICUBIC)
-            picture.save(tmp_path / folder / f"{i}.png")
+            values = 11 * i + np.random.default_rng(i).integers(0, 8, (12, 15)).astype(np.uint8)
+            gray = np.asarray(Image.fromarray(values).resize((60, 48), Image.BICUBIC))
+            picture = np.dstack([gray, gray, gray + 20]) if folder == "set" else gray
+            Image.fromarray(picture).save(tmp_path / folder / f"{i}.png")
+    Image.new("L", (60, 48), 99).save(tmp_path / "set/no colour.png")  # is left out
     folders = dict(data=str(tmp_path / "set"), teacher=f"folder:{tmp_path / 'maps'}")
     items = TrainingSet(tiny(**folders, composites=0.0, train_images=6), 1, 12)
     shown = []
     for i in range(12):
         item = items[i]
-        torch.testing.assert_close(item["saliency"] * 2 - 1, item["gray"], rtol=0, atol=1e-5)
-        shown.append(int(item["saliency"].mean() * 255) // 12)  # the number of the photo
+        as_gray = item["saliency"] * 2 - 1 + 0.114 * 20 / 127.5
+        torch.testing.assert_close(as_gray, item["gray"], rtol=0, atol=1e-5)
+        shown.append(int(item["saliency"].mean() * 255) // 11)  # the number of the photo
     assert len({*shown[:6]}) == 6 and {*shown[:6]} == {*shown[6:]} and shown[:6] != shown[6:]
 
 

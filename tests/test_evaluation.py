@@ -126,6 +126,20 @@ def test_a_profile_is_coloured_scored_and_written_with_its_provenance(tiny, monk
     assert set(facts["judge_classes"]) == {f"{c:.0f}" for c in table["judge_class"].dropna()}
 
 
+def test_methods_of_earlier_evaluations_are_kept_and_our_names_refused(tiny, tmp_path):
+    profile = tiny()
+    evaluation.evaluate(profile)
+    for name in ("A", "B"):
+        table, _ = evaluation.evaluate(profile, {name: profile.results / "outputs" / "gray"})
+    count = table.groupby("method").size()
+    assert count["A"] == count["B"] == count["gray"] == 6
+    rows = pd.read_csv(profile.results / "metrics.csv").set_index(["method", "image", "set"])
+    pd.testing.assert_series_equal(rows.psnr["A"], rows.psnr["gray"])
+    for name in ("real", "SCGAN", "stage 1", "Gray copy", ""):
+        with pytest.raises(UserError, match="a name of our own"):
+            evaluation.evaluate(profile, {name: tmp_path})
+
+
 def test_nothing_is_lost_where_weights_are_not_here(tiny, tmp_path):
     path = tiny().results / "metrics.csv"
     old = save(tiny().results / "outputs" / "real", a_png=picture(0)) / "a.png"

@@ -134,6 +134,12 @@ def test_runs_on_other_pictures_are_no_runs_of_the_same(tmp_path):
         tables.table1(folder, [other])
 
 
+def test_a_file_that_lost_rows_is_refused(tmp_path):
+    folder = write(tmp_path / "run", example()[:-1], rows=len(example()))
+    with pytest.raises(UserError, match=r"metrics\.csv: has 239 rows of 240"):
+        tables.table1(folder)
+
+
 def test_chroma_errors_are_of_composites_and_all_else_of_photos(tmp_path, table):
     frame = with_composites()
     exact = tables.table1(write(tmp_path / "exact", frame))

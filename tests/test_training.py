@@ -317,8 +317,10 @@ def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
 def test_a_loss_that_is_not_finite_stops_the_run(untied, monkeypatch):
     """No row of the log and no checkpoint holds it, also between two rows."""
     p = untied(stage1_steps=4, log_every=2, checkpoint_seconds=0.0)
-    pixel, factors = losses.pixel_loss, iter([1, 1, math.nan])
+    pixel, factors = losses.pixel_loss, iter([math.nan, 1, 1, math.nan])
     monkeypatch.setattr(losses, "pixel_loss", lambda *given: pixel(*given) * next(factors))
+    with pytest.raises(UserError, match=r"step 1: a loss is not finite"):
+        training.train(replace(p, stage1_lr=9.0, log_every=1), 1)  # and claims no folder
     with pytest.raises(UserError, match=r"step 3: a loss is not finite"):
         training.train(p, 1)
     assert not training.final_weights(p, 1).exists()
