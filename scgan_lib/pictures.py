@@ -136,6 +136,8 @@ def to_rgb_mode(image: Image.Image) -> Image.Image:
     declared = {341, 281} & tags.keys()  # (S)MaxSampleValue
     if 2 in np.ravel(tags.get(339, 1)) and not declared:  # SampleFormat
         raise ValueError("signed numbers, and no tag tells their range")
+    if np.max(tags.get(284, 1)) == 2 and np.max(tags.get(258, 8)) > 8:  # PlanarConfiguration
+        raise ValueError("wide colours in separate planes, which Pillow reads wrongly")
     if image.mode.startswith("I") or image.mode == "F":  # 12-, 16- and 32-bit gray
         wide, bits = np.asarray(image, dtype=np.float64), np.max(tags.get(258, 16))  # BitsPerSample
         wide = wide % 2**32 if image.mode == "I" and not declared else wide  # Pillow's are signed
