@@ -13,17 +13,35 @@
 # %% [markdown]
 # # 9 · Colorize your own photographs
 #
-# **After this chapter you can** colorize one photograph or a whole folder; say what to expect from
-# the weights; predict which damage of an old print makes the colours worse, and which does not; and
-# test a correction before you use it.
+# **After this chapter you can**
 #
-# **Time:** 15 minutes to read, about a minute to run. Nothing is trained here.
+# - colorize one photograph or a whole folder;
+# - say what to expect from the weights;
+# - say which simulated damage of an old print made the colours worse in our test;
+# - test a correction before you use it.
 #
-# **Before this:** nothing. The chapter uses the weights that you trained in chapters 4 and 5. If
-# there are none, it uses those that come with the project. [Chapter 6](06_evaluation_table1.ipynb)
-# explains the paired bootstrap.
+# **Time:** 15 minutes to read, about a minute to run. Nothing is trained here, you need no GPU, and
+# your pictures stay on your computer.
 #
-# To use a photograph of your own, write its full path between the quotes of `picture`.
+# **Before this:** you can colorize your photographs without any other chapter. For the
+# measurements, [chapter 6](06_evaluation_table1.ipynb) explains the paired bootstrap. This chapter
+# measures with the weights that you trained in chapters 4 and 5; if there are none, with those of
+# `mini` that come with the project. *The shipped run* below means the outputs stored in this
+# notebook, made with `mini`.
+#
+# **In short:** scan the print (gray or colour makes no difference), cut off its border, then
+#
+# ```sh
+# make env                                                 # once, in the folder of this project
+# .venv/bin/scgan colorize ~/scans -o ~/scans_colorized    # a folder, or single pictures
+# ```
+#
+# To look at a photograph of your own in this chapter, write its full path between the quotes of
+# `picture` and run all cells. In Python, this saves the result of one photograph:
+#
+# ```python
+# colorize.Colorizer.load("tiny")("scans/grandma.jpg").save("grandma_colorized.png")
+# ```
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -70,25 +88,29 @@ print(f"with its short side at {net.image_size} pixels")
 # | weights | training photographs | what they colour |
 # |---|---|---|
 # | `mini`, trained in this course | 174 | sky, sand, dry grass: large areas of a picture |
-# | `tiny`, default of `scgan colorize` | 68,000 of 64 pixels | also fur, skin, wood; but paler |
+# | `tiny`, default of `scgan colorize` | 68,000, of 64 x 64 pixels | also fur, skin, wood; paler |
 # | `smoke`, for tests | 24 | a tint, or nothing |
 #
 # Both `mini` and `tiny` leave clothes, cars and fruit nearly gray, or give them the colour of their
-# surroundings. A network of the released size, trained on many more and larger photographs, should
-# do better. But the authors did not publish their weights, and we have none of this size. The
-# profile `imagenet` trains such a network if you have the data and the GPUs.
+# surroundings. The authors of the paper published the code of a larger network, but not its
+# weights. We have not trained a network of that size. It should do better, but we cannot show it.
+# [Chapter 10](10_scaling_up.ipynb) shows how to train one.
 #
 # **The colours are a guess.** The gray picture does not show whether a dress was red or green. The
 # network predicts colours that were common in its training photographs, and another network
 # predicts other colours. Keep the original. When you share the picture, say that it was
 # *colorized*.
 #
+# **Not for colour prints.** The program uses only the brightness of the scan. So the real colours
+# that are left in a faded colour print or a hand-coloured photograph are lost.
+#
 # ## One photograph
 #
 # This photograph by Lav Varshney (CC0) comes with scikit-image, as a gray picture of 512 pixels a
 # side. It was not used in any training. **Drag** the border to compare the two sets of weights, and
 # choose the picture for each side in the lists below. In the shipped run, both make the sky blue,
-# and `mini` adds an orange stain at the bottom. *Saliency* is the predicted saliency map.
+# and `mini` adds an orange stain at the bottom. *Saliency* is a second output of the network:
+# bright where it expects the main subject.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.open_picture(picture) if picture else Image.fromarray(camera())
@@ -102,22 +124,24 @@ small = dict(side=256, quality=65, width=448)  # pictures in this page, so that 
 Compare(views | {"saliency": saliency}, caption=caption, right=1, **small)
 
 # %% [markdown]
-# If the colours are too pale or too strong, `--chroma 1.5` multiplies them (in Python:
-# `colorizer.chroma = 1.5`). This makes wrong colours stronger, too.
+# Are the colours too pale? `scgan colorize --chroma 1.5` makes them 1.5 times as strong. Are they
+# too strong? Use `--chroma 0.7`. (In Python: `colorizer.chroma = 1.5`.) A factor above 1 makes
+# wrong colours stronger, too.
 #
 # ## How a picture is colorized
 #
 # The network sees a small picture: $S$ shrinks your photograph $x$ until its short side has the
 # size of the training pictures. The network predicts a small colour picture $G_c(Sx)$. Its *chroma*
-# is its difference from the small gray picture. $L$ enlarges only this chroma, and we add it to
+# is its difference from the small gray picture. The gray value of a pixel is its *luma*: a weighted
+# mean of red, green and blue. $L$ enlarges only this chroma, and we add it to
 # your photograph:
 #
 # $$ x + L\bigl(G_c(Sx) - Sx\bigr). $$
 #
-# So brightness and detail are those of your photograph, pixel by pixel. The chroma is coarse, but
-# our eyes see colour less sharply than brightness. (A profile that does not keep the luminance,
-# such as `imagenet`, gives $L(G_c(Sx))$.) Where a colour would leave the range 0..255,
-# `colorize.fit_cube` reduces the chroma.
+# So luma and detail are those of your photograph, pixel by pixel. The chroma is coarse, but our
+# eyes see colour less sharply than brightness. (The profile `imagenet` works differently: it shows
+# the enlarged prediction itself, so its result is less sharp.) Where a colour would leave the range
+# 0..255, `colorize.fit_cube` reduces the chroma.
 
 # %%
 resize = partial(F.interpolate, mode="bicubic", antialias=True)
@@ -131,9 +155,9 @@ with torch.inference_mode():
     mine = colorize.fit_cube(sum_of_both)[0].permute(1, 2, 0).numpy()
 
 # %% [markdown]
-# **Check.** These lines must give the same picture as the library. Its luma must be that of the
-# input: the chroma has no luma, `fit_cube` does not change the luma, and rounding three channels
-# changes it by at most 0.5.
+# **Check.** The cell above must give the library's picture, apart from rounding. And the luma must
+# stay that of your photograph: adding the chroma does not change it, nor does `fit_cube`. Rounding
+# to whole numbers changes it by at most 0.5.
 
 # %%
 result = np.asarray(painted.convert("RGB"))
@@ -234,11 +258,13 @@ inputs = {n: np.stack([f(x, i) for i, x in enumerate(truth)]) for n, f in DAMAGE
 outputs = {n: paint(x) for n, x in inputs.items()}
 
 # %% [markdown]
-# **The measure.** A damaged picture already has the wrong brightness, so we measure colour alone:
-# the distance to the real photo in the plane of Lab's $a^*$ and $b^*$ (`viz.color_error`), averaged
-# over every second pixel in each direction. We also print the colourfulness (CCI): it shows whether
-# the colours are pale or wrong. All rows use the same photos, so we compute each *difference* photo
-# by photo and resample the photos.
+# **The measure.** A damaged picture already has the wrong brightness, so we measure colour alone.
+# In the colour space Lab, $L^*$ is lightness, and $a^*$ and $b^*$ describe the colour. Our error is
+# the distance to the real photo in $a^*$ and $b^*$ (`viz.color_error`), averaged over every second
+# row and column. We also print the colourfulness (CCI; 0 is gray, higher is more colourful). If the
+# error rises and the CCI falls, the colours became paler. All rows use the same photos, so we
+# compute the difference for each photo and average it. Its 95 % interval is a bootstrap over the
+# photos.
 
 
 # %%
@@ -275,17 +301,20 @@ pd.DataFrame(rows, index=columns).T.style.set_uuid("damage")
 
 # %% [markdown]
 # *Colour error over 24 photographs: a distance in Lab; smaller is better, and about 2 is just
-# visible. The brackets contain the 95 % interval over photographs. A star means that it excludes 0.
+# visible. A negative difference means a smaller error. The brackets contain the 95 % interval over
+# photographs. A star means that it excludes 0.
 # "No colour" has the same error for all inputs, because only colour is measured.*
 #
-# **What we see** in the shipped run: *faded* and *all at once* raise the error. The other kinds of
-# damage make no clear difference in error. With *all at once*, the predicted colours are not
-# clearly better than no colour. With each single kind of damage, they are. Two cautions: 24 photos
-# cannot show a small loss, and of twenty comparisons without any effect about one would get a star
-# by chance.
+# **What we see** in the shipped run: *faded* raises the error from 22.7 to 24.4, *all at once* to
+# 26.2. The other kinds of damage make no clear difference in error. With *all at once*, the colours
+# are not clearly better than no colour (27.4). With each single kind of damage, they are clearly
+# better. Two cautions: a small effect does not show with 24 photos. And if no damage had any
+# effect, about one comparison in twenty would still get a star by chance. These measurements, and
+# those below, use the weights printed at the top. They were not repeated with `tiny`.
 #
-# **Check.** The same chroma with another brightness gives another colour in Lab. Does this explain
-# the error? We add the chroma of the *undamaged* input to each damaged picture and measure again.
+# **Check.** In Lab, $a^*$ and $b^*$ also change a little when the same chroma lies on another gray.
+# How much of the error comes from this? We put the *undamaged* chroma on each damaged picture. Any
+# error that this adds comes from brightness.
 
 
 # %%
@@ -300,9 +329,9 @@ for n in list(DAMAGE)[1:]:
     print(f"{n:15} error added {(error[n] - E).mean():+.2f}, by brightness {brightness:+.2f}")
 
 # %% [markdown]
-# Brightness explains hardly any of the error: the network predicts other colours. The next figure
-# shows two photographs with every kind of damage. On the left is the photo with the median loss by
-# *all at once*, on the right the photo with the largest loss.
+# Brightness explains hardly any of the added error: the network predicts other colours. The next
+# figure shows two photographs with every kind of damage. On the left is a typical photo: *all at
+# once* adds the median error. On the right is the photo to which it adds most.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 order = np.argsort(error["all at once"] - E, kind="stable")
@@ -315,19 +344,20 @@ viz.grid(panels, [n.replace(" ", "\n") for n in DAMAGE] * 2, blocks=2)
 
 # %% [markdown]
 # *Input, predicted colours and real photo, with one row for each kind of damage.* **Look at**
-# *orthochromatic*: red objects are now as dark as dark ones, and no filter restores the difference.
-# **Then look at** *grain* and *small scan*: the picture is shrunk first, so damage finer than a
-# pixel of the small picture hardly reaches the network. **Last**, go down the column of colours:
-# does the damage make them paler, or does it change their hue? In the shipped run, *all at once*
-# turns the blue sky of the right photo brown. A possible reason: if the network does not recognise
-# the scene, it predicts its most frequent colour.
+# *orthochromatic*: red objects now look as dark as black ones. The gray picture no longer shows
+# which were red, so no filter can undo it. **Then look at** *grain*: the network sees the photo at
+# only 64 pixels, and one of these pixels averages 4 x 4 pixels of the photo, so most of the grain
+# disappears before the network sees it. **Last**, go down the column of colours: does the damage
+# make them paler, or does it change their hue? In the shipped run, *all at once* turns the blue sky
+# of the right photo brown. A possible reason: if the network does not recognise the scene, it
+# predicts its most frequent colour.
 #
 # ## The border of the print
 #
 # Most old prints have a white border, and the network sees the whole scan. We add borders to the
-# undamaged pictures, colorize them, cut off the borders, and measure the rest. A border also leaves
-# fewer pixels for the photo in the network's small picture. The last row shows this effect alone:
-# its border is the photo, mirrored.
+# undamaged pictures, colorize them, cut off the borders, and measure the rest. A border also takes
+# up pixels of the small picture, so fewer are left for the photo. To measure this effect alone, the
+# last row uses a border made of the mirrored photo.
 
 
 # %%
@@ -351,11 +381,12 @@ shown = {"no border": outputs["undamaged"][i]} | {n: x[i] for n, x in borders.it
 viz.strip(shown | {"real": truth[i]})
 
 # %% [markdown]
-# *The width is a share of the photo's side. The strip shows the photo with the largest loss by the
-# narrowest border, with all borders cut off.* In the shipped run, even a white border of 4 % makes
-# the colours worse and paler. The mirrored border makes no clear difference in error. So the white
-# colour does the harm, not the lost pixels. The solution is simple: **cut off the border before you
-# colorize.** The first picture of the strip is the result.
+# *The width is a share of the photo's side. The strip shows the photo to which the narrowest border
+# adds the largest error, with all borders cut off.* In the shipped run, even a white border of 4 %
+# makes the colours worse and paler. A mirrored border of 20 % costs as many pixels as a white one
+# and makes no clear difference in error. So the harm comes mainly from the white colour. A black
+# border makes the colours paler, too; its error is not clearly different. **Cut off the border
+# before you colorize**, with any photo editor or with `PIL.ImageOps.crop(photo, border=60)`.
 #
 # ## Corrections that need no new network
 #
@@ -405,16 +436,16 @@ pd.DataFrame(rows, index=[*columns, "with minus undamaged"]).T.style.set_uuid("c
 # *Colour error without and with the correction. The chroma is added to the untouched original. A
 # mean near 0 can hide large gains and losses, so one column counts the photos that improved.*
 #
-# **What we see** in the shipped run: most corrections do not help. For median and sharpening, 24
-# photos show no difference. Stretching makes *undamaged* pictures worse. It helps a little with
-# *all at once*, but the error stays above that of the undamaged input. Do not use a correction that
-# makes no clear difference.
+# **What we see** in the shipped run: stretching lowers the error of *all at once* by 1.7, but it
+# stays above that of the undamaged input. Stretching also makes *undamaged* pictures worse, by 0.6.
+# For *faded* alone, for median and for sharpening, 24 photos are too few to show an effect. Do not
+# use a correction that makes no clear difference. `scgan colorize` applies none.
 #
 # ## A whole folder
 #
-# `scgan colorize` colorizes a folder and its subfolders (`scgan` is in `.venv/bin/` after
-# `make env`). Our example has five gray pictures: half of the bytes of `torn.jpg` are missing, and
-# `five.jpg` is in a subfolder.
+# `scgan colorize` colorizes a folder and its subfolders, with the weights of `tiny` unless
+# `--weights` names others. Our example has five gray pictures: half of the bytes of `torn.jpg` are
+# missing, and `five.jpg` is in a subfolder.
 
 # %%
 work = tempfile.TemporaryDirectory()
@@ -445,8 +476,10 @@ print("exit status", done.returncode)
 print("written:", *(x.relative_to(work.name).as_posix() for x in made))
 
 # %% [markdown]
-# The command names the damaged picture and colorizes the others. The exit status is 1, so that a
-# script can detect the error. The results are PNG files with the same names.
+# The command names the file that it cannot read and colorizes the others. The exit status is 1, so
+# that a script can detect the error. The results are PNG files: `prints/one.jpg` becomes
+# `coloured/one.png`. An original is never overwritten, and results of two pictures with the same
+# name are kept apart.
 # `scgan colorize --help` lists the other options: formats, weights, and a page that shows each
 # picture before and after.
 #
@@ -461,17 +494,19 @@ viz.strip(shown, width=5)
 # %% [markdown]
 # *The four results, with the weights of `tiny`.*
 #
-# ## What differs, and the limits
+# ## Differences from the paper, and limits
 
 # %%
 paper.show_deviations("input-untouched", "working-size", "luminance")
 
 # %% [markdown]
 # - **Large scans** take the network no more time, because it sees the small picture. The memory
-#   grows by about 20 bytes per pixel: 24 megapixels need about 1 GB, and 300 megapixels 5.5 GB
-#   (`--max-pixels` allows so many; measured in `benchmarks/INPUTS.md`).
+#   grows by about 17 bytes per pixel: a scan of 24 megapixels needs about 1 GB, one of 300
+#   megapixels 5.5 GB (measured in `benchmarks/INPUTS.md`). Pictures of more than 179 megapixels are
+#   refused unless `--max-pixels` allows them.
 # - **Small objects** have few pixels in the network's picture, for example a face in a group. Cut
-#   out such a part and colorize it alone.
+#   out such a part and colorize it alone. (We did not test to paste it back: the colours may not
+#   match at its edge.)
 # - **The damage above** is simulated. It shows how damage changes the colours, but it does not
 #   predict the result for your album.
 #
@@ -487,8 +522,8 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 # print(moved.mean(), moved.mean((1, 2, 3)).round(1))
 # ```
 # It does: the global encoder and the deepest layers of the U-Net see the whole picture, so damage
-# in one place can change the colours in another. Retouch stains and scratches *before* you
-# colorize.
+# in one place can change the colours in another. This does not show that they are worse: compare
+# `errors(paint(stained))` with `E`.
 # </details>
 #
 # **2.** Which chroma strength gives the smallest error for the undamaged input, and which for *all
@@ -501,16 +536,17 @@ paper.show_deviations("input-untouched", "working-size", "luminance")
 #         chroma = outputs[n].astype(float) - inputs[n][..., None]
 #         print(k, n, errors(laid(inputs[n], k * chroma)).mean().round(2))
 # ```
-# They should be weaker: the less certain the colour is, the smaller is the chroma with the smallest
-# expected error. The network cannot know how bad its input is unless it was trained on such inputs.
+# They should be weaker: a strong wrong colour costs more than a pale one. The network cannot know
+# how bad its input is unless it was trained on such inputs.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. Brightness and detail come from your photograph. The network predicts only the chroma, from a
-#    small copy.
-# 2. Fading and white borders make the colours worse, fine grain and blur hardly do. Cut off the
-#    border first.
-# 3. Test a correction on undamaged pictures, too. Most corrections tested here do not help.
+# 1. Luma and detail come from your photograph. The network predicts only the chroma, from a small
+#    copy.
+# 2. Fading and white borders make the colours worse. For grain, blur and small scans, 24 photos
+#    showed no clear change. Cut off the border first.
+# 3. Test a correction on undamaged pictures, too. Of those tested here, only stretching badly
+#    damaged pictures made a clear difference.
 #
 # **Next:** [chapter 10, scaling up](10_scaling_up.ipynb).
