@@ -193,14 +193,14 @@ def ending_of(source: Path, wanted: str) -> str:
 
 
 def collect(
-    inputs: Sequence[Path], output: Path, wanted: str = "png", counts: Counter | None = None
+    inputs: Sequence[Path], output: Path, wanted: str, counts: Counter
 ) -> list[tuple[Path, Path]]:
     """(picture, where its result goes); a folder keeps its inner structure.
 
     Results of scgan are passed over: nothing is done twice. No result has the name of another one
     or of an input. `wanted`: see `ending_of`; `counts` gets what was passed over, see `SAID`.
     """
-    work, counts = [], Counter() if counts is None else counts
+    work = []
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
             os.listdir(path)  # a folder that may not be read says so

@@ -228,7 +228,7 @@ def evaluate(
     judge, judge_name = _judge_for(profile)
     table, skipped = score(methods.pop("real"), methods, judge, test_labels(profile))
     skipped += unlisted
-    if ours and len(kept := _kept(profile, table)):
+    if ours and len(kept := _kept(profile, table, judge_name)):
         table = pd.concat([table, kept])
     with atomic_write(profile.results / "metrics.csv") as part:
         table.to_csv(part, index=False, lineterminator="\n")
@@ -261,20 +261,26 @@ def _own_weights(profile: Profile) -> dict[str, Path]:
     return trained
 
 
-def _kept(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of other people's methods that an earlier evaluation of the same pictures has scored."""
-    path = profile.results / "metrics.csv"
-    if not path.is_file():
+def _kept(profile: Profile, table: pd.DataFrame, judge: str) -> pd.DataFrame:
+    """Rows of other people's methods, scored earlier on the same pictures by the same judge."""
+
+    def pictures(frame: pd.DataFrame) -> pd.Series:
+        """What tells whether the real pictures are the same: the gray copies' PSNR."""
+        gray = frame[frame["method"] == "gray"].set_index(["set", "image"])
+        return gray["psnr"].round(6).sort_index()
+
+    path, manifest = profile.results / "metrics.csv", profile.results / "manifest.json"
+    if not (path.is_file() and manifest.is_file()):
         return table[:0]
     before = pd.read_csv(path, dtype={"image": str}).reindex(columns=table.columns)
     others = before[~before["method"].isin({*table["method"], profile.beside, "stage1", "scgan"})]
     names = ", ".join(sorted({*others["method"]}))
-    if not {*others["image"]} <= {*table["image"]}:
-        print(f"{path}: rows of {names} are dropped: they are of other pictures", file=sys.stderr)
-        return table[:0]
+    same = json.loads(manifest.read_text("utf-8")).get("judge") == judge
+    same = same and pictures(before).equals(pictures(table))
+    what = "kept from the evaluation before" if same else "dropped: other pictures, another judge"
     if names:
-        print(f"{path}: rows of {names} are kept from the evaluation before", file=sys.stderr)
-    return others
+        print(f"{path}: rows of {names} are {what}", file=sys.stderr)
+    return others if same else table[:0]
 
 
 def _judge_for(profile: Profile) -> tuple[Judge, str]:

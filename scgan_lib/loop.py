@@ -222,9 +222,10 @@ def check_settings(folder: Path, settings: dict, longer: str = "") -> bool:
 
     -> whether all are the same.
     """
-    path, begun = folder / "settings.json", any(folder.glob("checkpoint-*"))
-    try:  # a start that failed claims nothing
-        claimed = begun or (folder / "final.safetensors").is_file()
+    path = folder / "settings.json"
+    # a start that failed claims nothing
+    claimed = any(folder.glob("checkpoint-*")) or (folder / "final.safetensors").is_file()
+    try:
         old = json.loads(path.read_text()) if claimed and path.is_file() else settings
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); remove {folder} to start over") from None

@@ -145,7 +145,7 @@ def to_rgb_mode(image: Image.Image) -> Image.Image:
         top = np.max(tags.get(341, tags.get(281, 1 if image.mode == "F" else 2.0**bits - 1)))
         if not (np.isfinite(wide).all() and low <= wide.min() and wide.max() <= top):
             raise ValueError(f"values outside of {low:g}..{top:g}, and no tag tells their range")
-        share = (wide - low) / (top - low)
+        share = (wide - low) / max(top - low, 1e-9)
         share = 1 - share if tags.get(262) == 0 else share  # 0: MinIsWhite
         image = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
     if "A" not in image.getbands() and "transparency" not in image.info:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -200,6 +201,8 @@ def _gan_job(profile: Profile, stage: int, accelerator: Accelerator) -> Job:
 
     def watch(number: int) -> dict[str, float]:
         path = stage_folder(profile, stage) / "samples" / f"step_{number:06d}.npz"
+        if not number:  # those of a start that failed
+            shutil.rmtree(path.parent, ignore_errors=True)
         _sample(shown, gallery, profile.image_size, path)
         return {}
 

@@ -135,6 +135,8 @@ def test_methods_of_earlier_evaluations_are_kept_and_our_names_refused(tiny, tmp
     assert count["A"] == count["B"] == count["gray"] == 6
     rows = pd.read_csv(profile.results / "metrics.csv").set_index(["method", "image", "set"])
     pd.testing.assert_series_equal(rows.psnr["A"], rows.psnr["gray"])
+    table, _ = evaluation.evaluate(tiny(judge_size=24))  # other pictures of the same names
+    assert not {"A", "B"} & {*table["method"]}
     for name in ("real", "SCGAN", "stage 1", "Gray copy", ""):
         with pytest.raises(UserError, match="a name of our own"):
             evaluation.evaluate(profile, {name: tmp_path})

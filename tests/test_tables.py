@@ -87,6 +87,15 @@ def test_bold_only_where_the_paired_difference_excludes_zero(tmp_path, table):
     assert not tables.table1(write(tmp_path / "close", close)).bold
 
 
+def test_notes_tell_where_the_numbers_come_from(tmp_path):
+    notes = "\n".join(tables.table1(write(tmp_path / "mini", with_composites())).notes)
+    parts = ["n = 40 images", "profile mini", "seed 0", "Some_Judge", "folded VGG-16", "abc123"]
+    parts += ["n = 12 composites", "skipped: 1.", "Not comparable with the paper"]
+    assert [part for part in parts if part not in notes] == []
+    notes = tables.table1(write(tmp_path / "big", example(), profile="imagenet")).notes
+    assert "comparable" not in "\n".join(notes)
+
+
 def test_labels_make_it_top1_and_blank_and_infinite_values_are_left_out(tmp_path):
     frame = example().assign(top1=1.0).query("method != 'stage1'")
     frame.loc[(frame.method == "gray") & (frame.image == "p03"), "psnr"] = np.inf
