@@ -451,15 +451,15 @@ assert won > lost and chance < 0.001 and least[1] > 0.5 and most[2] < 0
 assert -0.25 < least[0] < 0 < most[0] < 1.1
 
 # %% [markdown]
-# **At the same colourfulness, the judge recognises more of SCGAN's pictures.** It is right on 36.5
-# % of the gray copies, 38.8 % of the pictures of stage 1, 38.0 % of stage 1 × 1.75, 39.2 % of SCGAN
-# and 55.7 % of the real photographs. Stage 1 gains 2.3 points over gray, and turning up its chroma
-# loses 0.7 of them. SCGAN is as colourful and loses none: its lead of 1.1 points over stage 1 ×
-# 1.75 is too large to be chance. Its lead over stage 1, 0.4 points, cannot be distinguished from 0;
-# the interval makes a loss of more than 0.3 points unlikely. So most of the gain in recognition
-# comes from the L1 training. In short: for strong colours, stage 2 is about one point better for
-# the judge and about 0.1 dB worse in PSNR. Both differences are small: the real photographs are
-# 16.5 points ahead of SCGAN.
+# **At the same colourfulness, the judge recognises more of SCGAN's pictures.** It is right on
+# 36.5 % of the gray copies, 38.8 % of the pictures of stage 1, 38.0 % of stage 1 × 1.75, 39.2 % of
+# SCGAN and 55.7 % of the real photographs. Stage 1 gains 2.3 points over gray, and turning up its
+# chroma loses 0.7 of them. SCGAN is as colourful and loses none: its lead of 1.1 points over stage
+# 1 × 1.75 is too large to be chance. Its lead over stage 1, 0.4 points, cannot be distinguished
+# from 0; the interval makes a loss of more than 0.3 points unlikely. So most of the gain in
+# recognition comes from the L1 training. In short: for strong colours, stage 2 is about one point
+# better for the judge and about 0.1 dB worse in PSNR. Both differences are small: the real
+# photographs are 16.5 points ahead of SCGAN.
 #
 # **What this does not show.** Stage 2 differs from stage 1 by the critics, the perceptual loss and
 # more training steps; [chapter 8](08_ablations.ipynb) leaves out one part at a time. We measured

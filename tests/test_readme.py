@@ -148,6 +148,8 @@ def test_profiles_and_targets_exist():
 def test_chapters_and_their_executed_copies_agree_and_are_small_enough_for_git():
     assert chapters.pair("mini", check=True) == []
     assert max(p.stat().st_size for p in (ROOT / "notebooks").glob("*.ipynb")) < 600_000
+    lines = [x for p in (ROOT / "notebooks").glob("*.py") for x in p.read_text().splitlines()]
+    assert not [x for x in lines if re.match(r"# *%(\s|$)", x)]  # a comment for the site: not shown
 
 
 def test_licence_texts_travel_with_the_data():
