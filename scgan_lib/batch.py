@@ -11,6 +11,7 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,13 @@ from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.pictures import (
     IMAGE_SUFFIXES,
     OURS,
+    PAGED,
     SOFTWARE,
+    is_ours,
     list_files,
     mark_of,
     on_white,
+    pages_of,
     read_file,
     read_picture,
 )
@@ -41,9 +45,10 @@ FORMATS |= dict.fromkeys([".jpg", ".jpeg", ".jpe", ".jfif"], "JPEG")
 SAID = {
     "there": "were there already; --overwrite makes them anew",
     "anew": "were made anew: the picture, the model or a setting is another one",
-    "several": "of the files hold several pictures (frames, pages): the first was taken",
+    "several": "of the files hold several pictures: the first was taken (of a TIFF all pages)",
     "ours": "of the files are results of scgan and were left out",
     "other": "of the files are of no picture format and were left out",
+    "hidden": "hidden files or folders were left out",
 }
 
 
@@ -66,15 +71,16 @@ def run(arguments: Namespace) -> int:
     counts: Counter[str] = Counter()
     work = collect(arguments.inputs, arguments.output, arguments.format, counts)
     for path in (arguments.list, arguments.compare):
-        if path and os.path.realpath(path) in {os.path.realpath(target) for _, target in work}:
+        if path and os.path.realpath(path) in {os.path.realpath(item[2]) for item in work}:
             raise UserError(f"{path}: the name of a result; choose another")
     ending = f"of {len(work)} pictures written to {arguments.output}"
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
     done, skipped = [], []
     try:
-        for source, target in progress(work, desc=arguments.command, unit="picture", disable=quiet):
+        bar = progress(work, desc=arguments.command, unit="picture", disable=quiet)
+        for source, page_number, target in bar:
             try:
-                counts.update(_one(source, target, make, note, arguments))
+                counts.update(_one(source, page_number, target, make, note, arguments))
                 done.append((str(source), str(target)))
             except Exception as error:  # one bad picture never ends a batch
                 nowhere = isinstance(error, OSError) and target == STANDARD
@@ -101,8 +107,10 @@ def run(arguments: Namespace) -> int:
     return 1 if skipped else 0
 
 
-def _one(source: Path, target: Path, make: Callable, note: str, arguments: Namespace) -> list[str]:
-    """The result of one picture, if it is not there already. -> what to count, see `SAID`."""
+def _one(
+    source: Path, number: int, target: Path, make: Callable, note: str, arguments: Namespace
+) -> list[str]:
+    """The result of one page, if it is not there already. -> what to count, see `SAID`."""
     found = "" if target == STANDARD else find(target, note)
     if arguments.dry_run:
         print(f"{source} -> {target}")
@@ -119,7 +127,8 @@ def _one(source: Path, target: Path, make: Callable, note: str, arguments: Names
             "--overwrite"
         )
     mark += place
-    image, words, several = read_picture(source, content)
+    image, words, several = read_picture(source, content, number)
+    several = several and source.suffix.lower() not in PAGED
     words["quality"] = arguments.quality
     result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
     if target == STANDARD:
@@ -194,8 +203,8 @@ def ending_of(source: Path, wanted: str) -> str:
 
 def collect(
     inputs: Sequence[Path], output: Path, wanted: str, counts: Counter
-) -> list[tuple[Path, Path]]:
-    """(picture, where its result goes); a folder keeps its inner structure.
+) -> list[tuple[Path, int, Path]]:
+    """(picture, its page, where its result goes); a folder keeps its inner structure.
 
     Results of scgan are passed over: nothing is done twice. No result has the name of another one
     or of an input. `wanted`: see `ending_of`; `counts` gets what was passed over, see `SAID`.
@@ -204,32 +213,40 @@ def collect(
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
             os.listdir(path)  # a folder that may not be read says so
-            every = list_files(path)
+            every = list_files(path, counts)
             inside = [p for p in every if p.suffix.lower() in IMAGE_SUFFIXES or p.is_dir()]
             counts["other"] += len(every) - len(inside)
-            every, inside = inside, [p for p in inside if not mark_of(p).startswith(OURS)]
+            every, inside = inside, [p for p in inside if not is_ours(p)]
             counts["ours"] += len(every) - len(inside)
             if not inside:
                 raise UserError(
                     f"{path}: no pictures in this folder ({sorted(IMAGE_SUFFIXES)}; "
                     "results of scgan are left out)"
                 )
-            work += [(p, output / p.relative_to(path)) for p in inside]
-        elif len(inputs) > 1 and mark_of(path).startswith(OURS):  # `*.png`
+            work += [(p, k, output / p.relative_to(path)) for p in inside for k in pages_of(p)]
+        elif len(inputs) > 1 and is_ours(path):  # `*.png`
             counts["ours"] += 1
         else:
-            work.append((path, output / ("stdin" if path == STANDARD else path.name)))
+            place = output / ("stdin" if path == STANDARD else path.name)
+            work += [(path, k, place) for k in pages_of(path)]
     if output == STANDARD:
-        if len(work) != 1:
+        if len({source for source, *_ in work}) != 1:
             raise UserError(f"-o -: takes one picture, not {len(work)}; give a folder's name")
-        return [(work[0][0], STANDARD)]
-    taken = {os.path.realpath(source) for source, _ in work}
-    for i, (source, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x, keep apart
-        more = (f"{place.stem}-{k}" for k in itertools.count(2))
-        for name in itertools.chain([place.stem, place.name], more):
+        return [(*work[0][:2], STANDARD)]
+    real = lru_cache(os.path.realpath)
+    taken = {_place(source, real) for source, *_ in work}
+    for i, (source, number, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x: apart
+        page_name = f"{place.stem}-page{number + 1}" if number else place.stem
+        more = (f"{page_name}-{k}" for k in itertools.count(2))
+        for name in itertools.chain([page_name, *[place.name] * (not number)], more):
             target = place.with_name(name + ending_of(source, wanted))
-            if (real := os.path.realpath(target)) not in taken:
+            if (there := _place(target, real)) not in taken:
                 break
-        taken.add(real)
-        work[i] = (source, target)
+        taken.add(there)
+        work[i] = (source, number, target)
     return work
+
+
+def _place(path: Path, real: Callable) -> str:
+    """Where a file lies, its links followed; `real`: what tells it of folders, kept in mind."""
+    return real(path) if path.is_symlink() else os.path.join(real(path.parent), path.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import math
 import multiprocessing
 import os
 import platform
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = error.filename or "standard output"
         print(f"scgan: {where}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt as stop:
-        how_far = ["the same command goes on from the last checkpoint"]
+        how_far = ["the same command begins anew, or goes on from the last checkpoint"]
         print(f"scgan: stopped; {getattr(stop, '__notes__', how_far)[0]}", file=sys.stderr)
         return 128 + (stop.args or [signal.SIGINT])[0]
     finally:
@@ -204,8 +203,8 @@ def info(arguments: argparse.Namespace) -> None:
 
 
 def factor(text: str) -> float:
-    """A factor of the chroma: finite and not negative."""
-    if not 0 <= (value := float(text)) < math.inf:
+    """A factor of the chroma."""
+    if not 0 <= (value := float(text)) <= 100:
         raise ValueError(text)
     return value
 

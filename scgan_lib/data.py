@@ -40,6 +40,7 @@ LUMA = pictures.LUMA
 FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 GRAY = "have no colour"
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
+_is_ours = lru_cache(maxsize=1_000_000)(pictures.is_ours)
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
@@ -270,12 +271,6 @@ def _plain_folder(root: Path) -> list[Photo]:
         raise UserError(f"{root}: holds {found}; such a data set needs the folders train/ and val/")
     paths = [p for p in pictures.list_pictures(root) if not _is_ours(p)]
     return [Photo(p, splits[_number(p.relative_to(root).as_posix()) % 10]) for p in paths]
-
-
-@lru_cache(maxsize=1_000_000)
-def _is_ours(path: Path) -> bool:
-    """Whether this is a result of scgan, which is no photograph."""
-    return pictures.mark_of(path).startswith(pictures.OURS)
 
 
 def verify_hashes(found: Sequence[Photo]) -> None:

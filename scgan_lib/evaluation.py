@@ -6,6 +6,7 @@ result is one row for each image and method (`metrics.csv`), from which all tabl
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import platform
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,13 +135,15 @@ def _numbers(real: np.ndarray, image: np.ndarray, mask: np.ndarray | None) -> di
 # --- a profile's own results ----------------------------------------------------------------------
 
 
-def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Path]:
+def write_outputs(
+    profile: Profile, weights: Mapping[str, Path]
+) -> tuple[dict[str, Path], list[Skipped]]:
     """Colorize what the profile tests: `results/<profile>/outputs/<method>/<stem>.png`.
 
     Methods: real, gray, mean_color (the picture's luma with the training photos' mean chroma) and
     one for each generator in `weights`; `saliency` holds the last one's predicted maps. Composites
     of cut-outs lie in `outputs/composites/<method>/`, their exact masks in
-    `outputs/composites/mask/`. -> the methods' folders of photos.
+    `outputs/composites/mask/`. -> the methods' folders of photos, and the photos that are damaged.
     """
     generators = {
         name: colorize.inference_form(colorize.load_generator(path)[0])
@@ -150,9 +153,16 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Pa
     chroma, target = mean_chroma(profile), profile.results / "outputs"
     root = target.with_name(".outputs.part")  # the old ones stay until the new are whole
     shutil.rmtree(root, ignore_errors=True)
-    bar = progress(photos.items(), desc="colorize", unit="photo")
-    pictures = ((stem, data.test_picture(p, profile.judge_size), None) for stem, p in bar)
-    for stem, real, mask in itertools.chain(pictures, composites):
+    skipped: list[Skipped] = []
+
+    def pictures() -> Iterator[tuple[str, np.ndarray, None]]:
+        for stem, photo in progress(photos.items(), desc="colorize", unit="photo"):
+            try:
+                yield stem, data.test_picture(photo, profile.judge_size), None
+            except UserError as error:
+                skipped.append(Skipped("real", stem, str(error)))
+
+    for stem, real, mask in itertools.chain(pictures(), composites):
         gray = luma_u8(real)
         made = {"real": real, "gray": np.repeat(gray[..., None], 3, 2)}
         made["mean_color"] = np.rint(gray[..., None] + chroma).clip(0, 255).astype(np.uint8)
@@ -165,9 +175,11 @@ def write_outputs(profile: Profile, weights: Mapping[str, Path]) -> dict[str, Pa
         for name, picture in (made if mask is None else made | {"mask": mask}).items():
             with atomic_write(folder / name / f"{stem}.png") as part:
                 Image.fromarray(picture).save(part, "PNG")
+    if len(skipped) == len(photos):
+        raise UserError(f"{profile.data_path}: no test photo is readable: {skipped[0].reason}")
     shutil.rmtree(target, ignore_errors=True)
     root.rename(target)
-    return {n: target / n for n in ("real", "gray", "mean_color", *generators)}
+    return {n: target / n for n in ("real", "gray", "mean_color", *generators)}, skipped
 
 
 def mean_chroma(profile: Profile) -> np.ndarray:
@@ -224,14 +236,16 @@ def evaluate(
         shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
         weights = (shipped if profile.beside else {}) | own
     unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
-    methods = write_outputs(profile, weights) | dict(extra or {})
+    methods, damaged = write_outputs(profile, weights)
+    methods |= extra or {}
     judge, judge_name = _judge_for(profile)
     table, skipped = score(methods.pop("real"), methods, judge, test_labels(profile))
-    skipped += unlisted
+    skipped += damaged + unlisted
     if ours and len(kept := _kept(profile, table, judge_name)):
         table = pd.concat([table, kept])
+    text = table.to_csv(index=False, lineterminator="\n").encode()
     with atomic_write(profile.results / "metrics.csv") as part:
-        table.to_csv(part, index=False, lineterminator="\n")
+        part.write_bytes(text)
     if own:
         generator, settings, facts = colorize.load_generator([*own.values()][-1])
         target = profile.results / colorize.SHIPPED
@@ -240,7 +254,7 @@ def evaluate(
         judge=judge_name, vgg=pretrained.vgg16_trunk(profile.vgg).name,
         judge_classes=pretrained.class_names(table["judge_class"].dropna().astype(int).unique()),
         skipped=[s._asdict() for s in skipped], test_list=Path(profile.test_list).name,
-        rows=len(table),
+        metrics_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
     write_json(profile.results / "manifest.json", provenance(profile) | facts)
     return table, skipped

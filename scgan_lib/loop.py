@@ -276,6 +276,8 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
     if newest is None:
         return 0, 0.0
     try:
+        if empty := [path.name for path in newest.iterdir() if not path.stat().st_size]:
+            raise ValueError(f"{empty[0]} is empty")  # Accelerate passes over random states
         state = json.loads((newest / "progress.json").read_text())
         accelerator.load_state(str(newest), strict=False)  # see `_check_weights`
     except Exception as error:  # a damaged file can raise nearly anything

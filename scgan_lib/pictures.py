@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import zipfile
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scgan_lib.paths import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 IMAGE_SUFFIXES |= {".ppm", ".pgm", ".gif", ".jp2", ".avif"}
+PAGED = {".tif", ".tiff"}  # whose pages are pictures of their own
 with contextlib.suppress(ImportError):  # not needed, but used where it is installed
     import pillow_heif
 
@@ -41,15 +43,18 @@ def open_picture(path: str | Path) -> Image.Image:
     return read_picture(path)[0]
 
 
-def read_picture(path: str | Path, content: bytes | None = None) -> tuple[Image.Image, dict, bool]:
+def read_picture(
+    path: str | Path, content: bytes | None = None, page: int = 0
+) -> tuple[Image.Image, dict, bool]:
     """`open_picture` of a file (or its `content`), and what else it says, for `Image.save`.
 
     -> picture; its `exif` (upright, without a thumbnail), `dpi` and `xmp` where there are some;
-    whether the file holds more than this picture.
+    whether the file holds more than one picture. `page`: which one of a TIFF, see `pages_of`.
     """
     try:
         with Image.open(io.BytesIO(read_file(path) if content is None else content)) as image:
             several = getattr(image, "is_animated", False)  # asked before its pixels are read
+            image.seek(page)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return to_rgb_mode(to_srgb(image)), _words(image), several
@@ -179,15 +184,37 @@ def mark_of(path: Path) -> str:
     return ""
 
 
+def is_ours(path: Path) -> bool:
+    """Whether the picture at `path` is a result of scgan."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(70_000)  # a JPEG's and a PNG's mark is there: no need to understand them
+        if head.startswith((b"\x89PNG", b"\xff\xd8")) and OURS.encode() not in head:
+            return False
+    return mark_of(path).startswith(OURS)
+
+
+def pages_of(path: Path) -> list[int]:
+    """The pages of a TIFF, without thumbnails and masks; of any other file the first picture."""
+    pages = []
+    if path.suffix.lower() in PAGED:
+        with contextlib.suppress(Exception), Image.open(path) as image:
+            for page in range(image.n_frames):
+                image.seek(page)
+                if not image.tag_v2.get(254, 0) & 5:  # NewSubfileType
+                    pages.append(page)
+    return pages or [0]
+
+
 def list_pictures(root: Path) -> list[Path]:
     """The picture files of a folder, in order, and its unreadable folders. See `list_files`."""
     return [p for p in list_files(root) if p.suffix.lower() in IMAGE_SUFFIXES or p.is_dir()]
 
 
-def list_files(root: Path) -> list[Path]:
-    """The files of a folder or zip, in order. Hidden ones are no data; links are followed.
+def list_files(root: Path, counts: Counter | None = None) -> list[Path]:
+    """The files of a folder or zip, in order. Links are followed.
 
-    A folder that cannot be read stands in the list itself: who reads it as a file hears why.
+    Hidden files and folders are no data; `counts["hidden"]` grows by their number. A folder that
+    cannot be read stands in the list itself: who reads it as a file hears why.
     """
     if root.is_file():
         try:
@@ -199,10 +226,13 @@ def list_files(root: Path) -> list[Path]:
     shut = lambda error: found.append(Path(error.filename))  # noqa: E731
     for folder, inner, files in os.walk(root, onerror=shut, followlinks=True):
         real = os.path.realpath(folder)
-        inner[:] = [] if real in seen else sorted(x for x in inner if not x.startswith("."))
-        if real not in seen:
-            paths = [Path(folder, x) for x in files if not x.startswith(".")]
-            found += [p for p in paths if p.is_file() or not p.exists()]  # no pipes, but dead links
+        if real in seen:
+            files, inner[:] = [], []
+        if counts is not None:
+            counts["hidden"] += sum(x.startswith(".") for x in (*inner, *files))
+        inner[:] = sorted(x for x in inner if not x.startswith("."))
+        paths = [Path(folder, x) for x in files if not x.startswith(".")]
+        found += [p for p in paths if p.is_file() or not p.exists()]  # no pipes, but dead links
         seen.add(real)
     return sorted(found)
 

@@ -5,6 +5,7 @@ The same files give the same bytes. Every number has its interval and its proven
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from operator import methodcaller
@@ -79,12 +80,11 @@ def table1(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> Table:
                 "evaluate all seeds on the same photos"
             )
     manifests = [_read(f / "manifest.json") for f in folders]
-    for folder, frame, facts in zip(folders, frames, manifests, strict=True):
-        if facts.get("rows", len(frame)) != len(frame):
-            raise UserError(
-                f"{folder / 'metrics.csv'}: has {len(frame)} rows of {facts['rows']}; "
-                "write it anew: scgan evaluate"
-            )
+    for folder, facts in zip(folders, manifests, strict=True):
+        path = folder / "metrics.csv"
+        now = hashlib.sha256(path.read_bytes()).hexdigest()
+        if facts.get("metrics_sha256", now) != now:
+            raise UserError(f"{path}: changed since it was written; make it anew: scgan evaluate")
     manifest = manifests[0] | {"seed": [m.get("seed") for m in manifests]}
     return _make(folders[0], pd.concat(frames), manifest)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from scgan_lib.config import Profile
 from scgan_lib.data import TrainingSet, luma_u8, photos, test_picture
 from scgan_lib.loop import Batch, Job, check_settings, final_weights, fit, stage_folder, update
 from scgan_lib.networks import Generator, PatchCritic
-from scgan_lib.paths import atomic_write
+from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.vgg import VGGFeatures
 
 GALLERY_SAMPLES = 12  # gallery photos whose colours are kept over time
@@ -277,9 +278,13 @@ def move_average(average: Generator, generator: Generator, decay: float) -> None
 
 
 def _gallery(profile: Profile) -> Tensor:
-    """Gray gallery pictures (N,1,S,S) uint8 at the judged size: the test split's first photos."""
-    chosen = photos(profile, "test")[:GALLERY_SAMPLES]
-    pictures = [luma_u8(test_picture(p, profile.judge_size)) for p in chosen]
+    """Gray gallery pictures (N,1,S,S) uint8 at the judged size: the first whole test photos."""
+    pictures = []
+    for photo in photos(profile, "test"):
+        with suppress(UserError):  # `scgan evaluate` names those that are damaged
+            pictures.append(luma_u8(test_picture(photo, profile.judge_size)))
+        if len(pictures) == GALLERY_SAMPLES:
+            break
     return torch.from_numpy(np.stack(pictures))[:, None]
 
 

@@ -15,7 +15,7 @@ from conftest import noise
 from PIL import ExifTags, Image, ImageOps
 
 from scgan_lib.colorize import Colorizer
-from scgan_lib.pictures import open_picture
+from scgan_lib.pictures import open_picture, pages_of
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff"])
@@ -91,10 +91,24 @@ def test_a_result_is_there_only_for_its_picture_weights_and_chroma(colours, tmp_
     assert colours(other, out=tmp_path / "x.png") == 2
 
 
+def test_every_page_of_a_tiff_is_a_picture_but_its_thumbnails(colours, tmp_path, capsys):
+    pages = [Image.new("L", (50, 40), level) for level in (20, 80, 140)]
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}  # a thumbnail
+    given, taken = tmp_path / "a.tif", tmp_path / "a-page3.png"
+    pages[0].save(given, save_all=True, append_images=pages[1:])
+    Image.new("L", (50, 40), 99).save(taken)
+    for _ in range(2):  # the second time nothing is left to do
+        assert colours(given, taken, out=tmp_path) == 0
+    assert "3 were there already" in capsys.readouterr().err
+    levels = {p.name: np.asarray(Image.open(p).convert("L")).mean() for p in tmp_path.glob("a*png")}
+    expected = {"a.png": 20, "a-page3.png": 99, "a-page3-2.png": 140, "a-page3.png.png": 99}
+    assert levels == pytest.approx(expected, abs=2)
+
+
 @pytest.mark.parametrize("kind", ["jfif", "jpe", "pgm", "gif", "avif", "heic", "jp2", "tif"])
 def test_formats_in_and_out(colours, tmp_path, kind, capsys):
     """The format of the original where it can hold colours and words; else PNG."""
-    given, several = tmp_path / f"a.{kind}", kind in ("gif", "tif")
+    given, several = tmp_path / f"a.{kind}", kind == "gif"
     frames = [Image.fromarray(noise(40, 50, seed=k)) for k in range(1 + several)]
     more = {"save_all": True, "append_images": frames[1:]} if several else {}
     frames[0].save(given, **more)
@@ -158,6 +172,7 @@ def test_the_page_holds_the_whole_batch(colours, tmp_path, capsys):
 def test_odd_inputs_are_coloured_or_named(colours, tmp_path, wanted, capsys, monkeypatch):
     pictures = inputs.pictures(tmp_path / "in", large=False)
     before = {path: path.read_bytes() for _, path, _ in pictures}
+    wanted_results = len(before) + sum(len(pages_of(path)) - 1 for path in before)
     bad = [path for _, path, status in pictures if status] + [tmp_path / "missing.png"]
     if wanted != "png":  # the network once is enough
         monkeypatch.setattr(Colorizer, "__call__", lambda self, image: image)
@@ -165,10 +180,11 @@ def test_odd_inputs_are_coloured_or_named(colours, tmp_path, wanted, capsys, mon
     assert colours(*before, bad[-1], out=tmp_path / "out", more=more) == 1
     said = capsys.readouterr()
     lines = [x for x in said.err.splitlines() if x.startswith("skipped:")]
-    assert f"{len(before) + 1 - len(bad)} of {len(before) + 1} pictures written" in said.out
+    made = wanted_results + 1 - len(bad)
+    assert f"{made} of {wanted_results + 1} pictures written" in said.out
     assert [x.split(": ")[1] for x in lines] == [str(path) for path in bad]
     rows = pd.read_csv(tmp_path / "list.csv")
-    assert len(rows) == rows["result"].nunique() == len(before) + 1 - len(bad)
+    assert len(rows) == rows["result"].nunique() == made
     for source, result in rows.itertuples(index=False):
         with Image.open(source) as old, Image.open(result) as new:
             assert new.size == ImageOps.exif_transpose(old).size, source

@@ -30,7 +30,7 @@ def test_a_folder_keeps_its_structure_and_its_originals(colours, tmp_path, capsy
     before = {p: p.read_bytes() for p in album.rglob("*") if p.is_file()}
     assert colours(album, out=out) == 1
     text = capsys.readouterr()
-    assert "2 of 4 pictures" in text.out
+    assert "2 of 4 pictures" in text.out and "1 hidden files" in text.err
     skipped = [line.split(": ")[1] for line in text.err.splitlines() if "skipped:" in line]
     assert skipped == [str(album / "cut.jpg"), str(album / "loop.png")]
     made = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))

@@ -1,5 +1,6 @@
 """Folders of pictures: what is scored, what is named; the manifest."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from conftest import FirstPixel, noise
 from PIL import Image
 
-from scgan_lib import evaluation, metrics, pretrained
+from scgan_lib import data, evaluation, metrics, pretrained
 from scgan_lib.evaluation import score
 from scgan_lib.paths import ROOT, UserError
 
@@ -120,10 +121,24 @@ def test_a_profile_is_coloured_scored_and_written_with_its_provenance(tiny, monk
     facts = json.loads((profile.results / "manifest.json").read_text())
     assert (facts["profile"], facts["seed"], facts["judge"]) == ("smoke", 0, "first pixel")
     assert facts["skipped"] == [] and facts["vgg"] and facts["versions"]["torch"]
+    digest = hashlib.sha256((profile.results / "metrics.csv").read_bytes()).hexdigest()
+    assert facts["metrics_sha256"] == digest
     assert facts["protocol"] == evaluation.PROTOCOL and len(facts["commit"].strip("+")) == 40
     paths = [facts["settings"][key] for key in ("data", "init", "global_weights")]
     assert paths == ["data/mini", "results/x", "mine.pth"]  # none of this machine
     assert set(facts["judge_classes"]) == {f"{c:.0f}" for c in table["judge_class"].dropna()}
+
+
+def test_a_damaged_test_photo_is_named_and_the_rest_is_scored(tiny, tmp_path):
+    for i in range(20):
+        Image.fromarray(picture(i, 40)).save(tmp_path / f"{i}.png")
+    profile = tiny(data=str(tmp_path), composites=0.0)
+    first, *others = [p.path for p in data.photos(profile, "test")]
+    first.write_bytes(first.read_bytes()[:99])
+    table, skipped = evaluation.evaluate(profile, weights={})
+    assert {*table["image"]} == {p.stem for p in others} and others
+    assert [(s.method, s.image) for s in skipped] == [("real", first.stem)]
+    assert f"{first}: not a readable picture" in skipped[0].reason
 
 
 def test_methods_of_earlier_evaluations_are_kept_and_our_names_refused(tiny, tmp_path):

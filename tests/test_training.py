@@ -306,6 +306,12 @@ def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
     for key, value in dict(stage1_lr=0.5, width=5, teacher="u2netp", levels=6).items():
         with pytest.raises(UserError, match=f"^{folder}: .*{key} .* -> {value}"):
             training.train(replace(p, **{key: value}), 1)
+    states = folder / "checkpoint-0000002" / "random_states_0.pkl"
+    kept = states.read_bytes()
+    states.write_bytes(b"")
+    with pytest.raises(UserError, match=r"damaged .*random_states_0\.pkl is empty"):
+        training.train(p, 1)
+    states.write_bytes(kept)
     weights = folder / "checkpoint-0000002" / "model.safetensors"
     state = load_file(weights)
     del state["to_rgb.conv.weight"]
