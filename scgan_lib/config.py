@@ -204,10 +204,10 @@ PROFILES: dict[str, dict[str, Any]] = {
     # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
     "folder": _MINI | dict(data="", composites=0.0, teacher="u2netp"),
     # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8;
-    # ten test photos of each class, as the paper.
+    # ten test photos of each class and a pre-trained global encoder, as the paper.
     "imagenet": dict(
-        data="", teacher="u2netp", train_every=10, stage1_steps=160_000, stage2_steps=480_000,
-        workers=8, samples=40, test_images=10_000,
+        data="", teacher="u2netp", train_every=10, global_weights="stage0", stage1_steps=160_000,
+        stage2_steps=480_000, workers=8, samples=40, test_images=10_000,
     ),
 }  # fmt: skip
 
