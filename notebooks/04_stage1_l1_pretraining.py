@@ -13,12 +13,13 @@
 # %% [markdown]
 # # 4 · Stage 1: the generator learns alone
 #
-# **After this chapter you can** say what the first stage trains, and with which settings; read its
-# log and its pictures over time; measure what the saliency branch has learned; explain why the
-# colours are pale; and check that a killed run resumes exactly.
+# **After this chapter you can** say what stage 1 trains, and with which settings; read its log, and
+# the pictures made during training; measure what the saliency branch has learned; explain why the
+# colours are pale; and check that an interrupted run resumes exactly.
 #
 # **Time:** 15 minutes to read. The training cell takes some minutes on a two-core laptop with the
-# profile `mini`, and seconds with `smoke`. If the stage is already trained, it returns at once.
+# profile `mini`, and seconds with `smoke`. If the stage is already trained, the cell returns at
+# once.
 #
 # **Before this:** [chapter 3](03_losses_and_critics.ipynb), equations 1 and 2.
 
@@ -40,7 +41,19 @@ import torch
 from safetensors.torch import load_file
 from skimage.color import rgb2lab
 
-from scgan_lib import colorize, config, data, loop, metrics, paper, saliency, tables, training, viz
+from scgan_lib import (
+    colorize,
+    config,
+    data,
+    loop,
+    metrics,
+    paper,
+    saliency,
+    statistics,
+    tables,
+    training,
+    viz,
+)
 from scgan_lib.paths import ROOT, cache_dir
 
 viz.use_style()
@@ -49,28 +62,32 @@ p = config.from_environment(profile, seed)
 # %% [markdown]
 # ## Why two stages
 #
-# If a GAN starts from random weights, noise is easy to distinguish from photographs. The critic
-# rejects every generated picture, and the generator learns little from it. So in the paper the
-# generator is first trained alone, with the two losses that need no critic:
+# If a GAN starts from random weights, its pictures are easy to distinguish from photographs. The
+# usual argument is that the generator then learns little from the critics. So in the paper the
+# generator is first trained alone, with the weighted sum of equations 1 and 2. Neither needs a
+# critic:
 #
 # $$\begin{aligned}
 # &\lambda_1 \lVert c - G_c(x)\rVert_1 \\
 # &+ \lambda_2 \lVert c\odot s - G_c(x)\odot G_s(x)\rVert_1 .
 # \end{aligned}$$
 #
-# When stage 2 begins, the colours are already plausible, so the critics have to learn finer
-# differences.
+# Here $x$ is the gray input, $c$ the true colours, $s$ the true saliency map, and $G_c(x)$ and
+# $G_s(x)$ are the predictions. (Equation 5 needs no critic either, but is added only in stage 2.)
+# Stage 2 starts from the weights of stage 1. Chapter 8 tries training without stage 1.
 #
 # ## The settings of this run
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 stage1 = {
     "training photos": len(data.photos(p, "train")),
-    "cut-outs laid on them, share of a batch": p.composites,
+    "composites, share of a batch": p.composites,
     "pixels a side": p.image_size,
     "batch": p.batch,
     "steps": p.stage1_steps,
-    "passes over the photos": round(p.stage1_steps * p.batch / len(data.photos(p, "train")), 1),
+    "passes over the photos, composites left out": round(
+        p.stage1_steps * (p.batch - int(p.composites * p.batch)) / len(data.photos(p, "train")), 1
+    ),
     "optimiser": f"{p.optimizer}, β {p.betas}, weight decay {p.weight_decay}",
     "learning rate": f"{p.stage1_lr}, schedule: {p.schedule}",
     "λ pixel, λ attention": (p.loss.pixel, p.loss.attention),
@@ -79,14 +96,14 @@ stage1 = {
 pd.Series(stage1, name=f"profile {p.name}").astype(str).to_frame()
 
 # %% [markdown]
-# The paper's run (profile `imagenet`) uses the same code with other settings: 256 pixels, batches
-# of 8, and about 128,000 photos, each seen ten times.
+# The profile `imagenet` uses the same code with the settings of the authors' first public version:
+# 256 pixels, batches of 8, and about 128,000 photos, each seen ten times. It was not run here.
 #
 # ## One step
 #
-# The first function is one whole step of stage 1. Both stages use the second function. It adds
-# equation 2 only if saliency guidance is on; `saliency_guidance=False` is the ablation without
-# guidance.
+# The first function is one whole step of stage 1. `players` holds the generator and its optimiser;
+# `update` changes the weights once. Both stages use the second function. It adds equation 2 only if
+# saliency guidance is on; `saliency_guidance=False` is the ablation without guidance.
 
 # %%
 print(inspect.getsource(training.stage1_step))
@@ -117,7 +134,7 @@ for name in [x for x in ("pixel", "attention") if x in log]:
     smooth = log[name].rolling(max(1, len(log) // 25), min_periods=1, center=True).mean()
     (line,) = axes[0].plot(log.step, smooth, label=f"{name} loss")
     axes[0].plot(log.step, log[name], color=line.get_color(), alpha=0.25, linewidth=0.6)
-axes[0].set(xlabel="step", yscale="log", title="losses, and their running mean")
+axes[0].set(xlabel="step", yscale="log", title="losses and running mean")
 axes[0].legend()
 axes[1].plot(log.step, log.lr)
 axes[1].set(xlabel="step", title="learning rate")
@@ -125,17 +142,19 @@ plt.show()
 head, tail = log.head(max(1, len(log) // 10)), log.tail(max(1, len(log) // 10))
 for name in [x for x in ("pixel", "attention") if x in log]:
     before, after = head[name].mean(), tail[name].mean()
-    print(f"{name:9} loss: first tenth {before:.4f}, last {after:.4f}, {after / before - 1:+.0%}")
+    change = f"last tenth {after:.4f}, {after / before - 1:+.0%}"
+    print(f"{name:9} loss: first tenth {before:.4f}, {change}")
 
 # %% [markdown]
-# *Thin lines: every logged batch. Thick lines: running mean.* Read the thick lines, because some
-# batches are much harder than others. The pixel loss cannot fall by much: most of a photo is nearly
-# gray and has a small loss from the start. The pictures show more.
+# *Table: `lr` is the learning rate, `generator` the weighted sum of the two losses. Thin lines:
+# every logged batch. Thick lines: running mean.* Read the thick lines, because some batches are
+# much harder than others. In the shipped run, the mean pixel loss fell by 20 % from the first to
+# the last tenth of the log, and the attention loss by 26 %. The pictures show more.
 #
 # ## How the colours emerged
 #
 # During the training, a few gallery photos were colorized at fixed steps. They are test photos: we
-# look at them, but make no choice with them.
+# look at them, but base no choice on them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 files = sorted((training.stage_folder(p, 1) / "samples").glob("step_*.npz"))
@@ -166,13 +185,15 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 # %% [markdown]
 # *Above: the colours, with the real photo on the right. Below: the saliency maps of the same
 # photos, with the teacher's map on the right.* Read each row from left to right. In the shipped
-# run, the first colour is a pale brown. Then strong wrong colours appear, such as a blue
-# background, and disappear again. At the end, most colours are pale. The maps begin as a blur and
-# then take the shape of the animal.
+# run, three of the four photos first become a pale brown. Then strong wrong colours appear, such as
+# a blue background, and disappear again. At the end, most colours are pale. The maps begin as an
+# even gray, become a blur, and then take the rough shape of the animal.
 #
 # ## On validation photos
 #
-# From here on, we use validation photos, which are in neither the training set nor the test set.
+# The next sections use validation photos, which are in neither the training set nor the test set.
+# The settings were chosen on them (chapter 1), so these results may be slightly too good. The
+# *gain* is the PSNR (chapter 6) of stage 1 minus that of the gray copy; more is better.
 
 # %%
 generator, _, _ = colorize.load_generator(weights)
@@ -191,9 +212,9 @@ score = pd.DataFrame(
 gain = score["stage 1"] - score["gray copy"]
 print(f"PSNR, mean of {len(score)} validation photos: ", end="")
 print(", ".join(f"{name} {value:.2f} dB" for name, value in score.mean().items()))
-print(
-    f"stage 1 is better on {(gain > 0).mean():.0%}; gain {gain.min():+.1f} to {gain.max():+.1f} dB"
-)
+mean, low, high = statistics.bootstrap_interval(gain)
+print(f"mean gain {mean:+.2f} dB, 95 % interval over photos [{low:+.2f}, {high:+.2f}]; ", end="")
+print(f"better on {(gain > 0).mean():.0%}; single gains {gain.min():+.1f} to {gain.max():+.1f} dB")
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -214,17 +235,17 @@ rows = [
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *Left block: the three largest gains over a gray copy. Right block: the three smallest.* In the
-# shipped run, two of the largest gains are blue skies. The largest losses are a gray sky painted
-# blue and a gray background painted green. A missing colour costs nothing relative to the gray
-# copy, but a wrong colour lowers the PSNR.
+# *Left block: the three largest gains. Right block: the three smallest.* In the shipped run, two of
+# the largest gains are blue skies. The largest losses are a gray-blue sky painted bright blue, and
+# a cat painted green with its background (in the photo both are gray to blue). A missing colour
+# costs nothing relative to the gray copy, but a wrong colour lowers the PSNR. The mean gain of 0.5
+# dB is not distinguishable from 0 on 22 photos (interval −1.0 to +1.9).
 #
 # ## What the saliency branch learned
 #
 # On photographs, the branch learns from a classical teacher (chapter 1). How close are its maps to
-# the teacher's maps on photos that it has never seen? As a baseline we use a map that ignores the
-# picture: the mean of the teacher's maps of the *training* photos. This map is the same for every
-# photo.
+# the teacher's maps on the validation photos? The baseline is a map that ignores the picture: the
+# mean of the teacher's maps of the *training* photos. It is the same for every photo.
 
 # %%
 studied = data.photos(p, "train")
@@ -236,21 +257,26 @@ constant = torch.from_numpy(taught(studied)).double().mean(0).expand_as(truth) /
 
 def correlation(a, b):
     a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (a, b))
-    return ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)).mean().item()
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)
 
 
-rulers = {"predicted map": guess, "mean map of training photos": constant}
-rows = [[n, (m - truth).abs().mean().item(), correlation(m, truth)] for n, m in rulers.items()]
-table = pd.DataFrame(rows, columns=["map", "mean absolute error", "correlation"])
-table.style.hide(axis="index").format(precision=3)
+compared = {"predicted map": guess, "mean map of training photos": constant}
+numbers = {
+    "mean absolute error": [(m - truth).abs().mean((1, 2)).numpy() for m in compared.values()],
+    "correlation": [correlation(m, truth).numpy() for m in compared.values()],
+}
+cells = {name: [f"{values.mean():.3f}" for values in both] for name, both in numbers.items()}
+for name, both in numbers.items():
+    cells[name].append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*statistics.paired_difference(*both)))
+pd.DataFrame(cells, index=[*compared, "difference"]).style.set_uuid("saliency")
 
 # %% [markdown]
-# *Means over the validation photos.* Read the correlation first: it measures whether the bright
-# places are the right ones, independent of the overall brightness. In the shipped run, the mean map
-# has the higher correlation. So a map that ignores the picture locates the salient places no worse
-# than the branch does. The branch is better only in the mean absolute error, and any map of about
-# the right brightness has a small error. Stage 2 computes the salient area from these maps.
-# Remember this in chapters 5 and 8.
+# *Means over the validation photos.* The correlation over the pixels of a photo measures whether
+# the bright places are the right ones, independent of the overall brightness. The brackets contain
+# the 95 % interval of the difference over photos. In the shipped run, both intervals contain 0:
+# these 22 photos do not show that the branch is better than a map that ignores the picture. (One
+# training.) Stage 2 computes the salient area from the branch's maps. Remember this in chapters 5
+# and 8.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = []
@@ -261,18 +287,20 @@ for i in range(0, len(photos), max(1, len(photos) // 6))[:6]:
         "teacher": teachers[i],
         "predicted": maps[i, 0].numpy(),
     }
-    rows.append(row | {"ĉ⊙ŝ": area})
+    rows.append(row | {"salient area": area})
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *The last column is the salient area that the second critic will judge in stage 2.* If teacher and
-# prediction disagree, look at the photo first: the teacher makes mistakes, too (chapter 1).
+# *The last column is the salient area: predicted colours times predicted map. In stage 2, the
+# second critic judges such pictures.* If teacher and prediction disagree, look at the photo first:
+# the teacher makes mistakes, too (chapter 1).
 #
 # ## Safe colours
 #
-# Chapter 3 shows that the median minimises the absolute error. If the colour is uncertain, the
-# median is a colour near gray. Here we measure this. Each pixel is a point in the plane of Lab's
-# $a^*$ (green to red) and $b^*$ (blue to yellow); gray is at the centre.
+# Chapter 3 shows that the median minimises the absolute error. If many colours are possible, their
+# median is often near gray. Here we measure how pale the pictures are. Each pixel is a point in the
+# plane of Lab's $a^*$ (green to red) and $b^*$ (blue to yellow). Its distance from gray, the
+# centre, is called *chroma* here. The CCI measures colourfulness (chapter 6).
 
 
 # %%
@@ -307,17 +335,18 @@ plt.show()
 
 # %% [markdown]
 # *Left and middle: how often each colour occurs, on a logarithmic scale. The cross is the mean.
-# Right: the distance of the pixels from gray.* The cloud of stage 1 is smaller: it has the common
-# colours and lacks the rare ones. This follows from a loss that measures the distance to one true
-# picture. The critics of stage 2 are meant to change it.
+# Right: the chroma of the pixels.* In the shipped run, the cloud of stage 1 is smaller: it lies
+# near the $b^*$ axis, without strong reds and greens. This agrees with a loss that measures the
+# distance to one true picture, but does not prove that the loss is the cause. The critics of
+# stage 2 are meant to make the colours stronger.
 #
 # ## The same code after 68,000 photographs
 #
 # 174 photos are few. The profile `tiny` trains a wider network on Tiny ImageNet: 68,000 photographs
-# of 64 pixels a side, in 200 classes. Its stage 1 took minutes on a large GPU, so we do not train
-# it here. Its weights and its results come with the project (`results/tiny/card.md` describes the
+# of 64 pixels a side, in 200 classes. Its stage 1 took minutes on a large GPU; we do not train it
+# here. Its weights and its results come with the project (`results/tiny/card.md` describes the
 # training). The results are for validation photographs that were not used in training. Photographs
-# that are gray themselves are left out, because the gray copy is their ground truth.
+# that are gray themselves are left out, because they equal their gray copy.
 
 # %%
 folder = ROOT / "results/tiny"
@@ -335,9 +364,10 @@ rows = {"gray copy": (large, "_gray"), "stage 1": (large, ""), "real": (large, "
 tables.intervals(rows).style.set_uuid("tiny")
 
 # %% [markdown]
-# *Stage 1 of `tiny` on its validation photographs.* The gain is small, but its interval excludes 0.
-# The colours are still pale: compare the CCI with that of the real photographs. Many more
-# photographs did not make stage 1 colourful, because its loss does not reward strong colours.
+# *Stage 1 of `tiny` on its validation photographs: one training, intervals over photographs.* The
+# gain is small, but its interval excludes 0. The colours are still pale: compare the CCI with that
+# of the real photographs. Many more photographs did not make stage 1 colourful. A likely reason
+# (not tested) is that its loss does not reward strong colours.
 #
 # Below are the results of both networks on test photos of this course. Neither network was trained
 # on them.
@@ -357,17 +387,22 @@ viz.grid([row | {"real": true} for row, true in zip(rows, tested, strict=True)],
 
 # %% [markdown]
 # *Every second gallery photo; the gallery was chosen before any training. The number below each
-# picture is its gain over the gray copy.* Both networks paint skies blue, and both leave fruit and
-# the balloon nearly gray. 400 times as many training photographs did not make these pictures
-# better: on the 66 test photos, both networks have about the same PSNR (Table 1 in chapter 6). One
-# reason may be that `mini` was trained on the collection that these photos come from, and `tiny` on
-# another one. We have not tested this.
+# picture is its gain over the gray copy.* In the shipped run, both networks paint some skies blue,
+# but hardly the one behind the balloon. Both leave the fruit nearly gray and the balloon brownish.
+# `mini` has the larger gain on eight of these ten photos. On the 66 test photos, both networks have
+# about the same PSNR (Table 1 in chapter 6). So about 400 times as many training photographs did
+# not give better pictures here. One reason may be that `mini` was trained on the collection that
+# these photos come from, and `tiny` on another one. We have not tested this, and the networks
+# differ in other settings, too.
 #
 # ## Killed, and resumed exactly
 #
-# While a stage runs, it writes a *checkpoint* from time to time. A resumed run must give exactly
-# the same weights as a run that was never stopped. So a checkpoint contains everything that the
-# next step depends on. To see what it contains, we stop a very small run after two steps.
+# While a stage runs, it writes a *checkpoint* about once a minute. An interrupted run resumes from
+# the last one, and must then give exactly the same weights as a run that was never stopped. So a
+# checkpoint contains everything that the next step depends on.
+#
+# We stop a very small run after two of its four steps, list the files of its checkpoint, and resume
+# it. Then we compare its weights with those of a run without a stop.
 
 # %%
 small = config.load("smoke", stage1_steps=4, samples=1, device=p.device, precision=p.precision)
@@ -390,15 +425,18 @@ print("checkpoints left at the end:", len(left))
 # %% [markdown]
 # | file | what it holds | what would go wrong without it |
 # |---|---|---|
-# | `model…` | weights and running statistics, without the frozen VGG-16 | everything |
-# | `optimizer…` | Adam's two moments of every weight | the first steps after a resume would jump |
-# | `random_states…` | the state of every random generator | the random numbers would differ |
-# | `progress.json` | step and seconds | steps and time in the log would be wrong |
+# | `model…` | weights, running statistics (not the frozen VGG-16) | the training would be lost |
+# | `optimizer…` | Adam's two moments of every trained weight | the next updates would differ |
+# | `random_states…` | the states of the random generators | the random numbers would differ |
+# | `progress.json` | step and seconds so far | step and time in the log would be wrong |
 #
-# The order of the photos needs no file: photo, crop and flip of item $i$ depend only on the seed,
-# the stage and $i$. The learning rate needs no file, because it depends only on the step. A
-# checkpoint is written under a temporary name and renamed when it is complete. A run refuses to
-# resume with other settings, and the error message names those that differ.
+# Two things need no file. The photo, the crop and the flip of item $i$ depend only on the seed, the
+# stage and $i$. The learning rate depends only on the step.
+#
+# A checkpoint is written under a temporary name and renamed when it is complete. A finished run
+# keeps its last one, so that it can be continued with more steps. A run refuses to resume with
+# other settings, and the error message names those that differ. The next cell prints the function
+# that writes a checkpoint.
 
 # %%
 print(inspect.getsource(loop._checkpoint))
@@ -412,8 +450,8 @@ paper.show_deviations("04")
 # %% [markdown]
 # ## Try it
 #
-# **1.** Is the network better than a constant tint? Give every validation photo the mean chroma of
-# all real photos, and compute the PSNR.
+# **1.** Is the network better than a constant tint? Add the mean chroma of all real validation
+# photos to each gray photo, and compute the PSNR.
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -421,7 +459,8 @@ paper.show_deviations("04")
 # tinted = (gray + mean).clamp(0, 255).round().to(torch.uint8)
 # print(metrics.psnr(real, tinted).mean())
 # ```
-# The evaluation in chapter 6 has such a row: `mean_color`.
+# Compare this with the PSNR of stage 1. Table 1 (chapter 6) has such a row, *mean colour*; its tint
+# comes from the training photos.
 # </details>
 #
 # **2.** Multiply the chroma of stage 1 by 0, 0.5, 1, 1.5 and 2. Which factor gives the best PSNR?
@@ -432,16 +471,18 @@ paper.show_deviations("04")
 #     x = (gray + k * (painted.double() - gray)).clamp(0, 255).round().to(torch.uint8)
 #     print(k, metrics.psnr(real, x).mean().item(), metrics.cci(x).mean().item())
 # ```
-# A network that was trained to minimise a distance should already have the best factor, so expect
-# the maximum near 1. Chapter 5 draws this curve.
+# In the shipped run, 0.5 is the best of these factors: chapter 5 draws this curve for the same 22
+# photos. So even the pale colours of stage 1 are too strong for the best PSNR on them.
 # </details>
 #
 # **3.** Kill a training run of your own in the middle and start it again. What do you see in
 # `log.csv`?
 # <details><summary>Solution</summary>
 #
-# Run `make reproduce PROFILE=smoke SEED=1`, press Ctrl-C, and run the same command again. The rows
-# after the last checkpoint are removed and written again, so no step appears twice.
+# Run `scgan train --stage 1 --seed 1`, press Ctrl-C after two minutes, and run the same command
+# again. In `results/mini-seed1/runs/stage1/log.csv`, the rows after the last checkpoint are removed
+# and written again, so no step appears twice. (A run that is stopped in its first minute has no
+# checkpoint and starts from step 0.)
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
@@ -451,9 +492,9 @@ paper.show_deviations("04")
 # ## Three lines to remember
 #
 # 1. Stage 1 trains the generator alone, with the pixel loss and the attention loss.
-# 2. Its colours are pale: if the colour is uncertain, a colour near gray has the smallest expected
-#    error.
-# 3. Compare every result with a baseline that ignores the picture: a gray copy for the colours, the
-#    mean map for saliency.
+# 2. Its colours are pale: if many colours are possible, a colour near gray often has the smallest
+#    expected error.
+# 3. Compare every result with a simple baseline: a gray copy for the colours, the mean map for the
+#    saliency.
 #
 # **Next:** [chapter 5, stage 2](05_stage2_adversarial_training.ipynb).

@@ -13,14 +13,15 @@
 # %% [markdown]
 # # 7 · Compare with your own eyes
 #
-# **After this chapter you can** compare one photo under all methods and over the training steps;
-# find the photos with extreme values of a measure; and say how chroma strength, luminance, input
-# size, and a mix of the weights of both stages change a picture.
+# **After this chapter you can** compare one photo as gray copy, stage 1, SCGAN and real photo, and
+# over the training steps; find the photos with extreme values of a measure; and say how chroma
+# strength, luminance, input size, and a mix of the weights of both stages change a picture.
 #
 # **Time:** 20 minutes to read and look, half a minute to run. Nothing is trained here.
 #
-# **Before this:** [chapter 6](06_evaluation_table1.ipynb). This chapter uses the pictures that
-# chapters 4, 5 and 6 have written to `results/`.
+# **Before this:** [chapter 6](06_evaluation_table1.ipynb). This chapter uses the weights and the
+# pictures that chapters 4, 5 and 6 have written to `results/`. The *shipped run* has profile `mini`
+# and seed 0.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -51,7 +52,7 @@ on_photos, on_composites = tables.split_sets(pd.read_csv(p.results / "metrics.cs
 table = on_photos.pivot(index="image", columns="method")
 made = on_composites.pivot(index="image", columns="method")  # cut-outs on photos, with exact masks
 photos = [stem for stem in viz.stems(p.results) if stem in table.index][:200]
-small = dict(side=160, quality=65, width=340)  # pictures in this page, so that it stays light
+small = dict(side=160, quality=65, width=340)  # small pictures keep the page small
 print(f"{len(photos)} test photos under {len(table['psnr'].columns)} methods, ", end="")
 print(f"{len(made)} test composites")
 
@@ -59,34 +60,41 @@ print(f"{len(made)} test composites")
 # ## Why look, when there is a table?
 #
 # The paper begins with *visible* failures: a crowd is coloured like trees (semantic confusion), or
-# red runs into the sky (bleeding). Table 1 measures bleeding on composites, where the object's edge
-# is known exactly. It does not measure semantic confusion. And a mean over photos hides that a
-# method can be better on some photos and worse on others. Here you see *which mistakes* a method
-# makes, *and where*.
+# red runs into the sky (bleeding). Table 1 measures the colour error at the object's edge, on
+# composites, where this edge is known exactly. Bleeding raises it, but so does a wrong colour of
+# the object. No column measures semantic confusion alone. And a mean over photos hides that a
+# method can be better on some photos and worse on others. In the pictures you see which mistakes a
+# method makes, and where.
 #
 # **How the controls work.** Drag the border in the picture, or click the picture and use the arrow
-# keys; `Home` and `End` move the border to the ends. A digit chooses the right picture, `Shift` and
-# a digit choose the left one. The two lists below the picture do the same. These controls work in a
-# running notebook and in a saved page. A few other controls need Python to compute a new picture.
-# There, the saved page says so and shows a few settings that were computed beforehand.
+# keys; `Home` and `End` move the border to the ends. A digit chooses the picture on the right,
+# `Shift` and a digit the one on the left. The two lists below the picture do the same. These
+# controls work in a running notebook and in a saved page. A few others need Python to compute a new
+# picture. In a saved page, a line above them says so, and you can only choose among a few settings
+# that were computed beforehand.
+#
+# *Gray* is the input. The network of `mini` sees it shrunk to 64 pixels a side. The measures are of
+# pictures of 256 pixels. The pictures in a saved page have at most 160 (in one section 208), to
+# keep the file small.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 stem = photos[0]
 pair = {name: viz.picture(p.results, m, stem) for m, name in (("gray", "gray"), ("real", "real"))}
-Compare(pair, caption="Left: all that the network sees. Right: what was there.", **small)
+Compare(pair, caption="Left: the gray input. Right: the real photo.", **small)
 
 # %% [markdown]
 # ## One photo, six views
 #
 # Choose the photo with the slider below the picture, or click a thumbnail. **First** set the left
-# picture to *stage 1* and the right one to *SCGAN*, and drag slowly: do the critics change whole
+# picture to *stage 1* and the right one to *SCGAN*, and drag slowly: does stage 2 change whole
 # regions or single objects? **Then** compare *SCGAN* with *real*, and follow the edge of the main
 # object: does a colour cross it?
 #
-# *Saliency* is the predicted map. *Salient area* is its product with the colours, the input of the
-# second critic. The line under the picture shows the measures of that photo. This page contains
-# four photos, to keep the file small. To see all photos in a running notebook, set
-# `chosen = photos` and run the cell again.
+# *Saliency* is the predicted map. *Salient area* is its product with the colours; the second critic
+# scores it. The line under the picture shows the measures of that photo (chapter 6): a higher PSNR
+# or SSIM is nearer to the real photo, and CCI is the colourfulness. The control contains four
+# photos, to keep the file small. To see all photos in a running notebook, replace the line that
+# begins with `chosen =` by `chosen = photos`, and run the cell again.
 
 # %%
 METHODS = {"gray": "gray", "stage1": "stage 1", "scgan": "SCGAN"}
@@ -109,7 +117,7 @@ def measures(stem):
     return f"PSNR in dB: {psnr}. SSIM: {ssim}. CCI: {cci}."
 
 
-spread = np.linspace(0, min(len(photos), 20) - 1, 4).astype(int)  # over the gallery
+spread = np.linspace(0, min(len(photos), 20) - 1, 4).astype(int)  # places in the gallery
 chosen = [photos[i] for i in np.unique(spread)]
 Gallery(
     {stem: views(stem) for stem in chosen},
@@ -119,8 +127,8 @@ Gallery(
 )
 
 # %% [markdown]
-# **Check.** The measures in the line must belong to the picture above it. So we compute two of them
-# again from the files, for every photo and method.
+# **Check.** The line must show the measures of the picture above it. So we compute PSNR and CCI
+# again from the files, for every photo as gray copy, stage 1 and SCGAN.
 
 # %%
 for stem in photos:
@@ -135,20 +143,21 @@ print(f"PSNR and CCI of {len(photos) * len(METHODS)} pictures agree with metrics
 # %% [markdown]
 # ## Along training time
 #
-# During both stages, a few gallery photos were colorized at fixed steps. There are more of these
-# steps at the start, where the pictures change most. The slider moves along the steps, from the
-# first colours of stage 1 to the end of stage 2. **Look for** the order in which objects get their
-# colour: are large and plain ones first? **Then** go to the first steps of stage 2: does the
-# picture change at once or gradually?
+# During both stages, a few gallery photos were colorized at fixed steps, which lie closer together
+# at the start of a stage. The slider moves along eight of these steps, from the untrained generator
+# to the end of stage 2. (In the shipped run, the end of stage 1, step 640, is not among the eight.)
+# **Look for** the order in which objects get their colour: do large, plain areas come first?
+# **Then** go to the first steps of stage 2: does the picture change at once or gradually?
 #
-# The photo is the one whose colours changed most. In a running notebook, you can choose another
-# photo in the next cell.
+# The photo is the one whose colours differ most between the first and the last of the eight steps.
+# In a running notebook, you can choose another photo in the second cell below; its *moment* is the
+# place of the step, from 0 to 7. In a saved page, that cell has one other photo, at the last step.
 
 # %%
 shots = {}
 for stage in (1, 2):
     for path in sorted((training.stage_folder(p, stage) / "samples").glob("step_*.npz")):
-        if stage == 1 or int(path.stem[5:]):  # step 0 of stage 2 is the last one of stage 1
+        if stage == 1 or int(path.stem[5:]):  # step 0 of stage 2: the end of stage 1
             shots[f"{int(path.stem[5:])} of stage {stage}"] = np.load(path)
 keep = np.unique(np.linspace(0, len(shots) - 1, 8).round().astype(int))
 shots = {name: shots[name] for name in np.array(list(shots))[keep]}
@@ -182,11 +191,11 @@ controls = dict(photo=names, moment=(0, end, 1))
 Explore(painted_at, **controls, examples=examples, kind="photo", right=1, **small)
 
 # %% [markdown]
-# The next figure shows the steps side by side, for two photos:
+# The next figure shows the steps side by side, for the first two gallery photos:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = [
-    {name.replace(" of ", "\n"): shot["rgb"][i] for name, shot in shots.items()}
+    {f"step {name}".replace(" of ", "\n"): shot["rgb"][i] for name, shot in shots.items()}
     | {"\nreal": data.test_picture(photo, p.judge_size)}
     for i, photo in enumerate(sampled)
 ]
@@ -194,9 +203,9 @@ _ = viz.save(viz.grid(rows[:5]), p.figures, "evolution")
 viz.grid(rows[:2])
 
 # %% [markdown]
-# *Gallery photos over both stages. Step 0 of stage 1 is the untrained generator; the last column
-# before the real photo is the end of stage 2.* Is the last picture the one closest to the real
-# photo? We check this for the photo of the first slider:
+# *Two gallery photos over both stages. Step 0 of stage 1 is the untrained generator; the last
+# column before the real photo is the end of stage 2.* Which of the eight pictures is closest to the
+# real photo by PSNR? We check this for one photo, that of the step slider:
 
 # %%
 real = data.test_picture(sampled[number], p.judge_size)
@@ -205,23 +214,25 @@ best = int(np.argmax(path))
 print(f"{sampled[number].stem}: PSNR {path[0]:.2f} dB at first, {path[-1]:.2f} dB at last")
 print(f"highest at step {list(shots)[best]}: {path[best]:.2f} dB")
 print(
-    "the last picture is not the one nearest to the truth"
-    if best < len(path) - 1
-    else "the last picture is the one nearest to the truth"
+    f"the last of these pictures is {'not ' * (best < len(path) - 1)}the closest to the real photo"
 )
 
 # %% [markdown]
 # ## Choose by measure
 #
-# Means hide extreme cases. So we sort the photos by a measure, with the most extreme photo first.
-# **Look at** the *colour error*, the distance in Lab without brightness (50 or more is white): is
-# it large on one object, or on the whole background? **Then ask** whether you would also choose
-# this picture as the worst. Measures disagree with each other, and with people.
+# Means hide extreme cases. So we sort the photos by a measure, with the most extreme photo first
+# (*rank* 1). *Changed most by stage 2* sorts by the mean colour distance between stage 1 and SCGAN.
+# **Look at** the *colour error*, the distance between the chroma values in Lab (0 is black, 50 or
+# more is white): is it large on one object, or on the whole background? **Then ask** whether you
+# would also choose this picture as the worst.
 #
 # Two of the orders need the exact edge of the object, so they sort *composites* (cut-outs on
-# photos). The *boundary chroma error* is the distance from the real colour in a narrow band along
-# the object's edge ([chapter 6](06_evaluation_table1.ipynb) defines it). It measures bleeding. The
-# *salient chroma error* is the same distance inside the object.
+# photos). *Largest error at the edge* sorts by the *boundary chroma error*, the distance from the
+# real colour in a narrow band along the object's edge ([chapter 6](06_evaluation_table1.ipynb)
+# defines it). *Falsest object* sorts by the *salient chroma error*, the same distance inside it. A
+# wrong colour of the object raises the boundary error even without bleeding. In the shipped run,
+# the same composite is first in both orders: a magenta flower became pale brown. Its boundary error
+# is about that of the gray copy (37.6 and 37.9).
 
 
 # %%
@@ -242,7 +253,7 @@ orders = {
 }
 
 
-exact = {"boundary_chroma": "largest bleeding", "salient_chroma": "falsest object"}
+exact = {"boundary_chroma": "largest error at the edge", "salient_chroma": "falsest object"}
 exact = {name: m for m, name in exact.items() if m in made and made[m]["scgan"].notna().any()}
 all_orders = orders | {
     name: made[m]["scgan"].dropna().sort_values(ascending=False) for name, m in exact.items()
@@ -283,25 +294,27 @@ viz.numbers(places.corr(), 2, "agreement")
 
 # %% [markdown]
 # *Rank correlation between the orders, over all test photos: 1 is the same order, 0 is no relation,
-# −1 is the reverse order.* In the shipped run, low PSNR and large colour error agree well: the
-# brightness is given, so the PSNR measures the distance of the colours from those of one real
-# picture. Chapter 6 explains what this means for Table 1.
+# −1 is the reverse order.* In the shipped run (66 photos), low PSNR and large colour error agree
+# well (0.95): the brightness is given, so the PSNR measures the distance of the colours from those
+# of one real picture. Chapter 6 explains what this means for Table 1. The gain over gray and the
+# change by stage 2 agree little with the other orders (−0.29 to 0.36).
 
 # %% [markdown]
 # ## Chroma strength and luminance
 #
-# The network predicts a colour picture $\hat c$. We can separate its luma $Y(\hat c)$ from its
-# chroma $\hat c - Y(\hat c)$, and combine them again:
+# From the gray input $x$, the network predicts a colour picture $\hat c$. We can separate its luma
+# $Y(\hat c)$ (brightness, chapter 1) from its chroma $\hat c - Y(\hat c)$, and combine them again:
 #
 # $$ \hat c_k = y + k\,(\hat c - Y(\hat c)), $$
 # $$ y = x \quad\text{or}\quad y = Y(\hat c). $$
 #
 # $k$ is the *chroma strength*: 1 gives the predicted chroma, 0 gives gray. $y = x$ *keeps the
-# input's luminance*. The network of a small profile sees a small picture, so its own luma is
-# coarse. **Look at** fine detail while you switch the luminance; in a saved page, compare
-# *network's luma* with *chroma × 1*. We chose a colourful photo that loses much detail when it is
-# shrunk to the network's size. **Then** increase $k$: at which strength does the picture look most
-# natural, and is the PSNR highest there?
+# input's luminance*; $y = Y(\hat c)$ takes the network's own luma. The network of a small profile
+# sees a small picture, so its own luma is coarse. **Look at** fine detail while you switch *keep
+# luminance*; in a saved page, compare *network's luma* with *chroma × 1*. The first photo shown is
+# chosen by a rule: of the half of the photos to which SCGAN gives the higher CCI, it loses the most
+# detail when it is shrunk to the network's size. **Then** increase $k$ (a saved page has only 0.5,
+# 1 and 2): at which strength does the picture look most natural, and is the PSNR highest there?
 
 # %%
 stages = {name: colorize.load_generator(path)[0] for name, path in weights.items()}
@@ -327,7 +340,7 @@ def scores(real, rgb):
     return f"PSNR {metrics.psnr(real, rgb):.1f} dB, {cci}"
 
 
-star = cci["scgan"].idxmax()  # the photo with the most colour to play with
+star = cci["scgan"].idxmax()  # the photo to which SCGAN gives the highest CCI
 
 
 def unseen(photo):
@@ -338,26 +351,28 @@ def unseen(photo):
 
 
 colourful = [s for s in photos if cci["scgan"][s] >= cci["scgan"].median()]
-detailed = max(colourful, key=unseen)  # of the half with more colour to play with
+detailed = max(colourful, key=unseen)  # of the half with the higher CCI
 
 
 def strength(photo=detailed, chroma=1.0, keep_luminance=True):
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
     own = paint(stages["SCGAN"], gray[..., 0], p.image_size)
     result = blend(own, gray[..., 0], chroma, keep_luminance)
-    return {"gray": gray, "real": real, "result": result}, scores(real, result)
+    return {"gray": gray, "real": real, "result": result}, f"{photo}: {scores(real, result)}"
 
 
 examples = {f"chroma × {k:g}": {"chroma": k} for k in (0.5, 1, 2)}
 examples["network's luma"] = {"keep_luminance": False}
 controls = dict(photo=photos, chroma=(0.0, 3.0, 0.25), keep_luminance=True)
-larger = small | dict(side=208, width=448)  # or the detail would be lost in the page, too
+larger = small | dict(side=208, width=448)  # so that the page shows the detail
 Explore(strength, **controls, examples=examples, **larger)
 
 # %% [markdown]
-# **Check.** With $k = 1$ and the input's luminance, the result must equal that of
-# `colorize.render`, up to 8-bit rounding and another filter for shrinking. If a profile does not
-# keep the luminance (`imagenet`), the library's picture is the other case, $y = Y(\hat c)$.
+# **Check.** With $k = 1$ and the input's luminance, the result must be close to that of
+# `colorize.render`: only 8-bit rounding and the filter for shrinking differ. We compare eight
+# photos and leave clipped pixels out; each mean difference must be below 3 of 255. If a profile
+# does not keep the luminance (`imagenet`), the picture of the library is the other case:
+# $y = Y(\hat c)$.
 
 # %%
 worst = 0.0
@@ -365,7 +380,7 @@ for stem in photos[:8]:
     gray = viz.picture(p.results, "gray", stem)[..., 0]
     own = paint(stages["SCGAN"], gray, p.image_size)
     mine = blend(own, gray, 1.0, p.keep_luminance).astype(float)
-    inside = ((own > 0) & (own < 255)).all(-1)  # a clipped colour has lost its own luminance
+    inside = ((own > 0) & (own < 255)).all(-1)  # clipping changes the luminance
     worst = max(worst, np.abs(mine - viz.picture(p.results, "scgan", stem))[inside].mean())
 assert worst < 3, worst
 print(f"largest mean difference from the library's picture: {worst:.2f} of 255")
@@ -374,9 +389,10 @@ print(f"largest mean difference from the library's picture: {worst:.2f} of 255")
 # ## Saliency over the picture
 #
 # Here the predicted map lies over the colours, dark for 0 and bright yellow for 1. *Opacity* sets
-# how strong it is. **Look at** the border of the bright part: does it follow an object, or is it
-# only a blurred blob in the middle, because photographers centre their objects? **Then** compare
-# the *salient area* with *SCGAN*: the second critic does not see the parts that are gray.
+# how strong it is. The first photo shown, here and in the next section, is the one to which SCGAN
+# gives the highest CCI. **Look at** the border of the bright part: does it follow an object, or is
+# it only a blurred blob in the middle? **Then** compare the *salient area* with *SCGAN*: where it
+# is gray, the second critic does not see the colours.
 
 
 # %%
@@ -385,7 +401,7 @@ def overlay(photo=star, opacity=0.5):
     heat = 255 * plt.get_cmap("inferno")(saliency)[..., :3]
     laid = ((1 - opacity) * rgb + opacity * heat).round().astype(np.uint8)
     pictures = {"SCGAN": rgb, "salient area": viz.salient_area(rgb, saliency), "overlay": laid}
-    return pictures, f"mean saliency {saliency.mean() / 255:.2f}"
+    return pictures, f"{photo}: mean saliency {saliency.mean() / 255:.2f}"
 
 
 steps = {f"{x:.0%}": {"opacity": x} for x in (0.25, 0.5, 0.75, 1.0)}
@@ -394,14 +410,15 @@ Explore(overlay, photo=photos, opacity=(0.0, 1.0, 0.05), examples=steps, kind="o
 # %% [markdown]
 # ## Two settings that need no new training
 #
-# The weights $\lambda$ of the losses cannot be changed after training. But stage 2 starts from the
-# network of stage 1, so we can mix the weights of both: $(1 - t)\,\theta_1 + t\,\theta_2$. The
-# slider $t$ goes from 0 (stage 1) to 1 (stage 2) and beyond. **Look at** how the colours change
-# with $t$: everywhere, or only in some places?
+# The loss weights $\lambda$ (chapter 5) act only during training. But stage 2 starts from the
+# network of stage 1, so we can mix the network weights $\theta_1$ and $\theta_2$ of the two stages:
+# $(1 - t)\,\theta_1 + t\,\theta_2$. The slider $t$ goes from 0 (stage 1) to 1 (stage 2). **Look
+# at** how the colours change: everywhere, or only in some places?
 #
 # *Pixels* is the side of the picture that the network sees. It was trained with one size. **Look
-# at** the effect of a larger size: are borders finer, or do large plain areas break into patches
-# because the network sees less context?
+# at** the effect of a larger size: do borders become finer, and do large plain areas keep their
+# colour? In the shipped run, most of the sky of this photo is olive at 256 pixels, and the PSNR is
+# 15.3 dB (23.5 dB at the trained 64 pixels).
 
 # %%
 mixed = copy.deepcopy(stages["SCGAN"])
@@ -415,16 +432,16 @@ def knobs(photo=star, t=1.0, pixels=p.image_size):
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
     rgb, _ = colorize.render(mixed, torch.from_numpy(gray[..., 0].copy())[None, None], pixels)
     result = rgb[0].permute(1, 2, 0).numpy()
-    return {"gray": gray, "real": real, "result": result}, scores(real, result)
+    return {"gray": gray, "real": real, "result": result}, f"{photo}: {scores(real, result)}"
 
 
-examples = {f"t = {t:g}": {"t": t} for t in (0.0, 0.5, 1.0, 1.5)}
+examples = {f"t = {t:g}": {"t": t} for t in (0.0, 0.25, 0.5, 0.75, 1.0)}
 examples |= {f"{size} pixels": {"pixels": size} for size in sizes[1:]}
-Explore(knobs, photo=photos, t=(0.0, 2.0, 0.25), pixels=sizes, examples=examples, **small)
+Explore(knobs, photo=photos, t=(0.0, 1.0, 0.05), pixels=sizes, examples=examples, **small)
 
 # %% [markdown]
-# **Check.** At the trained size, $t = 1$ must give the picture of chapter 6, and $t = 0$ that of
-# stage 1, up to one step of 255 (rounding).
+# **Check.** On the first photo and at the trained size, $t = 1$ must give the picture of chapter 6,
+# and $t = 0$ that of stage 1, up to one step of 255 (rounding).
 
 # %%
 for t, method in ((0.0, "stage1"), (1.0, "scgan")):
@@ -442,7 +459,8 @@ for t, method in ((0.0, "stage1"), (1.0, "scgan")):
 #
 # A paper prints pictures that its authors chose. Here the order of the gallery was fixed before any
 # training, a measure selects the extreme cases, and in a running notebook you can see all other
-# photos. The sliders above show the effect of two rows of the table of differences:
+# photos. Two rows of the table of differences have a control above, *pixels* and *keep luminance*.
+# It changes the setting only after the training:
 
 # %%
 paper.show_deviations("working-size", "luminance")
@@ -451,7 +469,7 @@ paper.show_deviations("working-size", "luminance")
 # ## Try it
 #
 # **1.** Find the photos on which SCGAN has a *lower* PSNR than stage 1. Look at the three with the
-# largest loss: for which photo would you keep the picture of stage 1?
+# largest difference: for which photo would you keep the picture of stage 1?
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -460,7 +478,7 @@ paper.show_deviations("working-size", "luminance")
 #         left=1, right=2)
 # ```
 # There is no right answer. If stage 2 chose another plausible colour, the PSNR falls, but the
-# picture may still be the better one. If it added a stain, the PSNR falls, too.
+# picture may still be the better one. If it added a patch of wrong colour, the PSNR falls, too.
 # </details>
 #
 # **2.** For one photo, find the chroma strength with the highest PSNR, and the strength with the
@@ -471,8 +489,9 @@ paper.show_deviations("working-size", "luminance")
 # for k in np.arange(0, 3.1, 0.25):
 #     print(k, strength(photos[0], k)[1])
 # ```
-# The distance to one real picture penalises a wrong strong colour more than a missing one, so the
-# first strength is usually smaller.
+# PSNR penalises a strong wrong colour more than a missing one, so we expect the first strength to
+# be smaller. In the shipped run, this photo has 27.7 dB as a gray copy, and 26.5 dB with a CCI of
+# 22 at strength 1. The CCI of the real photo is 20.
 # </details>
 #
 # **3.** Send a friend a comparison that opens in any browser, without Python.
@@ -488,7 +507,7 @@ paper.show_deviations("working-size", "luminance")
 #
 # 1. Look at single photos as well as means: a method can be better on some photos and worse on
 #    others.
-# 2. The last training step does not always give the picture closest to the real photo.
+# 2. The last training step does not always give the picture with the highest PSNR.
 # 3. Chroma strength, input size and a mix of network weights change the picture without training.
 #    Other loss weights need a new training.
 #

@@ -55,11 +55,20 @@ big = config.load("imagenet", device="cpu")
 #
 # **The paper says:** train on ImageNet in two stages, and evaluate on 10,000 validation images. The
 # first public version of the authors' code uses every tenth training image, about 128,000 in all,
-# with ten epochs of stage 1, thirty epochs of stage 2, and eight pictures per batch.
+# with eight pictures per batch: ten epochs of stage 1 (160,000 steps) and thirty epochs of stage 2
+# (480,000 steps).
 #
-# **The code does** the same with the profile `imagenet`. No step of training or evaluation depends
-# on the name of the profile. The table shows all settings that differ, except those for stage 0,
-# logging and the test set:
+# **The code does** the same with the profile `imagenet`, apart from the differences that each
+# chapter lists at its end. It first trains the global encoder, VGG-16-Gray, to classify gray
+# pictures, as in the paper. This is *stage 0*: 750,750 steps of 256 pictures, on all of ImageNet.
+# `--set global_weights=FILE` loads finished weights instead. The costs below do not include stage
+# 0.
+#
+# No step of training or evaluation depends on the name of the profile. The table shows all settings
+# that differ and can change a result, except those for stage 0, logging and the test set, and
+# `generator_norm`, which matters for the number of processes (below). The comments in
+# `scgan_lib/config.py` explain them. `data` is empty for `imagenet`, because you give the folder
+# yourself (see *The commands*):
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 pair = {q.name: q.settings() for q in (p, big)}
@@ -67,20 +76,23 @@ for settings in pair.values():
     settings |= {f"λ {name}": value for name, value in settings.pop("loss").items()}
 rows = {k: {n: str(x[k]) for n, x in pair.items()} for k in pair[p.name]}
 other = {k for k, v in rows.items() if len(set(v.values())) > 1 and k[:6] != "stage0"}
+other.add("generator_norm")  # the same in both
 pd.DataFrame({k: rows[k] for k in rows if k in other - {"name", "samples", "test_images"}}).T
 
 # %% [markdown]
 # ## Count before you run
 #
-# We can count the operations of a step without running it. PyTorch has a device called `meta`: its
-# tensors have a shape but no content. A step on `meta` calls all operations of a real step,
-# including the backward pass and the gradient penalty, but takes almost no time. A counter adds up
-# the multiplications and additions of every convolution and matrix product.
+# We can count the operations of a step without doing the arithmetic. PyTorch has a device called
+# `meta`: its tensors have a shape but no content. A step on `meta` calls all operations of a real
+# step except the optimiser's, including the backward pass and the gradient penalty, but takes
+# almost no time. A counter adds up the multiplications and additions of every convolution and
+# matrix product.
 
 
 # %%
 def on_meta(q):
     """Generator, critics and features of profile `q` as shapes, with optimisers that do nothing."""
+    # stage1_steps=0: otherwise stage 2 loads the weights that stage 1 has trained
     players = training.players_of(replace(q, stage1_steps=0, global_weights=""), 2)
     for network in (players.generator, *players.critics.values(), players.features):
         network.to("meta")
@@ -95,6 +107,7 @@ def batch_of(q, count):
     return {"gray": one, "rgb": one.expand(-1, 3, -1, -1), "saliency": one}
 
 
+# takes the place of the Accelerator, which a training step calls for the backward pass
 alone = SimpleNamespace(backward=lambda loss: loss.backward())
 
 
@@ -119,11 +132,13 @@ counted = {q.name: {kind: gflop(q, shapes[q.name], kind) for kind in kinds} for 
 viz.numbers(pd.DataFrame(counted).T, 1, "gflop")
 
 # %% [markdown]
-# *Operations per picture, in GFLOP: for inference, and for one training step of each stage.* A step
-# of stage 1 takes about three times the operations of inference, because a backward pass costs as
-# much as two forward passes (less if a part is frozen). **Look at** stage 2: the critics score
-# real, generated and mixed pictures at full size, need a double backward pass for the penalty, and
-# score the generated pictures again for the generator.
+# *Operations per picture, in GFLOP (10⁹ operations): for inference, and for one training step of
+# each stage.* A backward pass costs about as much as two forward passes. So a step of stage 1 of
+# `imagenet` takes three times the operations of inference. For `mini` it takes only 1.2 times as
+# many: most operations are in the frozen VGG-16, which needs no backward pass. **Look at** stage 2,
+# which takes about 3.5 times the operations of stage 1. The critics score real, generated and mixed
+# pictures, need a double backward pass for the penalty, and score the generated pictures again for
+# the generator.
 #
 # **Check.** At full size, the number of trainable parameters must equal that of the released code:
 # 58,755,200 in the generator and 5,766,144 in each critic.
@@ -142,8 +157,9 @@ assert {trainable(c) for c in large.critics.values()} == {5_766_144}
 # ## From operations to days
 #
 # A stage needs *steps × batch × operations per picture*. To get the time, divide this by the
-# operations per second of your machine. If `mini` was trained on this machine, we can compute its
-# speed: the log contains the pictures per second.
+# operations per second of your machine (1 GFLOP/s is 10⁹, 1 TFLOP/s is 10¹² operations per second).
+# If `mini` was trained on this machine, we can compute its speed: the log contains the pictures per
+# second.
 
 # %%
 stages = ((1, "stage1_steps"), (2, "stage2_steps"))
@@ -159,7 +175,8 @@ total["both"] = total.sum(axis=1)
 viz.numbers(total, 3, "total")
 
 # %% [markdown]
-# *Operations of the whole training, in units of 10¹⁵.*
+# *Operations of the whole training, in units of 10¹⁵. `imagenet` needs about 61,000 times as many
+# as `mini`.*
 
 
 # %%
@@ -185,18 +202,19 @@ for speed in (1e12, 1e13, 1e14):
     print(f"at {speed / 1e12:g} TFLOP/s: {days:.1f} days")
 
 # %% [markdown]
-# The last lines are computed, not measured. A GPU's data sheet gives the speed of large matrix
-# products. A network reaches only a part of it, and you have to measure this part: train a hundred
-# steps (below), take the pictures per second (`images_per_s`) from `log.csv`, and multiply them by
-# the operations per picture.
+# The days are computed, not measured, and the speeds in the last three lines are examples. A GPU's
+# data sheet gives the speed of large matrix products. A network reaches only a part of it: on one
+# H100, in bf16, stage 1 of `tiny` reached 2.6 % (`benchmarks/NOTES.md`). You have to measure this
+# part: train a hundred steps (below), take the pictures per second (`images_per_s`) from `log.csv`,
+# and multiply them by the operations per picture.
 #
 # ## Memory
 #
-# A training step needs memory for three things. The first is the weights with their gradients and
-# Adam's two moments: four numbers of four bytes for each weight. The second is the *activations*:
-# everything that the forward pass stores for the backward pass. The third is temporary memory. The
-# first does not depend on the batch, but the second grows with it. Autograd can report the tensors
-# that it stores, also on `meta`:
+# A training step needs memory for three things. The first is the trainable weights with their
+# gradients and Adam's two moments: four numbers of four bytes for each weight. The second is the
+# *activations*: everything that the forward pass stores for the backward pass. The third is
+# temporary memory. The first does not depend on the batch, but the second grows with it. Autograd
+# can report the tensors that it stores, also on `meta`:
 
 
 # %%
@@ -204,6 +222,7 @@ def kept_gb(q, players):
     """(weights and all that belongs to them, activations a picture) of stage 1 in 10⁹ bytes."""
     generator, storages = players.generator, {}
 
+    # called for each tensor that autograd stores; tensors that share a storage count once
     def note(tensor):
         storage = tensor.untyped_storage()
         storages[storage._cdata] = storage.nbytes()
@@ -225,10 +244,10 @@ for q in (p, big):
 viz.numbers(pd.DataFrame(memory).T, 2, "memory")
 
 # %% [markdown]
-# *GB (10⁹ bytes) in stage 1, with 32-bit numbers, without temporary memory. Half precision reduces
-# the activations to about half.* Stage 2 adds two critics, and the penalty stores the graph of a
-# gradient. The benchmark of this project has measured the memory of a whole process at full size,
-# on a CPU, with a batch of **one** picture:
+# *GB (10⁹ bytes) in stage 1, with 32-bit numbers, without temporary memory.* Half precision would
+# reduce the activations to about half (not counted here). Stage 2 adds two critics, and the penalty
+# stores the graph of a gradient. The benchmark of this project has measured the memory of a whole
+# process at full size, on a CPU, with a batch of **one** picture:
 
 # %%
 lines = json.loads((ROOT / "benchmarks" / "bench.json").read_text())["lines"]
@@ -236,26 +255,28 @@ for name in ("full inference", "full stage 1", "full stage 2"):
     print(f"{name.removeprefix('full ')}: {lines[name]['ours_mb'] / 1000:.1f} GB")
 
 # %% [markdown]
-# Each of these values includes the program and its libraries.
+# Each of these values includes temporary memory, the program and its libraries. So a real process
+# needs more than the table says: 3.1 GB in stage 1, where the table gives 0.94 + 0.86 = 1.80 GB.
 #
 # ## Several processes, one network
 #
 # With $P$ GPUs there are $P$ processes. Each process has a copy of the networks and a share of
 # every batch. Before the optimiser's step, the processes exchange their gradients and compute the
-# mean. This gives the same training only if four conditions hold:
+# mean (*data parallelism*). This is equivalent to training with one process only if four conditions
+# hold:
 #
 # 1. **All shares have the same size**, so that the mean of the means is the mean of the batch. (The
 #    code refuses a batch that cannot be divided evenly.)
 # 2. **All processes have the same weights**, at the start and after each step.
-# 3. **Each process has its own pictures and its own random numbers**: its own part of the batch,
-#    and its own random numbers to mix real and generated pictures for the penalty.
-# 4. **All processes write a checkpoint at the same step.** If each used its own clock, one could
-#    stop for a checkpoint while the others go on, and all would wait forever. So the first process
-#    decides.
+# 3. **Each process has its own pictures and its own random numbers.** The pictures are its part of
+#    the batch. The random numbers mix real and generated pictures for the penalty.
+# 4. **All processes write a checkpoint at the same step.** A checkpoint is due every minute. If
+#    each process used its own clock, one could stop for a checkpoint while the others go on, and
+#    all would wait for each other. So the first process decides.
 #
-# We can check the first condition by hand: we compare the gradient of a batch of eight with the
-# mean of two gradients of four. (The check leaves out the global encoder: the folded one normalises
-# its features to mean 0 and variance 1 over the batch, just as BatchNorm does.)
+# We can check the first condition by hand, for an untrained generator with three kinds of
+# normalisation: we compare the gradient of a batch of eight with the mean of two gradients of four.
+# (The check leaves out the global encoder, because the folded one contains a BatchNorm.)
 
 
 # %%
@@ -286,17 +307,20 @@ assert max(norms["none"], norms["layer"]) < 1e-3 < norms["batch"]
 
 # %% [markdown]
 # **Look at** the last line. BatchNorm normalises over the batch, so a process with four pictures
-# uses the statistics of these four. This is not an error, but another training, as if the batch
-# were smaller. The released code, with eight pictures on each GPU, has the same property. Layer
-# norm works on each picture separately, so the size of the share does not matter.
+# uses the statistics of these four. This is not an error, but a different training, as if the batch
+# were smaller. It concerns `mini` and `imagenet`, whose generators use BatchNorm. The released
+# code, with eight pictures on each GPU, has the same property. Layer norm works on each picture
+# separately, so the size of the share does not matter.
 #
 # ## Two real processes
 #
 # Now we train with two processes on this machine's CPU, with the same command as for GPUs. We run
-# both stages of a very small training, once with two processes and once with one. The critics use
-# the *hinge* loss, which needs no random numbers, so both runs must agree.
+# both stages of a very small training, once with two processes and once with one. The generator has
+# layer norm and no global encoder. The critics use the *hinge* loss (chapter 3), which needs no
+# random numbers. So both runs must agree, up to rounding.
 
 # %%
+# vgg="hed": the offline VGG-16, for the perceptual loss
 TINY = dict(stage1_steps=6, stage2_steps=4, batch=8, samples=1, log_every=1, gan="hinge")
 TINY |= dict(global_encoder="none", train_images=24, vgg="hed")
 launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -332,7 +356,7 @@ shown.insert(1, "step", [*single["step"]])
 shown.style.hide(axis="index").format(precision=4)
 
 # %% [markdown]
-# *The generator's loss in every step of both stages.*
+# *The generator's loss in every step of both stages. All pairs agree to four decimals.*
 
 # %%
 named = [c for c in single if c not in ("step", "seconds", "images_per_s", "lr")]
@@ -342,10 +366,11 @@ print("losses compared:", ", ".join(named))
 print(f"largest difference: {difference:.0e}")
 
 # %% [markdown]
-# The last digits differ because the order of summation changes the rounding, and Adam and the
-# critics amplify such differences. `tests/test_processes.py` checks more: the weights of both
-# processes are equal bit for bit after each kind of run, including resumed runs; different clocks
-# do not stop a run; and the batch is divided so that each process has composites.
+# The losses are not exactly equal, because the order of summation changes the rounding. Adam and
+# the critics can amplify such differences, so the check allows 0.005. `tests/test_processes.py`
+# checks more: the weights of both processes are equal bit for bit after each kind of run, including
+# resumed runs; different clocks do not stop a run; and the batch is divided so that each process
+# has composites (chapter 1).
 #
 # This check on a CPU cannot show the *speed*. We have not measured how much faster two GPUs are
 # than one.
@@ -353,17 +378,20 @@ print(f"largest difference: {difference:.0e}")
 # ## The commands
 #
 # ```sh
-# export IMAGENET=/data/imagenet                      # with train/ and val/, a folder a class
-# scgan train --profile imagenet --stage 1 --set stage1_steps=100   # does it fit, how fast is it?
+# export IMAGENET=/data/imagenet                      # with train/ and val/, one folder per class
+# scgan train --profile imagenet --stage 1 --set stage0_steps=100 --set stage1_steps=100  # a trial
 # make reproduce PROFILE=imagenet                     # one GPU, everything
 # make reproduce PROFILE=imagenet PROCESSES=4         # four GPUs train, then the chapters run
 # ```
 #
-# The trial has other settings than the real run, so the real run refuses to resume it. Remove
-# `results/imagenet/runs/stage1` first, or write the trial to another folder
+# The second command is a trial of the stages 0 and 1: does it fit, and how fast is it? Stage 2
+# needs more memory and time: to try it, too, replace `--stage 1` with `--stage 2 --set
+# stage2_steps=100`. The trial has other settings than the real run, so the real run refuses to
+# resume it. Remove `results/imagenet/runs` first, or write the trial to another folder
 # (`SCGAN_OUTPUT=/tmp/trial`).
 #
-# On several machines with a shared file system, run the same command on each:
+# On several machines with a shared file system, set `IMAGENET` and run the same command on each
+# (the tests of this project use one machine only). `FIRST_MACHINE` is the name of one of them:
 #
 # ```sh
 # python -m torch.distributed.run --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d \
@@ -371,22 +399,24 @@ print(f"largest difference: {difference:.0e}")
 # ```
 #
 # `batch` is always the *whole* batch. The authors used eight pictures per GPU. With four GPUs, this
-# is `--set batch=32`. To see the same number of pictures, use a quarter of the steps and of
-# `halve_every`. The authors' code does not state whether the learning rate should grow with the
-# batch.
+# is `--set batch=32` (with `make`: `SET="batch=32"`); with the default of 8, each GPU gets two. To
+# see the same number of pictures, use a quarter of the steps and of `halve_every`, the number of
+# steps after which the learning rate is halved. The authors' code does not state whether the
+# learning rate should grow with the batch.
 #
-# **Before the first step**, the saliency maps of all photos are computed once. The teacher
+# **Before the first step**, the saliency maps of all training photos are computed once. The teacher
 # `u2netp` took 0.85 seconds per photo on one core (measured once, on 32 photos of ImageNet's size,
 # on a busy machine). This is about thirty core-hours for 128,000 photos; the classical teacher took
-# about a third of a second per photo. The maps are stored in `SCGAN_CACHE`. You can compute them
-# before you rent a GPU: run the trial above with `DEVICE=cpu`. The data loader's workers decode the
-# photos again in each epoch.
+# about a third of a second per photo. The maps are stored in the folder `SCGAN_CACHE`. You can
+# compute them before you rent a GPU: run the trial above with `DEVICE=cpu` and one step a stage,
+# and copy the folder to the GPU machine. There, the photos must have the same absolute path, and
+# must not be newer than the maps. The data loader's workers decode the photos again in each epoch.
 #
-# **If the queue kills the run,** the same command resumes from the last checkpoint. The number of
+# **If the cluster stops the run,** the same command resumes from the last checkpoint. The number of
 # processes must be the same, because the checkpoint contains the random state of each process.
 #
 # **For half precision,** use `--set precision=bf16` (or `fp16`). The gradient penalty is still
-# computed in 32 bits, because the square of a small gradient would become 0.
+# computed in 32 bits, because in `fp16` the square of a small gradient would become 0.
 # `--set compile=inductor` compiles the generator, but not the critics, because compiled code cannot
 # be differentiated twice. `--set channels_last=true` changes the memory layout. All three are off
 # by default. `channels_last` is slower on a CPU, and it was slower for the generator of `tiny` on
@@ -400,9 +430,10 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # %% [markdown]
 # ## Try it
 #
-# **1.** Which share of the operations of a stage-2 step is due to the critics? Count it without a
-# real step.
+# **1.** What share of the operations of a stage-2 step do the critics need? Count it on `meta`.
 # <details><summary>Solution</summary>
+#
+# If the adversarial loss has weight 0, no critics are built:
 #
 # ```python
 # without = replace(big, loss=replace(big.loss, adversarial=0.0))
@@ -424,16 +455,17 @@ paper.show_deviations("resume", "generator-runs", "working-size", "saliency-teac
 # show the error?
 # <details><summary>Solution</summary>
 #
-# No single value shows it: the losses look plausible, and the run takes the same time. But both
-# processes have the same gradient, so the second one adds nothing, and the gradient is that of half
-# a batch. A comparison with one process, as above, shows the error: the losses differ from step 1
-# on.
+# None: the losses look plausible, and the run takes the same time. But both processes have the same
+# gradient, so the second one adds nothing, and the gradient is that of half a batch. A comparison
+# with one process, as above, shows the error: the losses differ from step 1 on.
 # </details>
 #
 # ## Three lines to remember
 #
-# 1. You can count operations and memory on the `meta` device before you rent a GPU.
-# 2. Several processes give the same gradient as one, unless the network normalises over the batch.
+# 1. You can count the operations, and the memory for weights and activations, on the `meta` device
+#    before you rent a GPU.
+# 2. Several processes with equal shares give the same gradient as one, unless the network
+#    normalises over the batch.
 # 3. `batch` is the whole batch, over all GPUs. The same command resumes a stopped run.
 #
 # **Next:** [chapter 11, verdict](11_verdict.ipynb).
