@@ -43,7 +43,7 @@ $(VENV)/done: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,site,browser]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,browser]'
 	@touch $@
 
 # --- the main job -----------------------------------------------------------------------------------
@@ -126,8 +126,12 @@ exercises: env  ## functions to write, with tests, for students and lecturers: b
 pairs: env
 	$(BIN)/python tools/chapters.py pair --profile mini
 
-site: env  ## the course as a static site in build/site/html
+site: $(VENV)/site  ## the course as a static site in build/site/html
 	$(BIN)/python docs/build.py --profile $(RUN)
+
+$(VENV)/site: $(VENV)/done
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[site]'
+	@touch $@
 
 bench: env  ## speed, as ratios in one run (build/bench.json)
 	$(BIN)/python benchmarks/bench.py

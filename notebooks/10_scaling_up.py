@@ -321,7 +321,7 @@ assert max(norms["none"], norms["layer"]) < 1e-3 < norms["batch"]
 
 # %%
 # vgg="hed": the offline VGG-16, for the perceptual loss
-TINY = dict(stage1_steps=6, stage2_steps=4, batch=8, samples=1, log_every=1, gan="hinge")
+TINY = dict(stage1_steps=4, stage2_steps=2, batch=8, samples=1, log_every=1, gan="hinge")
 TINY |= dict(global_encoder="none", train_images=24, vgg="hed")
 launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 train = ["-m", "scgan_lib.cli", "train", "--profile", "smoke"]
