@@ -124,13 +124,6 @@ def test_formats_in_and_out(colours, tmp_path, kind, capsys):
     assert ("1 of the files hold several pictures" in capsys.readouterr().err) == several
 
 
-def test_jpeg_results_lay_transparency_on_white(colours, tmp_path):
-    pixels = np.zeros((40, 50, 4), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "clear.png")
-    assert colours(tmp_path / "clear.png", out=tmp_path / "out", more=("--format", "jpg")) == 0
-    assert np.asarray(Image.open(tmp_path / "out/clear.jpg")).min() >= 254
-
-
 def test_standard_input_and_output(colours, tmp_path, monkeypatch, capsysbinary):
     buffer = io.BytesIO()
     Image.fromarray(noise(40, 50)).save(buffer, "PNG")

@@ -63,17 +63,6 @@ def test_every_mode_gives_the_colours_of_its_gray(colorizer):
     np.testing.assert_array_equal(np.asarray(result)[..., :3], expected)
 
 
-def test_the_input_is_never_written(colorizer, tmp_path):
-    path = tmp_path / "old.png"
-    Image.fromarray(noise(40, 50, 3)).save(path)
-    before, picture = path.read_bytes(), Image.open(path)
-    content = np.asarray(picture).copy()
-    assert (np.asarray(colorizer(path)) != content).any()
-    colorizer(picture)
-    assert path.read_bytes() == before and [*tmp_path.glob("*.png")] == [path]
-    np.testing.assert_array_equal(np.asarray(picture), content)
-
-
 @pytest.mark.parametrize(
     ("picture", "size", "seen"),
     [
