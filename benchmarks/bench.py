@@ -52,7 +52,9 @@ def profile_of(line: str, quick: bool = False) -> Profile:
     """
     if line.startswith("full"):
         small = dict(width=8, saliency_width=8, critic_width=8) if quick else {}
-        return config.load("imagenet", batch=1, stage1_steps=0, device="cpu", **small)
+        return config.load(
+            "imagenet", global_weights="", batch=1, stage1_steps=0, device="cpu", **small
+        )
     small = dict(width=8, saliency_width=8, critic_width=8, batch=4) if quick else {}
     return config.load("mini", stage1_steps=0, device="cpu", **small)
 
@@ -333,7 +335,7 @@ def growth(runs: int, quick: bool) -> dict[str, dict]:
         for value in points:
             settings = base | ({"image_size": 64} if axis == "batch" else {}) | {key: value}
             settings["saliency_width"] = 2 * settings["width"]
-            profile = config.load("imagenet", device="cpu", **settings)
+            profile = config.load("imagenet", global_weights="", device="cpu", **settings)
             for step, row in rows.items():
                 torch.manual_seed(0)
                 batch, players = batch_of(profile), players_of(profile, step)

@@ -7,7 +7,7 @@ from scgan_lib import config
 
 SMALL = dict(
     stage1_steps=0, device="cpu", vgg="hed", image_size=32, levels=6, batch=2, width=8,
-    saliency_width=8, critic_width=8,
+    saliency_width=8, critic_width=8, global_weights="",
 )  # fmt: skip
 PROFILES = {
     "paper": ("imagenet", {}),
