@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.special import stdtrit
 
 
 def intervals(values, seed: int = 0) -> np.ndarray:
@@ -57,7 +57,7 @@ def summary(values: pd.DataFrame, shown: list, least: int) -> pd.DataFrame:
     found["low"], found["high"] = intervals(images)
     found["runs"], found["runs_mean"] = runs.count(axis=1), runs.mean(axis=1)
     found["runs_sd"] = runs.std(axis=1)
-    half = t.ppf(0.975, found["runs"] - 1) * runs.sem(axis=1)
+    half = stdtrit(found["runs"] - 1, 0.975) * runs.sem(axis=1)
     found["runs_low"], found["runs_high"] = found["runs_mean"] - half, found["runs_mean"] + half
     found["agree"] = (runs.mul(found["mean"], axis=0) > 0).sum(axis=1)
     sure = (found["low"] * found["high"] > 0) & (found["agree"] == found["runs"])
