@@ -90,7 +90,7 @@ variants.style.set_uuid("variants")
 
 # %% [markdown]
 # **A smaller budget.** To save time, each training is shorter than in chapters 4 and 5. So the
-# results of `full` differ from those of Table 1. The numbers of updates are:
+# results of `full` differ from those of Table 1 (chapter 6). The numbers of updates are:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 own = config.from_environment(profile, 0)
@@ -100,8 +100,8 @@ for stage in (1, 2):
 
 # %% [markdown]
 # **The same number of updates.** All variants have the same number of generator updates and see the
-# same number of pictures. *No stage 1* makes all its updates in stage 2, with the learning rate of
-# stage 2. So it changes two things at once.
+# same number of pictures. *No stage 1* makes all its updates in stage 2. So for 240 updates, both
+# its losses and its learning rate differ from those of *full*.
 #
 # **Shared stage 1.** If a variant differs only in stage 2, it starts from the same stage 1 as the
 # full method of that seed. This saves time and removes one source of random variation.
@@ -114,9 +114,9 @@ updates = {n: ablations.variant(base, n) for n in ablations.VARIANTS}
 updates = {n: p.stage1_steps + p.stage2_steps for n, p in updates.items()}
 assert set(updates.values()) == {base.stage1_steps + base.stage2_steps}
 for name in ablations.VARIANTS:
-    first = {"saliency_guidance", "global_encoder", "global_weights"}  # what stage 1 depends on
+    first = {"saliency_guidance", "global_encoder", "global_weights"}  # changes that stage 1 sees
     needs_own = bool(first & set(ablations.changed(base, name)))
-    expected = "" if name == "no-stage1" else name if needs_own else "full"
+    expected = "" if name == "no-stage1" else name if needs_own else "full"  # "": no stage 1
     assert ablations.stage1_owner(base, name) == expected
 print(
     f"{base.stage1_steps} + {base.stage2_steps} updates of {base.batch} pictures for each variant"
@@ -125,8 +125,9 @@ print(
 # %% [markdown]
 # ## Two kinds of chance
 #
-# If we train the same variant with two seeds, the means differ. If we score it on other photos, the
-# means also differ. These are two sources of variation, and neither can be computed from the other:
+# If we train the same variant with two seeds, its mean scores differ. If we score it on other
+# photos, they also differ. These are two sources of variation, and neither can be computed from the
+# other:
 #
 # - **over images**: would other photos show the same difference *between these trained networks*?
 #   The paired bootstrap of chapter 6 answers this question. Many photos make its interval narrow.
@@ -136,8 +137,9 @@ print(
 #   few seeds, the factor is large.
 #
 # The simulation below compares two variants that are **equally good**, with three seeds and 66
-# photos. The PSNR of a training varies by chance with a standard deviation of 0.25 dB, and the
-# difference on one photo with 1.5 dB more. That is roughly what Table 2 shows. We simulate a
+# photos. The mean PSNR of a training varies by chance with a standard deviation of 0.25 dB. On
+# single photos, the difference between two trainings varies around its mean with a standard
+# deviation of 1.5 dB. The results behind Table 2 have values of about this size. We simulate a
 # thousand such comparisons and apply four tests to each.
 
 # %%
@@ -164,10 +166,10 @@ pd.Series(
 
 # %% [markdown]
 # *How often each test finds a difference although there is none.* Here the test over images is
-# wrong in more than a third of the cases. It measures precisely which of *these* networks is
-# better, and that is decided by the seeds. (With less variation over photos, it would be wrong more
-# often.) Requiring the same sign for all seeds helps, but three signs agree by chance in one case
-# out of four.
+# wrong in more than a third of the cases. It measures which of *these* networks is better, and that
+# depends on the seeds. (With less variation over photos, its interval would be narrower and it
+# would be wrong more often.) Requiring the same sign for all seeds helps, but three signs agree by
+# chance in one case out of four.
 #
 # **Check.** The signs of $n$ seeds agree by chance with probability $2 \cdot 2^{-n} = 2^{1-n}$.
 
@@ -182,30 +184,31 @@ for n, factor in factors.items():
 
 # %% [markdown]
 # In Table 2, a cell is bold if the interval over images excludes 0 **and** all seeds have the same
-# sign. This rule has many false alarms, so bold is only a hint: more seeds are worth training. We
-# call a bold difference a *finding* only if its t interval over seeds also excludes 0 (`_seeds_low`
-# and `_seeds_high` in `table2.csv`).
+# sign. This rule has many false alarms (21 % in the simulation), so a bold difference is only a
+# *hint* that more seeds are worth training. We call it a *finding* only if its t interval over
+# seeds also excludes 0 (`_seeds_low` and `_seeds_high` in `table2.csv`).
 #
 # ## Table 2
 #
 # The brackets contain the difference from *full*: its mean, its interval over images, and how many
-# seeds have this sign. Bold: the interval excludes 0 and all seeds agree. *Gray copy*, *full* and
-# *real photo* have only the interval of their mean; "runs" is the mean ± standard deviation of the
-# seeds.
+# seeds have this sign. *Gray copy*, *full* and *real photo* have only the interval of their mean;
+# "runs" is the mean ± standard deviation of the seeds. The chroma errors are measured on composites
+# (cut-outs laid on photos, chapter 1).
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 if there:
     table = tables.table2(home)
     shown = tables.style(table)
 else:
-    head = ["mean (difference to full [interval over images]; seeds that agree)"]
+    head = ["mean (difference from full [interval over images]; seeds that agree)"]
     shown = pd.DataFrame("", index=[*ablations.VARIANTS], columns=head).style
     print(f"What would be here: a row for each variant. Run: make ablations PROFILE={profile}")
 shown.set_uuid("table2")
 
 # %% [markdown]
-# **Look at** the gray copy first. *Full* has a higher PSNR, but a lower SSIM, a lower agreement and
-# a larger error at edges. After so short a training, its pictures are better by one measure only.
+# **Look at** the gray copy first. *Full* has a higher PSNR and a smaller colour error inside the
+# object, but a lower SSIM, a lower agreement and a larger error at edges. The table has no interval
+# for these differences, so they may be chance.
 #
 # **Check.** We compute one cell by hand from `ablations.csv`: first the difference for each seed,
 # then the mean over seeds, then the bootstrap over photos.
@@ -221,7 +224,7 @@ if there:
     ours = row[["psnr_difference", "psnr_difference_low", "psnr_difference_high"]]
     np.testing.assert_allclose([mean, low, high], ours.astype(float), atol=0.02)
     print(f"{other} minus full: PSNR {mean:+.3f} dB [{low:+.3f}, {high:+.3f}]")
-    print("a seed at a time:", by_seed.mean(axis=1).round(3).to_dict())
+    print("difference for each seed:", by_seed.mean(axis=1).round(3).to_dict())
 
 # %% [markdown]
 # ## What we see
@@ -283,7 +286,7 @@ if there:
         if f"{measure}_seeds_low" in table.numbers:
             ends = table.numbers[[f"{measure}_seeds_low", f"{measure}_seeds_high"]].astype(float)
             beyond_seeds = (ends > 0).all(axis=1) | (ends < 0).all(axis=1)
-            bold = table.numbers[f"{measure}_told"].fillna(0) != 0
+            bold = table.numbers[f"{measure}_told"].fillna(0) != 0  # 0: not bold
             sizes = table.numbers[f"{measure}_difference"].astype(float).round(3)
             found[title] = sizes.where(bold & beyond_seeds)
     findings = pd.DataFrame(found).dropna(how="all").dropna(axis=1, how="all")
@@ -291,11 +294,12 @@ if there:
         table.numbers[f"{m}_difference"].notna().sum() for m in TITLES if f"{m}_mean" in means
     )
     print(f"{int(findings.notna().sum().sum())} findings among {tested} differences")
+    findings = findings.rename(index=lambda name: name.replace("-", " ")).rename_axis("variant")
     display(findings.style.format(precision=3, na_rep="").set_uuid("findings"))
 
 # %% [markdown]
-# *Differences from the full method that exceed both kinds of chance. An empty cell is not a
-# finding.* One or two of so many differences may still be chance.
+# *The findings: variant minus full. An empty cell is not a finding.* One or two of so many
+# differences may still be chance.
 #
 # ## With your own eyes
 #
@@ -326,8 +330,8 @@ else:
 # ## What three seeds cannot show
 #
 # Three seeds can show that a part has a large effect. They cannot show that a part has *no* effect:
-# "not distinguishable" means no effect, or a small one. Half the width of the t interval over seeds
-# shows how large a measured difference must be to be a finding:
+# it may have an effect that three seeds are too few to find. Half the width of the t interval over
+# seeds shows how large a measured difference must at least be to be a finding:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 if there and len(facts["seeds"]) > 1:
@@ -343,20 +347,22 @@ else:
 
 # %% [markdown]
 # *Half the width of each t interval over seeds. A smaller measured difference is not a finding. The
-# widths are rough: each comes from three numbers.*
+# widths are rough: each comes from three numbers.* Some of these limits are large: in PSNR it is
+# 1.2 dB for *no saliency*, but *full* leads the gray copy by only 0.6 dB.
 #
 # ## A short ablation of stage 2 in `tiny`
 #
 # Stage 1 of the profile `tiny` was trained on 68,000 photographs of Tiny ImageNet (chapter 4). Here
 # we repeat only its stage 2, without one part each time: 100 steps of 16 photographs, with three
-# seeds, all from the same stage 1. We score 1,000 validation photographs, every tenth one. They
-# have labels and boxes, so we can also measure the top-1 of a classifier (chapter 6) and the colour
-# error inside the box of the labelled object.
+# seeds, all from the same stage 1. (So *no saliency* lacks the guidance in stage 2 only.) We score
+# 1,000 validation photographs, every tenth one. They have labels and bounding boxes, so we can also
+# measure the top-1 of a classifier (chapter 6) and the mean absolute error of R, G and B inside the
+# box of the labelled object.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 short = json.loads((paths.ROOT / "results/tiny/ablations-short.json").read_text("utf-8"))
 HEADS = {"psnr": ("PSNR (dB)", 1), "cci": ("CCI", 1), "top1": ("top-1 (points)", 100)}
-HEADS |= {"box_error": ("error in the box (of 255)", 1)}
+HEADS |= {"box_error": ("error in the box (RGB, 0..255)", 1)}
 NAMES = {"no-adversarial": "no adversarial", "no-salient-critic": "no salient critic"}
 NAMES |= {"no-guidance": "no saliency"}
 cells = {name: {} for name in NAMES.values()}
@@ -372,11 +378,13 @@ pd.DataFrame(cells).T.style.set_uuid("short")
 # of the 95 % interval over photographs; in brackets, how many of the three seeds have the more
 # common sign.*
 #
-# Without the critics, CCI is lower and PSNR higher, with every seed. Top-1 is higher without them
-# with all three seeds, by about one point, but the interval reaches 0. The salient critic adds a
-# little colour and makes the error inside the box slightly *larger*, with every seed. The saliency
-# guidance as a whole also adds a little colour; its effect on the error inside the box has a
-# different sign for different seeds. Each of these trainings saw only 1,600 photographs, so this
+# Without the critics, CCI and the error inside the box are lower and PSNR is higher, with every
+# seed. Top-1 is also higher with every seed, by about one point, but the interval reaches 0. With
+# the salient critic, every seed gives a little more colour, a slightly lower PSNR and a slightly
+# *larger* error inside the box. The saliency guidance as a whole also adds a little colour; its
+# effect on the error inside the box has a different sign for different seeds. This table has no t
+# interval over seeds, so it shows only hints. (Chapter 11 adds the t interval: the effects of the
+# critics on CCI and PSNR are findings.) Each of these trainings saw only 1,600 photographs, so this
 # tests the beginning of stage 2 only.
 #
 # ## An ablation without training: swap the global features
@@ -422,16 +430,16 @@ for photo, donor in zip(shown, shown[1:] + shown[:1], strict=True):
 viz.grid(panels, blocks=2)
 
 # %% [markdown]
-# **Look at** the penguin: with the features of the pig on a meadow, the ground turns greenish. With
-# the features of the cat, the whole picture of the opera house turns brown. With those of the opera
-# house, the columns turn blue. The edges stay where they are. So in these pictures the global
-# features change *which* colours the network uses, and hardly *where*.
+# **Look at** the penguin: with the features of the pig on a meadow, the ground turns slightly
+# green. With the features of the cat, the whole picture of the opera house turns brown. With those
+# of the opera house, the columns turn bluish. So in these pictures, the global features change the
+# colours of large areas. In some other rows, little changes.
 #
 # Does this hold for more than these few pictures? A script (`benchmarks/global_features.py`) did
-# the same for stage 1 and SCGAN of `tiny` with 2,000 validation photographs, ten of each class.
-# Each photograph was coloured four times: with its *own* features, with those of another photograph
-# of the *same class*, with those of a photograph of *another class*, and with the *mean* of all
-# features, which contains no information about the single photograph.
+# the same for stage 1 and SCGAN of `tiny` with 2,000 validation photographs with colour, ten of
+# each class. Each photograph was coloured four times: with its *own* features, with those of
+# another photograph of the *same class*, with those of a photograph of *another class*, and with
+# the *mean* of all features, which contains no information about the single photograph.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 swapped = json.loads((paths.ROOT / "results/tiny/global-features.json").read_text("utf-8"))
@@ -453,24 +461,25 @@ pd.DataFrame(cells).T.style.set_uuid("swapped")
 # 95 % interval over photographs.*
 #
 # **The network uses its global features.** With those of another class, PSNR is 0.6 dB lower, for
-# stage 1 and for SCGAN alike; the whole lead of stage 1 over gray copies is about one dB. With
-# those of the same class, the loss is a third or a quarter of that. So the features tell the
-# network something about the kind of object or scene, as the paper intends. Without any information
-# (*mean*), stage 1 loses 0.3 dB; SCGAN's loss of 0.1 dB cannot be distinguished from 0. So wrong
-# features are worse than none.
+# stage 1 and for SCGAN. (Stage 1 leads the gray copies by about one dB, chapter 4.) With those of
+# the same class, the loss is a third or a quarter of that. So the features tell the network
+# something about the kind of object or scene, as the paper intends. With the *mean*, which contains
+# no information, stage 1 loses 0.3 dB; SCGAN's loss of 0.1 dB cannot be distinguished from 0. So
+# wrong features are worse than the mean.
 #
 # **In recognition, no loss is shown.** Top-1 does not fall beyond chance, not even with the
 # features of another class. (For SCGAN, the interval allows a fall of 1.9 points; for stage 1,
-# top-1 is a little *higher* with them, and the interval just reaches 0.) So the features bring the
-# colours nearer to the real ones, and this judge hardly notices.
+# top-1 is a little *higher* with them, and the interval just reaches 0.) So a photograph's own
+# features bring its colours nearer to the real ones than those of others, but no gain for this
+# classifier is shown.
 #
 # ### Can the network learn to do without?
 #
-# Use is not need: a network without global features may find the same information in its own
-# encoder. So we let two copies of stage 1 of `tiny` go on with stage 1, on the same batches: 700
-# steps of 32 photographs (`benchmarks/without_global.py`). The first copy stays as it is. In the
-# second, the global features of every photograph are replaced by one mean. It cannot see the global
-# features any more, but it can learn to do without.
+# The network uses its global features, but it may not need them: the rest of the generator may find
+# the same information. So we train two copies of stage 1 of `tiny` further in stage 1, on the same
+# batches: 700 steps of 32 photographs (`benchmarks/without_global.py`). The first copy keeps its
+# global features. In the second, they are replaced by one mean, the same for every photograph. It
+# gets no information from them any more, but it can learn to do without.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 facts = json.loads((paths.ROOT / "results/tiny/without-global.json").read_text("utf-8"))
@@ -496,36 +505,39 @@ pd.DataFrame(cells).T.style.set_uuid("without")
 # *Above: PSNR on held-back training photographs during the training. Below: means over validation
 # photographs after it; in brackets the paired difference ± half the width of its 95 % interval.*
 #
-# **Without them, it stays behind.** On 4,902 validation photographs, the second copy is 0.17 ± 0.04
-# dB behind the first. In top-1, no difference is shown (−0.4 ± 0.5 points). So the global features
-# do bring the colours nearer to the real ones, by a small part of the one dB that stage 1 gains
-# over gray copies.
+# **Without them, it stays behind.** On 4,902 validation photographs, the PSNR of the second copy is
+# 0.17 ± 0.04 dB lower. In top-1, no difference is shown (−0.4 ± 0.5 points). So in this training,
+# the global features bring the colours nearer to the real ones, by a small part of the one dB that
+# stage 1 gains over gray copies.
 #
-# On the held-back photographs (about 200), the gap shrank from 0.57 to 0.25 dB. But most of this is
-# the first copy's loss: this learning rate is higher than at the end of its first training. The
-# second copy gained 0.1 dB. So 22,400 photographs were not enough to replace the global features.
-# Whether a longer training could replace them is open. This is one training, not three seeds.
+# On the held-back photographs (about 200), the gap was 0.57 dB at first and 0.25 dB at the end; in
+# between it varied (at step 200, the second copy was ahead). The first copy lost 0.2 dB, perhaps
+# because its learning rate was higher again than at the end of its first training. The second copy
+# gained 0.1 dB. So 22,400 photographs were not enough to replace the global features. Whether more
+# would be enough is open. This is one training, not three seeds.
 #
 # ## Which parts work?
 #
-# **Stage 1 helps.** In chapters 4 and 6, the pictures of stage 1 have a higher PSNR than gray
-# copies, after training with 174 photos and with 68,000. Here, a network trained in stage 2 only
-# has a lower SSIM and a larger error at edges than *full*. (But its updates also had another
-# learning rate, so either can be the cause.) **The critics make stronger colours, at a price.**
-# Without them, the pictures are much paler and have a higher PSNR and SSIM. Critics are not needed
+# **Stage 1 probably helps.** In chapters 4 and 6, the pictures of stage 1 have a higher PSNR than
+# gray copies, after training with 174 photos and with 68,000. Here, a network trained in stage 2
+# only has a lower SSIM and a larger error at edges than *full*; a lower PSNR is not shown. (For 240
+# of its updates, the losses and the learning rate are not those of *full*. Either can be the
+# cause.) **The critics make the colours stronger, but lower PSNR and SSIM.** Critics are not needed
 # for stronger colours alone: chapter 5 shows on 9,808 photographs that stage 1 with its chroma
 # multiplied by a constant is as colourful and has a higher PSNR. (But a classifier recognises
 # slightly more of SCGAN's pictures than of these.)
 #
 # **In the ablation of `mini`, there is no finding for the saliency guidance, the main idea of the
-# paper,** nor for the second critic (only a hint of stronger colours), the perceptual loss or the
-# global features. This does not mean that they are useless. With three seeds, 174 photos and short
-# training, only large effects can be found (the table in "What three seeds cannot show" says how
-# large). Also, the saliency maps are poor (chapter 4). In the short ablation of `tiny`, the
-# guidance and the second critic add a little colour, but do not reduce the error inside the
-# object's box. The swap shows that the network of `tiny` uses its global features; without
-# them, a short further training leaves it 0.17 dB behind. How good a network would be that was
-# trained without them from the start was not measured.
+# paper,** nor for the second critic, the perceptual loss or the global features. There are three
+# hints: without the guidance, the CCI ratio is higher; without the second critic, the colours are
+# paler; without the perceptual loss, the error inside the object is smaller. This does not mean
+# that these parts are useless. With three seeds, 174 photos and short training, only large effects
+# can be found (the table in "What three seeds cannot show" says how large). Also, it is not shown
+# that the saliency maps are better than a map that ignores the picture (chapter 4). In the short
+# ablation of `tiny`, there are hints that the guidance and the second critic add a little colour; a
+# smaller error inside the object's box is not shown. The swap shows that the network of `tiny` uses
+# its global features. After a short further training without them, it stays 0.17 dB behind. `tiny`
+# was not trained without them from the start.
 #
 # ## What differs from the paper
 #
@@ -554,9 +566,9 @@ paper.show_deviations("salient-critic", "global-encoder", "working-size")
 # wrong in fewer than 5 % of cases?
 # <details><summary>Solution</summary>
 #
-# The probability of agreement by chance is $2^{1-n}$: 50 %, 6 % and 0.2 % for 2, 5 and 10 seeds,
-# and 3 % for six. With ten seeds, the rule misses real effects, because one training with the other
-# sign is enough. Then the t interval is the better test.
+# Bold needs equal signs, so its rate is at most about $2^{1-n}$: 50 %, 6 % and 0.2 % for 2, 5 and
+# 10 seeds. Six seeds are enough (3 %). With ten seeds, the rule misses real effects: one training
+# with the other sign is enough. Then the t interval is the better test.
 # </details>
 #
 # **3.** Add an ablation of your own, for example a training without composites (cut-outs laid on
@@ -575,7 +587,8 @@ paper.show_deviations("salient-critic", "global-encoder", "working-size")
 # ## Three lines to remember
 #
 # 1. Other photos and other seeds are two kinds of chance. More photos do not replace more seeds.
-# 2. Here, stage 1 and the critics make a difference. We found no benefit of the saliency guidance.
-# 3. If no effect is found, say how large an effect would have been found.
+# 2. Here, training without the critics or without stage 1 makes a difference. We found no benefit
+#    of the saliency guidance.
+# 3. If you find no effect, say how large an effect must be to be found.
 #
 # **Next:** [chapter 9, your own photographs](09_colorize_your_photos.ipynb).

@@ -43,7 +43,7 @@ MEANING = {
     "no-perceptual": "stage 2 without VGG-16's features (eq. 5)",
     "no-adversarial": "stage 2 without critics (eq. 3, 4)",
     "no-global": "the generator gets no global features",
-    "no-stage1": "all updates are in stage 2, with its learning rate; one costs several of stage 1",
+    "no-stage1": "all updates are in stage 2, at its rate; each takes longer than in stage 1",
 }
 
 

@@ -41,7 +41,7 @@ MEANING = {  # what the cells hold
     "where there are several runs, mean ± standard deviation of the runs' means. Bold: better than "
     "the next method by a paired difference that excludes 0 and has one sign in all runs; gray "
     "copy and real photo do not compete. ∞: identical to the real photo.",
-    "table2": "Cells: mean over images of the seeds' average (difference to full [95 % paired "
+    "table2": "Cells: mean over images of the seeds' average (difference from full [95 % paired "
     "bootstrap interval over images]; in how many seeds it has this sign). Without a difference: "
     "[interval of the mean]; runs: mean ± standard deviation of the seeds' means. Bold: the "
     "interval of the difference excludes 0 and all of at least two seeds agree.",
