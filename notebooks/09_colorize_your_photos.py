@@ -379,7 +379,7 @@ viz.grid(panels, [n.replace(" ", "\n") for n in DAMAGE] * 2, blocks=2)
 # Most old prints have a white border, and the network sees the whole scan. We add borders to the
 # undamaged pictures, colorize them, cut off the borders, and measure the rest. A border also takes
 # up pixels of the small picture, so fewer are left for the photo. To measure this effect alone, the
-# last row uses a border made of the mirrored photo.
+# row *mirrored* has a border made of the mirrored photo.
 
 
 # %%
