@@ -122,12 +122,12 @@ viz.grid(rows, blocks=2)
 # B, H and W are batch size, height and width. Both critics also see the gray input, which the
 # drawing leaves out.
 #
-# Six equations define the training. The journal's text of the paper is behind a paywall, and this
-# course was written without it. What the course says about the paper comes from two public sources:
-# the authors' repository (MIT), and a published review of the paper. The equations are numbered as
-# in the review. If both sources leave something open, the tables of differences (below) say "not
-# stated". The next cell prints the equations from the library, each with the functions that compute
-# it.
+# Six equations define the training. This course was written without the text of the paper: the
+# journal's is behind a paywall, and the preprint could not be fetched. What the course says about
+# the paper comes from two public sources: the authors' repository (MIT), and a published review of
+# the paper. The equations are numbered as in the review. If both sources leave something open, the
+# tables of differences (below) say "not stated". The next cell prints the equations from the
+# library, each with the functions that compute it.
 
 # %%
 parts = []
@@ -227,9 +227,9 @@ except UserError as error:
 # | [10 scaling up](10_scaling_up.ipynb) | what does ImageNet cost? |
 # | [11 verdict](11_verdict.ipynb) | which claims of the paper hold here? |
 #
-# **Where to start.** For a tour of half an hour, read chapters 0, 5 and 7. To build SCGAN, read 2
-# to 5. To judge the paper's claims, read 6, 8 and 11. For your own photographs, read 9, or run
-# `scgan colorize old_photos/ -o coloured/`, which leaves the originals untouched.
+# **Where to start.** For a tour of an hour, read chapters 0, 5 and 7. To build SCGAN, read 2 to 5.
+# To judge the paper's claims, read 6, 8 and 11. For your own photographs, read 9, or run `scgan
+# colorize old_photos/ -o coloured/`, which leaves the originals untouched.
 #
 # The library's modules fall into five groups. *The paper*: `paper`, `networks`, `layers`, `fast`,
 # `losses`, `training`, `metrics`. *Input*: `pictures`, `data`, `saliency`, `tiny`, `vgg`,

@@ -128,7 +128,7 @@ def _one(
         )
     mark += place
     image, words, several = read_picture(source, content, number)
-    several = several and source.suffix.lower() not in PAGED
+    several = several and (target == STANDARD or source.suffix.lower() not in PAGED)
     words["quality"] = arguments.quality
     result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
     if target == STANDARD:
