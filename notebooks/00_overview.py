@@ -228,8 +228,8 @@ except UserError as error:
 # | [11 verdict](11_verdict.ipynb) | which claims of the paper hold here? |
 #
 # **Where to start.** For a tour of an hour, read chapters 0, 5 and 7. To build SCGAN, read 2 to 5.
-# To judge the paper's claims, read 6, 8 and 11. For your own photographs, read 9, or run `scgan
-# colorize old_photos/ -o coloured/`, which leaves the originals untouched.
+# To judge the paper's claims, read 6, 8 and 11. For your own photographs, read 9, or run
+# `scgan colorize old_photos/ -o coloured/`, which leaves the originals untouched.
 #
 # The library's modules fall into five groups. *The paper*: `paper`, `networks`, `layers`, `fast`,
 # `losses`, `training`, `metrics`. *Input*: `pictures`, `data`, `saliency`, `tiny`, `vgg`,
