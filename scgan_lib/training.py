@@ -279,12 +279,14 @@ def move_average(average: Generator, generator: Generator, decay: float) -> None
 
 def _gallery(profile: Profile) -> Tensor:
     """Gray gallery pictures (N,1,S,S) uint8 at the judged size: the first whole test photos."""
-    pictures = []
-    for photo in photos(profile, "test"):
+    found, pictures = photos(profile, "test"), []
+    for photo in found:
         with suppress(UserError):  # `scgan evaluate` names those that are damaged
             pictures.append(luma_u8(test_picture(photo, profile.judge_size)))
         if len(pictures) == GALLERY_SAMPLES:
             break
+    if not pictures:
+        test_picture(found[0], profile.judge_size)  # says what is wrong with it
     return torch.from_numpy(np.stack(pictures))[:, None]
 
 
