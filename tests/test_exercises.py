@@ -8,7 +8,6 @@ from scgan_lib.paths import ROOT
 
 LECTURER = {source.stem: exercises.lecturer(source) for source in exercises.SOURCES}
 STUDENT = {name: exercises.student(nb) for name, nb in LECTURER.items()}
-# One mistake in each solution, which its tests must notice: (what is right, what is wrong).
 
 
 def code(nb) -> list[tuple[str, str]]:

@@ -9,11 +9,10 @@ from pathlib import Path
 import processes
 import pytest
 import torch
-from conftest import batches, log_of
+from conftest import log_of
 from safetensors.torch import load_file
 
 from scgan_lib import training
-from scgan_lib.data import TrainingSet
 from scgan_lib.paths import ROOT
 
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -69,15 +68,3 @@ def test_a_batch_that_cannot_be_shared_is_refused(two):
     for found in two[0]:
         assert "a batch of 5 cannot be shared evenly by 2 processes" in found["refused"]
         assert found["stage0"] == 4
-
-
-def test_each_process_gets_every_second_item_of_a_batch(untied):
-    """Composites come first in a batch: each process has its share of them."""
-    p = untied(batch=10, composites=0.2)
-    items = TrainingSet(p, 1, 30)
-    assert items.in_batch == 2
-    shares = batches(items, 1, 3, p.batch, processes=2)
-    wanted = [range(start, start + 10, 2) for start in (10, 11, 20, 21)]  # two steps
-    for share, indices in zip(shares, wanted, strict=True):
-        for key, value in share.items():
-            assert torch.equal(value, torch.stack([items[i][key] for i in indices]))

@@ -1,3 +1,5 @@
+"""Saliency: robust background detection, the cache of maps, ready maps, u2netp."""
+
 import hashlib
 
 import numpy as np
@@ -49,9 +51,6 @@ def test_any_size_gives_finite_maps_of_that_size(shape):
     assert not robust_background(np.full((*shape, 3), 128, np.uint8)).any()  # no object
 
 
-# --- the cache ------------------------------------------------------------------------------------
-
-
 def test_maps_are_made_once_and_anew_for_a_newer_photo(photo, tmp_path):
     other = photo.with_name("disc.jpg")  # the same stem, yet a map of its own
     Image.fromarray(disc(120, 100, 30)[0]).save(other)
@@ -69,9 +68,6 @@ def test_maps_are_made_once_and_anew_for_a_newer_photo(photo, tmp_path):
     Image.fromarray(disc(60, 50, 20)[0]).save(other)
     assert saliency_maps([photo, other], DEFAULT, tmp_path) == maps[:2]
     assert read(maps[1]).shape == (60, 50) and maps[0].stat().st_mtime_ns == stamps[0]
-
-
-# --- ready maps -----------------------------------------------------------------------------------
 
 
 def test_folder_maps_are_found_by_stem_resized_and_kept(photo, tmp_path):
@@ -106,9 +102,6 @@ def test_a_folder_without_the_one_map_says_so(photo, tmp_path):
         Image.new("L", (4, 4)).save(ready / f"disc.{suffix}")
     with pytest.raises(UserError, match=r"found disc\.bmp, disc\.png"):
         saliency_maps([photo], name, tmp_path)
-
-
-# --- the deep teacher -----------------------------------------------------------------------------
 
 
 def test_u2netp_finds_the_objects_of_composites():

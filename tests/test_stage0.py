@@ -44,9 +44,6 @@ def small(tiny, tree):
     return lambda **more: tiny(**(STRIPES | dict(data=str(tree)) | more))
 
 
-# --- learning -------------------------------------------------------------------------------------
-
-
 def test_labels_are_learned(small):
     """Held-out pictures are half and half: nine in ten right means right on both sides."""
     p = small(stage0_steps=60, stage0_lr=0.05, stage0_tenth_every=50)
@@ -66,9 +63,6 @@ def test_rate_falls_to_a_tenth_in_the_papers_steps(small):
     assert (imagenet.stage0_steps, imagenet.stage0_tenth_every) == (150 * epoch, 30 * epoch)
 
 
-# --- pictures -------------------------------------------------------------------------------------
-
-
 def test_pictures_are_gray_crops_with_the_class_of_their_folder(small):
     p = small()
     found, held_out = stage0.labelled(p, "train"), stage0.labelled(p, "val", "test")
@@ -86,9 +80,6 @@ def test_one_class_is_refused(small, tmp_path):
     stripes(tmp_path / "one" / "photos", 30, True, 5)
     with pytest.raises(UserError, match=str(tmp_path / "one")):
         stage0.train(small(data=str(tmp_path / "one")))
-
-
-# --- the file -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spectral", [False, True])
