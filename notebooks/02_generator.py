@@ -15,17 +15,14 @@
 #
 # **After this chapter you can** say what each part of SCGAN's generator is for and which shape
 # every layer gives; compute a spectral norm by hand; double the size of a map (up-sample) with a
-# quarter of the multiplications; and show where the *global features* (what a second network finds
-# in the whole picture) join the rest. You will know how the small profile, `mini`, differs from the
-# paper.
+# quarter of the multiplications; and fold a colour network so that it reads gray pictures.
 #
-# **Time:** about 30 minutes to read, under a minute to run. Nothing is trained here. The networks
-# of `mini` work at 64 pixels a side (`image_size`); pictures are loaded and scored at 256
-# (`judge_size`).
+# **Time:** about 30 minutes to read, about a minute to run. Nothing is trained here. The networks
+# of the profile `mini` work at 64 pixels a side (`image_size`); pictures are loaded and scored at
+# 256 (`judge_size`).
 #
 # **Before this:** [chapter 1](01_data_and_saliency.ipynb) (gray, rgb, saliency). You should know
-# what a convolution, its stride, batch normalisation and max-pooling are, and have met singular
-# values once.
+# what a convolution, its stride, batch normalisation, max-pooling and singular values are.
 
 # %% tags=["parameters"]
 profile = "mini"
@@ -54,40 +51,38 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # %% [markdown]
 # ## The problem and the idea
 #
-# A gray pixel says how bright a thing is, but not which colour the thing has: the same gray may be
-# grass, sand or a face. To guess the colour, a network has to answer three questions. (VGG-16 in
-# the table is a well-known network of 13 convolutions, trained to recognise the 1,000 classes of
-# ImageNet.)
+# A gray pixel says how bright a thing is, but not which colour it has: the same gray may be grass,
+# sand or a face. To choose the colour, a network has to answer three questions:
 #
-# | question | what holds the answer | part of the network |
+# | question | where the answer comes from | part of the network |
 # |---|---|---|
 # | *What is this picture?* a beach, a kitchen | the whole picture | **global encoder** (VGG-16) |
-# | *Where exactly does the thing end?* | its fine detail | **U-Net** with skip connections |
+# | *Where exactly does the thing end?* | fine detail | **U-Net** with skip connections |
 # | *What matters here?* the parrot, not the sky | saliency | **saliency branch** on the decoder |
 #
 # A *map* is the output of a layer: channels times height times width. A *U-Net* has an *encoder*,
 # which makes the map smaller step by step, and a *decoder*, which makes it larger again. A *skip
-# connection* hands the map of an encoder step to the decoder step of the same size. The *global
-# features* are the map that the global encoder makes of the whole picture.
+# connection* hands a map of the encoder to the decoder, where the decoder's map has the same size.
+# *VGG-16* is a network of 13 convolutions, trained to recognise the 1,000 classes of ImageNet; the
+# map that it makes of the picture is called the *global features*.
 #
 # SCGAN's own idea is the third row. The generator has two outputs: colours $G_c(x)$ and a saliency
-# map $G_s(x)$. Their product $G_c(x)\odot G_s(x)$ is the *salient area*. Two terms of the losses in
-# [chapter 3](03_losses_and_critics.ipynb) get nothing but this product from the generator. The
-# attention loss compares it with the salient area of the real photo. The second *critic*, a network
-# that scores how real a picture looks, scores it. So the network has to colour the object well, and
-# it has to know where the object is. It learns this without class labels: the saliency of a real
-# photo comes from the teacher of chapter 1.
+# map $G_s(x)$. Two terms of the losses in [chapter 3](03_losses_and_critics.ipynb) use only their
+# product $G_c(x)\odot G_s(x)$, the *salient area*. The attention loss compares it with the salient
+# area of the real photo, and the second *critic* (a network that scores how real a picture looks)
+# scores it. To do well in both, the network has to know where the object is and to colour it well.
+# This needs no class labels: the saliency of a real photo comes from the teacher of chapter 1.
 #
 # ```
 #              ┌──────────── global encoder (VGG-16, gray) ───────────┐
 #              │                                                      ▼ joined
 # gray x ──────┴──► 7x7 ─► ↓2 ─► ↓2 ─► ↓2 ─► ↓2 ─► ↓2 ─────────────► [+] ─► ↓2 ─► …
-#                    │      │     │     │     │                              │
-#                    skip   skip  skip  skip  skip                           ▼
-#                    ▼      ▼     ▼     ▼     ▼                              …
+#                    │      │     │     │     │     │                        │
+#                    skip   skip  skip  skip  skip  skip                     ▼
+#                    ▼      ▼     ▼     ▼     ▼     ▼                        …
 # colours G_c(x) ◄─ 3x3 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄─ ↑2 ◄──────────────────────┘
-#                           │1/2  │1/4  │1/8
-#                           └─────┴─────┴──► saliency branch ─► G_s(x)
+#                                 │1/2  │1/4  │1/8
+#                                 └─────┴─────┴──► saliency branch ─► G_s(x)
 # ```
 
 # %% [markdown]
@@ -96,15 +91,14 @@ print(f"profile {p.name}: networks see {p.image_size} pixels, {len(real)} valida
 # In the drawing, `7x7` and `3x3` are convolutions that keep the side, `↓2` is a convolution with
 # stride 2 (it halves the side), and `↑2` doubles the side and then convolves. `[+]` *concatenates*
 # two maps: their channels are put one behind the other. `…` stands for further steps down and up.
-# The saliency branch takes the decoder's maps at 1/2, 1/4 and 1/8 of the picture's side.
+# The labels 1/2, 1/4 and 1/8 give the side of a decoder map as a fraction of the picture's.
 #
-# Now we ask the network itself. The next cell is hidden (click on it to open it). It defines
-# `shapes`, which puts a *hook* on each block: a function that torch calls with the block's output
-# each time the block has run. We build the paper's full network on torch's `meta` device, which has
-# shapes but no numbers, so it costs nothing. `width` is the number of channels of the first block,
-# `levels` the number of blocks on the way down, and `saliency_width` the number of channels inside
-# the saliency branch. In the table, *in* and *out* are numbers of channels, and *of side* compares
-# the side of the map with that of the picture.
+# The function `shapes` (hidden in the next cell) runs a network once and notes the output of every
+# block. We apply it to the paper's full network, on torch's `meta` device, which has shapes but no
+# numbers and so costs nothing. `width` is the number of channels of the first block, `levels` the
+# number of blocks on the way down, and `saliency_width` the number of channels inside the saliency
+# branch. In the table, *in* and *out* are numbers of channels, and *of side* is the side of the map
+# as a fraction of the picture's.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -133,17 +127,15 @@ shapes(full, 256, "meta").style.hide(axis="index")
 
 
 # %% [markdown]
-# Read the table from top to bottom. `down.0` keeps the picture's side, and `down.1` to `down.5`
-# halve it to 1/32. Then the VGG runs on the same gray input, and its map is concatenated with that
-# of `down.5`. That is why `down.6` has twice as many input channels as `down.5` gives. `down.6`,
-# `down.7` and `down.8` lead to a single pixel, which has seen the whole picture. The decoder goes
-# back up. From `up.1` to `to_rgb`, a block has twice as many input channels as the block before
-# gives. One half comes from the block before, the other half through the skip connection.
+# `down.0` keeps the picture's side, and `down.1` to `down.5` halve it to 1/32. Then VGG-16 runs on
+# the same gray input, and its map is concatenated with that of `down.5`. That is why `down.6` has
+# twice as many input channels as `down.5` gives. `down.6`, `down.7` and `down.8` lead to a single
+# pixel, which has seen the whole picture. The decoder goes back up. From `up.1` to `to_rgb`, half
+# of a block's input channels come from the block before, and the other half through the skip
+# connection.
 #
-# Our network has as many trainable parameters as that of the authors' released code, in each of its
-# parts. The next cell asserts the four counts: the global encoder, the saliency branch, the whole
-# generator, and the rest (encoder and decoder of the U-Net). If one layer of ours had a different
-# number of weights, the cell would fail.
+# The next cell asserts that the global encoder, the saliency branch, the rest (the U-Net) and the
+# whole generator have as many trainable parameters as in the authors' released code.
 
 
 # %%
@@ -165,9 +157,10 @@ for name, count in counts.items():
     print(f"{name:16} {count:>11,}")
 
 # %% [markdown]
-# And this is the generator of the profile that you run: the same Python class with other settings.
-# (`folded_vgg16` is explained below, in "The global encoder". If the output says that a file
-# "cannot be fetched", nothing has failed: an offline copy of VGG-16 is used.)
+# This is the generator of your profile: the same Python class with other settings. In `mini`, the
+# step after `[+]` already gives the single pixel. (`folded_vgg16` is explained in "The global
+# encoder". If the output says that a file "cannot be fetched", nothing has failed: an offline copy
+# of VGG-16 is used.)
 
 # %%
 mine = colorize.build_generator(p)
@@ -181,10 +174,10 @@ shapes(mine, p.image_size).style.hide(axis="index")
 #
 # In `forward`, the first `torch.cat` concatenates the global features with the map of the encoder.
 # `decoder[1]`, `[2]` and `[3]` are the maps for the saliency branch, at 1/2, 1/4 and 1/8.
-# `fidelity` and `keep_luminance` are switches that are explained below; `unit_range` is for later
-# weight files of the authors. `crop` cuts off what rounding has added (see "Try it", question 2).
-# What the global features do to the colours can be seen in [chapter 8](08_ablations.ipynb), which
-# swaps those of two photographs. Here is the library's code:
+# `fidelity` and `keep_luminance` are explained below; `unit_range` is for weights trained with the
+# authors' later code, which uses $[0, 1]$. `crop` cuts off what rounding has added (see "Try it",
+# question 2). [Chapter 8](08_ablations.ipynb) shows what the global features do to the colours: it
+# swaps those of two photographs.
 
 # %%
 print(inspect.getsource(networks.Generator.forward))
@@ -193,10 +186,10 @@ print(inspect.getsource(networks.Generator.forward))
 # ## One block
 #
 # Nearly every layer does the same four things. It pads by *reflection* (the map is mirrored at its
-# border, so no frame of zeros leaks in). It convolves without bias (the normalisation after it adds
-# a bias). It normalises. It applies a LeakyReLU with slope 0.2. In the code below, these are the
-# lines with `F.pad`, `F.conv2d` and `return`. `fast.convolve` gives the same result in a faster
-# way, or `None` where the plain way is the faster one.
+# border, so no frame of zeros leaks in). It convolves without bias (the normalisation adds one). It
+# normalises. It applies a LeakyReLU with slope 0.2. A block of the decoder first doubles its map
+# (`upsample`). `fast.convolve` gives the same result in a faster way, or `None` where the plain way
+# is the faster one.
 
 # %%
 print(inspect.getsource(layers.ConvBlock.forward))
@@ -204,13 +197,13 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # %% [markdown]
 # ## Spectral normalisation, by hand
 #
-# GAN training is more stable when no layer can make its input vector longer. *Spectral
-# normalisation* divides a weight matrix $W$ by its largest singular value $\sigma(W)$. The divided
-# matrix makes no vector longer: $\|W x\| / \sigma(W) \le \|x\|$ for every $x$. (The released code
-# uses this for every convolution; `mini` does not use it.) For a convolution, $W$ is the kernel
-# written as a matrix, (out) × (in·3·3), with one row for each output channel. A full singular value
-# decomposition in every step would be slow. The **power iteration** is cheap. Start with any $u$
-# and repeat
+# GAN training is usually more stable when each layer can enlarge its input only by a bounded
+# factor. *Spectral normalisation* divides a weight matrix $W$ by its largest singular value
+# $\sigma(W)$. Then $\|W x\| / \sigma(W) \le \|x\|$ for every $x$. (The released code does this for
+# every convolution; `mini` does not.) For a convolution, $W$ is the kernel written as a matrix,
+# (out) × (in·3·3), with one row for each output channel. A full singular value decomposition in
+# every training step would be slow; the **power iteration** is cheap. Start with a random $u$ and
+# repeat
 #
 # $$\begin{aligned}
 # v &\leftarrow \frac{W^\top u}{\|W^\top u\|}, \\
@@ -218,17 +211,14 @@ print(inspect.getsource(layers.ConvBlock.forward))
 # \sigma &\approx u^\top W v .
 # \end{aligned}$$
 #
-# Each round turns $u$ further towards one direction, that of the largest singular value. Let
-# $\sigma_1 > \sigma_2$ be the two largest singular values. Compared with the part of $u$ in the
-# direction of $\sigma_1$, each round multiplies the parts in all other directions by
-# $(\sigma_2/\sigma_1)^2$ or less. In the end only the first direction is left. The weights change
-# little from one training step to the next, so torch keeps $u$ and does only *one* round per
-# training step.
+# Let $\sigma_1 > \sigma_2$ be the two largest singular values, and write $u$ as a sum of singular
+# vectors. Compared with the part that belongs to $\sigma_1$, each round multiplies all other parts
+# by $(\sigma_2/\sigma_1)^2$ or less, so in the end only the first part is left. The weights change
+# little from one training step to the next, so torch keeps $u$ and does only *one* round per step.
 #
 # The first half of the cell is the iteration by hand. The second half gives the same weight to a
 # block of the library: `parametrizations.weight.original` is the stored weight, `conv.weight` is
-# that weight divided by $\sigma$, and `advance_spectral_norm` does 40 rounds. (`eval()` stops torch
-# from doing another one.)
+# that weight divided by $\sigma$, and `advance_spectral_norm` does 40 rounds.
 
 # %%
 torch.manual_seed(0)
@@ -255,17 +245,15 @@ ax.set(xlabel="rounds of power iteration", ylabel="relative error of σ")
 plt.show()
 
 # %% [markdown]
-# *The estimate rises to the exact σ from below. After the first rounds, each round shrinks the
-# error by about the same factor: a straight line in this plot.*
+# *The estimate rises to the exact σ from below. In the later rounds the curve is nearly a straight
+# line: each round multiplies the error by about the same factor.*
 #
-# A caution: this $\sigma$ says how much longer the kernel can make one 3x3 piece of the map. The
-# convolution works on the whole map, and there each pixel belongs to nine such pieces: the squared
-# lengths of all pieces add up to nine times the squared length of the map. So, apart from the
-# mirrored border, the convolution can make the whole map longer by a factor of at most
-# $\sqrt{9}\,\sigma = 3\,\sigma$. This is more than $\sigma$, but still bounded.
+# A caution: this $\sigma$ says how much the kernel can enlarge one 3x3 piece of the map. With
+# stride 1, each pixel belongs to nine such pieces. Their squared lengths add up to nine times that
+# of the map, so the whole convolution can enlarge the map by up to $\sqrt{9}\,\sigma = 3\,\sigma$
+# (apart from the border): bounded, but not by $\sigma$.
 #
-# The released code uses spectral normalisation on every convolution of generator and critics (the
-# networks of chapter 3 that score pictures). This run uses:
+# This run uses:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 print(f"profile {p.name}: spectral norm: generator {p.generator_spectral}, ", end="")
@@ -276,11 +264,10 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 # ## Up-sampling without the large map
 #
 # The decoder doubles the height and the width of a map by repeating every pixel (nearest
-# neighbour), and then convolves 3x3. (The other usual way, a transposed convolution, tends to leave
-# a checkerboard pattern.) Done plainly, this takes nine multiplications (*products* below) for each
-# pixel of the *large* map, although the large map holds each value four times. Take one dimension,
-# a small row $x$ and the kernel $(w_0, w_1, w_2)$ (`x1` and `w1` in the code below). The doubled
-# row is $y_{2i} = y_{2i+1} = x_i$, so the row $z$ after the convolution is
+# neighbour), and then convolves 3x3. Done plainly, this takes nine multiplications (*products*
+# below) for each pixel of the *large* map, although the large map holds each value four times. Take
+# one dimension, a small row $x$ and the kernel $(w_0, w_1, w_2)$ (`x1` and `w1` in the code). The
+# doubled row is $y_{2i} = y_{2i+1} = x_i$, so the row $z$ after the convolution is
 #
 # $$\begin{aligned}
 # z_{2i} &= w_0 y_{2i-1} + w_1 y_{2i} + w_2 y_{2i+1} \\
@@ -289,25 +276,18 @@ print(f"normalisation: generator {p.generator_norm}, critics {p.critic_norm}")
 #        &= (w_0 + w_1)\,x_i + w_2\,x_{i+1}
 # \end{aligned}$$
 #
-# Each output needs two products in place of three, and it reads the small row. In two dimensions
-# they are four 2x2 kernels (even or odd row, even or odd column) in place of one 3x3 kernel. At the
-# border, reflection mirrors the doubled row at its first pixel $y_0$, so $y_{-1} = y_1$, and $y_1$
-# is $x_0$. For the small row this means $x_{-1} = x_0$: the edge pixel is repeated. So the small
-# map is padded by *replication*.
+# Each output needs two products in place of three. At the border, reflection gives $y_{-1} = y_1$,
+# and $y_1$ is $x_0$: the edge pixel of the small row is repeated.
 #
 # One more step saves more. With $s = w_0 + w_1 + w_2$ and the difference $d_i = x_{i+1} - x_i$, the
-# even output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. Both contain the product
-# $s\,x_i$, so the two outputs together need three products in place of four: one for the value
-# $x_i$ and two for a difference ($w_0 d_i$ and $w_2 d_i$). In two dimensions we take differences
-# along the columns and along the rows, and the products multiply: $(1 + 2)(1 + 2) = 9$ for each
-# small pixel. (One is for the map itself, two each are for the two kinds of differences, and four
-# are for the differences of differences.) The plain way takes $4 \cdot 9 = 36$. At the border the
-# differences are 0.
+# even output is $s\,x_i - w_0 d_{i-1}$ and the odd one $s\,x_i + w_2 d_i$. Both contain $s\,x_i$,
+# so the two outputs together need three products in place of four. In two dimensions we do this
+# along the rows and along the columns, which takes $3 \cdot 3 = 9$ products for each small pixel.
+# The plain way takes $4 \cdot 9 = 36$.
 #
-# The cell compares three things with the plain way (`literal`): the form with two products, the
-# form with three, and the library's function in two dimensions. (`[None, None]` adds the axes for
-# batch and channel. The counts that it prints are for each small pixel and each pair of an input
-# and an output channel.)
+# The cell compares both short forms, and the library's function for two dimensions, with the plain
+# way (`literal`). The counts that it prints are for each small pixel and each pair of an input and
+# an output channel.
 
 # %%
 x1, w1 = torch.randn(6), torch.randn(3)
@@ -331,16 +311,16 @@ torch.testing.assert_close(layers.upsample_convolve(x2, w2), literal, rtol=1e-4,
 print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {3 * 3} now")
 
 # %% [markdown]
-# The network is the same, only cheaper, and on a laptop that matters. Trained weights work in both
-# forms (`block.fused = False` gives the first one: repeat the pixels, then convolve).
+# The results are equal up to rounding, so trained weights work in both ways (`block.fused = False`
+# selects the plain one).
 
 # %% [markdown]
 # ## Why skip connections
 #
-# Each step down halves the side of the map. Without skips, the decoder would have to place every
-# edge from the deepest map alone. How much *position* is left after each step? To see it, we shrink
-# the photo itself, by averaging, to the size of the map after each step down. (Later cells use
-# `small`, the gray photo at the network's size.)
+# Each step down halves the side of the map. Without skip connections, the decoder would have to
+# place every edge from the deepest map alone. How much *position* is left after each step? To see
+# it, we shrink the photo itself, by averaging, to the size of each map. (Later cells use `small`,
+# the gray photo at the network's size.)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 photo = data.to_pm1(real[min(4, len(real) - 1)][None])
@@ -354,24 +334,31 @@ viz.strip(
 )
 
 # %% [markdown]
-# *The gray photo at the size of every level (map on the way down) of this profile's encoder.* The
-# channels of a deep map say **what** is there. The skip says **where**. A decoder block gets both,
-# side by side, and its convolution combines them. This suits colour well: edges of colour nearly
-# always lie on edges of brightness, and the input already has those.
+# *The gray photo at the size of every map on the way down in this profile.* In `mini`, the bird is
+# hard to recognise at 8 pixels, and at 1 pixel no position is left. (A real map has many channels
+# and can hold more than one such picture.) So a decoder block gets two maps: that of the block
+# before says **what** is there, and that of the skip connection says **where**. This suits colour
+# well: most edges of colour lie on edges of brightness, and the input has those.
 
 # %% [markdown]
 # ## The global encoder
 #
-# **In the paper** it is VGG-16-Gray: a VGG-16 with one input channel, in which a convolution of
-# stride 2 replaces every max-pool. It is pre-trained to classify gray ImageNet pictures and then
-# trained further together with the rest. That needs ImageNet.
+# | | paper: VGG-16-Gray | `mini`: folded VGG-16 |
+# |---|---|---|
+# | reads | gray | gray, through a folded first layer |
+# | trained on | gray ImageNet pictures | colour ImageNet pictures (and more: see its name below) |
+# | max-pooling | replaced by convolutions of stride 2 | kept: the weights were learned with it |
+# | while the colorizer is trained | goes on learning | frozen; a 1x1 convolution behind it learns |
+# | features | the last map | conv4_3 and conv5_3, averaged to the size of the map they join |
 #
-# **In `mini`** it is a *folded* VGG-16. This is a VGG-16 that was trained on colour pictures.
-# Afterwards the weights of its first layer were summed over the three colour channels (and its bias
-# adapted), so that the layer reads one channel. Feeding a gray picture $g$ to it gives the same as
-# feeding the picture $(g, g, g)$ to the colour network. Only the border differs: both networks pad
-# with zeros, and zero means mid-gray to the folded network, but ImageNet's mean colour to the
-# colour network.
+# (conv5_3 is the third convolution of the fifth group; a group ends at a pooling. In the table of
+# the paper's network above, conv1_2, conv2_2, conv3_3, conv4_3 and pool5 have stride 2.)
+#
+# Pre-training the paper's encoder needs ImageNet. So `mini` takes a VGG-16 that was trained on
+# colour pictures and *folds* it: the weights of the first layer are summed over the three colour
+# channels, and its bias is adapted. For a gray picture $g$, the folded network then gives what the
+# colour network gives for $(g, g, g)$. Only the border differs: both pad with zeros, and zero means
+# mid-gray to the folded network, but ImageNet's mean colour to the colour network.
 #
 # Let $m_c$ and $s_c$ be the mean and the standard deviation of colour channel $c$ in ImageNet, and
 # $W_c$ and $b$ the weights and the bias of the first layer. The colour network reads the normalised
@@ -383,10 +370,11 @@ viz.strip(
 #    + \Big(b + \sum_c W_c \frac{\tfrac12 - m_c}{s_c}\Big).
 # \end{aligned}$$
 #
-# The cell computes the two brackets by hand and compares them with the library's folded layer. Then
-# it compares the outputs of the two first layers, without the border (`inside`). A *trunk* is a
-# network without its last, classifying layers; here it is the convolutions of VGG-16. `features.0`
-# is the first of them, and `W3[c]` are its weights for colour `c`.
+# In the second bracket, $W_c$ is convolved with a constant, so its nine weights are summed. The
+# cell computes the two brackets by hand and compares them with the library's folded layer. Then it
+# compares the first layers of the two networks, without the border (`inside`). A *trunk* is a
+# network without its classifying layers, `features.0` is the first convolution of VGG-16, and
+# `W3[c]` are its weights for colour `c`.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -413,12 +401,11 @@ torch.testing.assert_close(
 print("folded = colour network on (g, g, g); weights:", trunk.name)
 
 # %% [markdown]
-# What does such a network know about a picture without colours? We take its deepest map, conv5_3
-# (the third convolution of the fifth group; a group ends at a pooling), and average it over each
-# gray photo. That gives 512 numbers a photo. We bring each of them to mean 0 and standard deviation
-# 1 over the training photos. Then we look for the training photos (`known`) whose numbers are most
-# similar to those of a validation photo (`asked`), measured by the cosine of the angle between
-# them.
+# What does such a network know about a picture without colours? We take its deepest map, conv5_3,
+# and average it over each gray photo. That gives 512 numbers a photo. We bring each of them to mean
+# 0 and standard deviation 1 over the training photos. Then we look for the training photos
+# (`known`) whose numbers are most similar to those of a validation photo (`asked`), by the cosine
+# of the angle between them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 others = data.photos(p, "train")
@@ -448,31 +435,23 @@ heads = ["asked", "nearest", "2nd", "3rd", "4th", "5th"]
 viz.grid([{h: x.permute(1, 2, 0).numpy() for h, x in zip(heads, row, strict=True)} for row in rows])
 
 # %% [markdown]
-# *Left: a validation photo. Right: its nearest training photos, found from the gray pictures alone
-# (the colours are shown for you; the network did not see them).* Read it row by row. Do the
-# neighbours show the same kind of thing as the photo at the left, or only a similar layout or
-# texture? Features that find the same kind of thing help the U-Net to choose colours; features that
-# find a similar layout do not. In the shipped run (profile `mini`, seed 0, as stored in the
-# repository) the neighbours mostly share the layout: only the palace in the third row finds mostly
-# buildings. Two things make it hard: the photos have 64 pixels a side, and weights that were
-# "fine-tuned for edges" (see the name printed above) may have lost part of what they knew about
-# things.
-#
-# | | paper | `mini` |
-# |---|---|---|
-# | reads | gray | gray, through a folded first layer |
-# | trained on | gray ImageNet pictures | colour ImageNet pictures (and more: see its name) |
-# | pooling | convolution of stride 2 | max-pooling kept: the weights were learned with it |
-# | while the colorizer is trained | goes on learning | frozen; a 1x1 convolution behind it learns |
-# | features | the last map | conv4_3 and conv5_3, averaged to the size of the map they join |
+# *Left: a validation photo. Right: its nearest training photos. The network saw only the gray
+# pictures.* Do the neighbours show the same kind of thing as the photo at the left? That would help
+# the U-Net to choose colours. In the shipped run (profile `mini`, seed 0, as stored in the
+# repository) they mostly do not: five of the 87 training photos searched show cats and nine show
+# fish, but the cat in the first row finds no cat, and the fish in the last row finds no fish. Only
+# the Taj Mahal finds mostly its own kind: three buildings among five. One reason may be the size:
+# with 256 pixels in place of 64 (change both numbers in the hidden cell), the cat finds three cats,
+# but the fish only one fish. Another may be that weights "fine-tuned for edges" (see the name
+# printed above) have lost part of what they knew about things.
 
 # %% [markdown]
 # ## The saliency branch
 #
-# The branch takes three maps of the decoder, at 1/8, 1/4 and 1/2 of the side. It brings each to
-# 1/2, concatenates them and enlarges the result to full size. A sigmoid at the end gives values
-# between 0 and 1. The branch can be small because it uses the maps of the colour decoder. Its
-# gradient also trains the decoder blocks that make these maps.
+# The branch brings three maps of the decoder, at 1/8, 1/4 and 1/2 of the side, to 1/2, concatenates
+# them and enlarges the result to full size. A sigmoid at the end gives values between 0 and 1. The
+# branch can be small because it uses the maps of the colour decoder. Its gradient also trains the
+# decoder blocks that make these maps.
 
 # %%
 print(inspect.getsource(networks.SaliencyBranch.forward))
@@ -480,15 +459,15 @@ for name, network in {"paper": full, p.name: mine}.items():
     print(f"{name}: {trainable(network.saliency) / trainable(network):.1%} of the parameters")
 
 # %% [markdown]
-# ## A dead initialisation
+# ## An initialisation without effect
 #
 # GANs usually start from weights drawn from $N(0, 0.02^2)$. The released code has a function for
-# that. It visits all layers and looks for a parameter called `weight`. But spectral normalisation
-# has *renamed* this parameter: under the old name there is only a tensor computed from it, which is
-# not a parameter. So the function finds no weight of any convolution and changes none: the
-# initialisation is *dead*, and torch's default weights stay. We write the same search and count, on
-# a small network without a global encoder. (`fidelity="released"` builds the network as the
-# released code does; `recurse=False` lists only the layer's own parameters.)
+# that, which looks in every layer for a parameter called `weight`. But spectral normalisation has
+# *renamed* this parameter: under the old name there is only a tensor computed from it. So the
+# function changes no convolution, and torch's default weights stay. The cell does the same search
+# and counts what it finds, on a small network without a global encoder. (`fidelity="released"`
+# builds the network as the released code does; `recurse=False` lists only the layer's own
+# parameters.)
 
 # %%
 torch.manual_seed(0)
@@ -506,12 +485,10 @@ print("with spectral norm:   ", search_for_weight(networks.Generator(spectral=Tr
 assert search_for_weight(networks.Generator(spectral=True, **small_net)).startswith("0 of")
 
 # %% [markdown]
-# What does that change? We build the network both ways: with the dead initialisation (`"released"`)
-# and with one that works (`"paper"`). Then we measure the standard deviation of the stored weights
-# and of the weights that are used, after the division by $\sigma$. The three asserts say: with
-# `"paper"` the stored weights have a standard deviation of 0.02; the used weights all have a
-# $\sigma$ of about 1; and their standard deviations are the same in both networks to within a
-# fifth.
+# What does that change? We build the network with torch's default weights (`"released"`) and with
+# the initialisation that works (`"paper"`, the library's default). Then we measure the standard
+# deviation (*std*) of the stored weights and of the weights that are used, after the division by
+# $\sigma$. *σ used* is the largest singular value of the used weights: about 1, as it should be.
 
 # %%
 rows = []
@@ -530,26 +507,24 @@ assert np.allclose(table["std used"][:3], table["std used"][3:], rtol=0.2)
 table.style.hide(axis="index").format(precision=4)
 
 # %% [markdown]
-# The stored weights of the two networks have different standard deviations. Those of the used
-# weights are nearly equal, because the division by $\sigma$ removes any scale. So the dead
-# initialisation is a real mistake with a small effect *at the start*. Whether it changes the
-# training that follows is not measured here. `fidelity="paper"` (the default) reaches every
-# convolution; `fidelity="released"` leaves them as the released code does.
+# With `"paper"`, the stored weights have the intended standard deviation of 0.02; with `"released"`
+# they have others. But the standard deviations of the used weights are nearly equal, because the
+# division by $\sigma$ removes any scale. So the mistake is real, but its effect *at the start* is
+# small. Whether it changes the training that follows is not measured here.
 
 # %% [markdown]
 # ## Range, and keeping the luminance
 #
-# Colours live in $[-1, 1]$, because the last layer is a tanh. 0 is mid-gray. The gray input has the
+# Colours lie in $[-1, 1]$, because the last layer is a tanh; 0 is mid-gray. The gray input has the
 # same range, and saliency lies in $[0, 1]$.
 #
 # The paper's network predicts R, G and B, and so the brightness too, although the gray input
-# already *gives* the brightness. (Brightness, luminance and luma mean the same number here, the
-# gray value.) The small profiles put the given brightness back into the predicted colours $\hat c$:
-# $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same amount on all three channels, where $Y$ is
-# the luma $.299R + .587G + .114B$. These weights sum to 1, so the luma of the result is exactly $x$
-# (until values outside $[-1, 1]$ are clipped for the picture). The network is left with the
-# *chroma*, what remains of a colour without its luma: $c - Y(c)$. These are three numbers per
-# pixel, but their luma is 0, so only two are free.
+# already *gives* it. (Brightness, luminance and luma mean the same here, the gray value.) The small
+# profiles (`mini` and `tiny` among them) put the given brightness back (`keep_luminance`) into the
+# predicted colours $\hat c$: $\hat c \leftarrow \hat c + (x - Y(\hat c))$, the same amount on all
+# three channels, where $Y$ is the luma $.299R + .587G + .114B$. These weights sum to 1, so the luma
+# of the result is exactly $x$ (until values outside $[-1, 1]$ are clipped for the picture). The
+# network only has to predict the *chroma*, a colour without its luma: $c - Y(c)$.
 #
 # The cell checks this on random numbers, and then on the network's own output.
 
@@ -565,13 +540,11 @@ if mine.keep_luminance:
 print(f"profile {p.name}: keep_luminance={p.keep_luminance}, working size {p.image_size} pixels")
 
 # %% [markdown]
-# This has a second use. The eye sees brightness sharply and colour coarsely; JPEG and television
-# rely on that. So a network may work at a small size, its *working size* (`image_size`): only its
-# chroma is enlarged, and the luminance keeps the input's full resolution. How much is lost, even if
-# the network is perfect? We shrink the *real* chroma to a working size, enlarge it again, and
-# measure the PSNR (closeness to the real photo in dB, more is better; chapter 6 derives it). The
-# result is what a network would reach that works at this size and predicts its small chroma
-# perfectly.
+# This has a second use. The eye sees brightness sharply and colour coarsely, as JPEG and television
+# exploit. So a network may work at a small size, its *working size* (`image_size`): only its chroma
+# is enlarged, and the luminance keeps the input's full resolution. How much is lost, even if the
+# network is perfect? We shrink the *real* chroma to a working size, enlarge it again, and measure
+# the PSNR (closeness to the real photo in dB, more is better; chapter 6 derives it).
 
 
 # %%
@@ -606,17 +579,17 @@ heads = ["picture", f"mean PSNR of {len(real)} photos, dB"]
 pd.DataFrame(rows, columns=heads).style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# Find the row of this profile's working size (64 pixels in `mini`) and compare it with the last
-# row. The difference is what a perfect network of that working size gains over a gray copy: in the
-# shipped run 41.4 dB against 22.0 dB. The rows further up show what a larger working size would
-# add.
+# In the shipped run, a network that predicts the chroma perfectly at 64 pixels (the working size of
+# `mini`) would reach 41.4 dB; a gray copy has 22.0 dB. The trained networks of [chapter
+# 6](06_evaluation_table1.ipynb) are less than 2 dB above a gray copy, so the working size is not
+# what limits their PSNR.
 
 # %% [markdown]
 # ## What an untrained generator paints
 #
 # We let a new network colour 8 of the photos. Its batch normalisations have no running statistics
-# yet, so they use those of this batch. (They are only some of the photos of the table above, so the
-# mean PSNR of their gray copies is different.)
+# yet, so they use those of this batch. (The table above has more photos, and so another PSNR of the
+# gray copies.)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 torch.manual_seed(seed)
@@ -636,10 +609,11 @@ columns = zip(
 viz.grid([{"gray x": x, "colours": y, "saliency": s} for x, y, s in columns], blocks=2)
 
 # %% [markdown]
-# *The input, the colours and the saliency of random weights.* If a profile keeps the luminance, as
-# `mini` does, the brightness of the second picture is that of the input. Even the *colours* follow
-# the shapes of the input: these come through the skip connections, because even random filters
-# carry edges. But the colours mean nothing yet. To give them a meaning, we need losses: [chapter
+# *The input, the colours and the saliency of random weights.* The brightness is that of the input
+# if the profile keeps the luminance, as `mini` does. The colours follow the shapes of the input:
+# the skip connections carry its edges even through random filters. But they mean nothing yet. In
+# the shipped run their PSNR is 20.8 dB, below the 24.1 dB of the gray copies. The saliency is near
+# one half everywhere. To give both outputs a meaning, we need losses: [chapter
 # 3](03_losses_and_critics.ipynb).
 
 # %% [markdown]
@@ -660,8 +634,8 @@ paper.show_deviations("02")
 #     bare = networks.Generator(encoder=False)
 # print(trainable(bare), trainable(full) - trainable(full.global_encoder))
 # ```
-# No: the network without the encoder has fewer parameters than this difference. One of its
-# convolutions, `down.6`, reads 512 channels less, and so it also lacks 512 · 512 · 9 weights.
+# No: it has 39,317,952, and the difference is 41,677,248. Without the encoder, `down.6` reads 512
+# channels fewer, so it also lacks 512 · 512 · 9 weights.
 # </details>
 #
 # **2.** For which size of picture is the deepest map of the paper's network a single pixel? What
@@ -684,7 +658,7 @@ paper.show_deviations("02")
 # literal = F.conv1d(F.pad(doubled[None, None], (1, 1), mode="reflect"), w1[None, None])[0, 0]
 # print(torch.stack([even, odd], 1).flatten() - literal)
 # ```
-# Only the first even output and the last odd one are different: it is a matter of the border alone.
+# Only the first even output and the last odd one differ, so only the border matters.
 # </details>
 #
 # **Exercises:** three functions to write, each with a test that checks yours. `make exercises`
