@@ -123,7 +123,7 @@ def shapes(generator, size, device="cpu"):
 # %%
 with torch.device("meta"):
     full = networks.Generator(width=64, saliency_width=128, levels=9)
-shapes(full, 256, "meta").style.hide(axis="index")
+shapes(full, 256, "meta").style.hide(axis="index").format(thousands=",")
 
 
 # %% [markdown]
@@ -167,7 +167,7 @@ mine = colorize.build_generator(p)
 print(f"width {p.width}, levels {p.levels}, {p.image_size} pixels, encoder {p.global_encoder}")
 times = trainable(full) / trainable(mine)
 print(f"{trainable(mine):,} trainable parameters; the paper's has {times:.1f} times as many")
-shapes(mine, p.image_size).style.hide(axis="index")
+shapes(mine, p.image_size).style.hide(axis="index").format(thousands=",")
 
 # %% [markdown]
 # ### Where do the global features join?
@@ -308,7 +308,7 @@ x2, w2 = torch.randn(2, 8, 7, 9), torch.randn(5, 8, 3, 3)
 large = F.interpolate(x2, scale_factor=2, mode="nearest")
 literal = F.conv2d(F.pad(large, (1, 1, 1, 1), mode="reflect"), w2)
 torch.testing.assert_close(layers.upsample_convolve(x2, w2), literal, rtol=1e-4, atol=1e-4)
-print(f"equal; products a small pixel and pair of channels: {4 * 9} literally, {3 * 3} now")
+print(f"equal; multiplications: {4 * 9} in the plain way, {3 * 3} in the fast one")
 
 # %% [markdown]
 # The results are equal up to rounding, so trained weights work in both ways (`block.fused = False`
