@@ -13,14 +13,12 @@
 # %% [markdown]
 # # 3 · Losses and critics: the six equations
 #
-# **After this chapter you can** write each of the paper's six equations as a formula and as a few
-# lines of code, and say what it asks for; say what a critic is (a second network, which scores how
-# real a picture looks) and compute which pixels one score of a critic depends on; compute the
-# gradient penalty, and say why BatchNorm breaks it; and explain why it matters with which weight λ
-# each loss enters the sum.
+# **After this chapter you can** write each of the paper's six equations as a few lines of code, and
+# say what it asks for; say what a critic is (a second network, which scores how real a picture
+# looks) and compute which pixels one of its scores depends on; compute the gradient penalty, and
+# say why BatchNorm breaks it; and explain why the weight λ of each loss matters.
 #
-# **Time:** about 40 minutes to read, under a minute to run. No generator is trained here; two small
-# critics learn for 30 steps each, on one batch.
+# **Time:** about 30 minutes to read, under a minute to run. No generator is trained here.
 #
 # **Before this:** [chapter 2](02_generator.ipynb). You should know what a gradient is.
 
@@ -52,10 +50,12 @@ print("gray", tuple(gray.shape), "rgb", tuple(rgb.shape), "saliency", tuple(sali
 # %% [markdown]
 # ## A stand-in for the generator
 #
-# To study losses, we need a prediction that is wrong in a way we understand. So we make one. The
-# real colours $c$ (`rgb`) become pale: 0.4 of their chroma is left. The result is called $\hat c$
-# (`rgb_hat`). The real saliency $s$ is blurred (a mean over 9x9 pixels) and made too weak (times
-# 0.7), and is called $\hat s$ (`saliency_hat`). They take the place of $G_c(x)$ and $G_s(x)$.
+# To study losses, we need a prediction that is wrong in a way we understand. We make the real
+# colours $c$ (`rgb`) pale, with 0.4 of their chroma, and call the result $\hat c$ (`rgb_hat`). We
+# blur the real saliency $s$ (a mean over 9x9 pixels), multiply it by 0.7, and call the result
+# $\hat s$ (`saliency_hat`). They take the place of $G_c(x)$ and $G_s(x)$.
+#
+# In each section, the code computes the loss by hand (`mine`) and checks it against the library.
 
 # %%
 rgb_hat = gray + 0.4 * (rgb - gray)
@@ -73,9 +73,8 @@ columns = {"c": rgb, "ĉ, pale": rgb_hat, "s": saliency, "ŝ, blurred": saliency
 viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], blocks=2)
 
 # %% [markdown]
-# *c and s are the truth, ĉ and ŝ our stand-in.* In the shipped run (profile `mini`, seed 0, as
-# stored in the repository) the left block shows two composites: cut-outs laid on photographs. Their
-# saliency is known exactly.
+# *c and s are the truth, ĉ and ŝ our stand-in.* In the shipped run (profile `mini`, seed 0) the
+# left block shows two composites: cut-outs laid on photographs, so their saliency is known exactly.
 #
 # ## Equation 1: the pixel loss
 #
@@ -101,17 +100,13 @@ viz.grid(
 
 # %% [markdown]
 # *Bright: a large error.* Where the photo is gray anyway, a pale guess costs nothing. Colourful
-# things cost much, but they are often small: a red flower on a large meadow hardly changes a mean
-# over all pixels.
+# things cost much, but they are often small and hardly change a mean over all pixels.
 #
 # What does this loss *want* where the colour cannot be known? Take a number that says how red or
-# how green a pixel is, and ten photos in which the pixel has the same gray. In six of them the
-# number is −0.5 (green), in four it is +0.6 (red). The network sees the same gray each time, so it
-# must predict the same number for all ten. Which number is best?
-#
-# The cell first computes the expected loss of 401 guesses. Then it turns to the real photos of this
-# batch and prints the median and the mean absolute value of R−Y, G−Y and B−Y: their chroma, where Y
-# is the luma.
+# how green a pixel is, and ten photos that look the same in gray. In six of them the number is −0.5
+# (green), in four it is +0.6 (red). The network must predict the same number for all ten. Which one
+# is best? The cell computes the expected loss of 401 guesses. It also prints two statistics of this
+# batch's chroma: R−Y, G−Y and B−Y, where Y is the luma.
 
 # %%
 guess = torch.linspace(-1, 1, 401)
@@ -137,20 +132,21 @@ plt.show()
 
 # %% [markdown]
 # *Expected loss of every guess; the dots mark the best ones.* The squared error prefers the *mean*,
-# a colour that no photo has. The absolute error prefers the *median*. With only two possible
-# colours the median is one of them. With many possible colours it lies somewhere in the middle.
-# Suppose that a network knows nothing about a pixel. Its best guesses are then the medians over all
-# pixels, in the first line printed above the figure. They are near 0, and 0 is gray. The second
-# line shows that the real colours are much farther from gray. So a network trained with equation 1
-# alone gives pale colours where it is unsure. The losses that follow are meant to change that.
+# a colour that none of the ten photos has. The absolute error prefers the *median*. With only two
+# possible colours the median is one of them. With many it lies somewhere in the middle.
+#
+# If a network knows nothing about a pixel, its best guesses are the medians over all pixels,
+# printed above the figure. They are near 0, which is gray; the real colours are much farther from
+# gray (second line). So a network trained with equation 1 alone gives pale colours where it is
+# unsure.
 
 # %% [markdown]
 # ## Equation 2: the attention loss
 #
 # $$ L_{attention} = \lVert c \odot s - G_c(x) \odot G_s(x) \rVert_1 $$
 #
-# This is the same distance, between *salient areas*: colours weighted by saliency. In our range,
-# zero is mid-gray, so what is not salient becomes mid-gray in $c \odot s$.
+# This is the same distance, between *salient areas*: $c \odot s$ multiplies the colours of each
+# pixel by its saliency. In our range, zero is mid-gray, so what is not salient becomes mid-gray.
 
 # %%
 salient, salient_hat = rgb * saliency, rgb_hat * saliency_hat
@@ -166,15 +162,15 @@ viz.grid([{name: show(x[i]) for name, x in columns.items()} for i in range(4)], 
 # %% [markdown]
 # *The product keeps the object and drops the rest.* This loss has two effects. First, errors on the
 # object count twice, in equation 1 and again here. Second, it trains the saliency branch: no other
-# loss compares the predicted map with the true one, $s$ (exact, or from the teacher of chapter 1).
-# Suppose the colours were right, $\hat c = c$. Then
+# loss compares the predicted map directly with the true one, $s$ (exact, or from the teacher of
+# chapter 1). Suppose the colours were right, $\hat c = c$. Then
 #
 # $$ L_{attention} = \tfrac1{N}\sum |c|\,|s - \hat s| , $$
 #
 # and this is smallest if $\hat s = s$ at each pixel ($N$ is the number of values). But each pixel
 # is weighted by $|c|$: where the picture is near mid-gray, the map is hardly trained. The next cell
-# checks this formula. It also prints what each of our stand-in's two errors costs: the wrong map
-# with the right colours, and the pale colours with the right map.
+# checks this formula and prints the cost of each of our two errors alone. In the shipped run, the
+# wrong map costs more than twice as much as the pale colours.
 
 # %%
 only_map = losses.attention_loss(rgb, saliency_hat, rgb, saliency)
@@ -186,9 +182,8 @@ print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
 # ## Critics that look at patches
 #
 # Equations 1 and 2 compare with *the* true picture. A **critic** asks another question: does this
-# look like a photograph at all? It gives high scores to real pictures and low scores to generated
-# ones, and the generator learns to get high scores. A pale guess is punished, because real photos
-# are not pale.
+# look like a photograph at all? It learns to give high scores to real pictures and low scores to
+# generated ones. Pale guesses get low scores, because real photos are not pale.
 #
 # SCGAN has two critics with the same architecture. $D_c$ sees the gray input and the colours. $D_s$
 # sees the gray input and the salient area. Both are *PatchGANs*: they give a map of scores, each
@@ -197,9 +192,9 @@ print(f"{losses.attention_loss(rgb_hat, saliency, rgb, saliency):.4f}")
 # pixels of its output, it reads $(r-1)\,t + k$ neighbouring pixels of its input.
 #
 # `receptive_field` does this from the last layer to the first. `first_pixel` gives the column in
-# which the patch of a score begins (a negative one lies in the mirrored border). `released` is the
-# same critic with BatchNorm, as in the released code; the assert says that it has as many
-# parameters as theirs.
+# which the patch of a score begins (a negative one lies in the mirrored border). `full` is the
+# critic at the paper's size. `released` has BatchNorm, as in the released code; the assert compares
+# its number of parameters with theirs.
 
 
 # %%
@@ -222,16 +217,15 @@ with torch.device("meta"):
     scores = full(torch.zeros(1, 1, 256, 256), torch.zeros(1, 3, 256, 256))
     released = networks.PatchCritic(width=64, norm="batch")
 assert sum(w.numel() for w in released.parameters()) == 5_766_144
-print(f"paper's critic: a score sees {receptive_field(full)} pixels; ", end="")
+print(f"full critic: a score sees {receptive_field(full)} pixels; ", end="")
 print(f"256 x 256 pixels give {scores.shape[-2]} x {scores.shape[-1]} scores")
 
 # %% [markdown]
-# The paper says 70x70, the number known from the PatchGAN of pix2pix. The layers of SCGAN's critic
-# give 69x69. In such a calculation it is easy to get a result that is one too large or too small,
-# so we also *measure*: the gradient of one score is non-zero exactly at the pixels that the score
-# depends on. `plain` has the layers of the paper's critic (with fewer channels, which does not
-# change the patch), `own` those of this profile's critic. A critic also reads a gray picture; here
-# the first channel serves as one.
+# The paper says 70x70, the number known from the PatchGAN of pix2pix. The layers, which we take
+# from the released code, give 69x69. We also *measure* it: the gradient of one score is non-zero
+# only at the pixels that the score depends on. `plain` has the layers of the full critic (with
+# fewer channels, which does not change the patch), `own` those of this profile's critic. The
+# picture's first channel serves as the gray input.
 
 
 # %%
@@ -276,17 +270,15 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# *Left: what three of the scores of the paper's critic see. Middle: the same for two scores of this
-# profile's critic, the first and the last one whose patch lies inside the photo. (Scores nearer to
-# the border also see the mirrored part.) Right: the influence of each pixel on one score of an
-# untrained critic; the middle of the patch counts most.* A patch of the paper's critic is large
-# enough for a texture and too small for the scene. So this critic can say whether the colours of a
-# part look natural. The other losses say which colours are the true ones. (In `mini`, a patch has
-# 37 of the 64 pixels of a side: it holds much more of the scene.)
+# *Left: what three scores of the full critic see. Middle: two scores of this profile's critic, the
+# first and the last whose patch lies inside the photo. Right: the influence of each pixel on one
+# score of an untrained critic; the middle of the patch counts most.* A patch of the full critic is
+# large enough for a texture and too small for the scene. So it can say whether the colours of a
+# part look natural; the other losses say which colours are the true ones. (In `mini`, a patch
+# covers 37 of the 64 pixels of a side, much more of the scene.)
 #
-# One more measurement. A critic may use *layer norm*: each layer that has it brings the map of one
-# picture, all channels and pixels together, to mean 0 and variance 1. The mean and the variance are
-# those of the *whole* map. So, strictly speaking, every score depends a little on every pixel:
+# A critic may use *layer norm*, which brings the whole map of one picture, all channels together,
+# to mean 0 and variance 1. Then every score depends a little on every pixel:
 
 # %%
 with_norm = seen(networks.PatchCritic(width=4, norm="layer"), 128, 7)
@@ -303,8 +295,8 @@ print(f"layer norm: {outside:.1%} of the influence comes from outside the 69x69 
 # \end{aligned}$$
 #
 # The generator wants high scores from both critics, so its loss is minus the two mean scores.
-# $\mathbb{E}$ is the mean over the pictures of the batch and over the patches. (Both critics also
-# get the gray picture, which the equation does not show.)
+# $\mathbb{E}$ is the mean over the pictures of the batch and over the patches. The equation does
+# not show the gray picture, which both critics also get.
 
 # %%
 torch.manual_seed(1)
@@ -332,12 +324,11 @@ print(
 #    &+ \lambda_{gp}\,\mathbb{E}_z\big[(\lVert\nabla_z D(z)\rVert_2 - 1)^2\big]
 # \end{aligned}$$
 #
-# $D$ stands for either critic; for $D_s$, read $c$ and $\hat c$ as the salient areas. The third
-# term, with $z$ and $\lambda_{gp}$, is the subject of the next two sections. The sum of the first
-# two terms is low if real pictures get high scores and generated ones low scores. If real and
-# generated pictures change places, this sum changes its sign; the cell checks that too. The *gap*
-# is the mean score of the real pictures minus that of the generated ones. (The critic in the cell
-# is untrained: the gap is nearly 0, and its sign means nothing yet.)
+# $D$ stands for either critic; for $D_s$, read $c$ and $\hat c$ as the salient areas. The sum of
+# the first two terms is low if real pictures get high scores and generated ones low scores. The
+# *gap* is minus this sum: the mean score of the real pictures minus that of the generated ones. The
+# third term, with $\lambda_{gp} = 10$, is the subject of the next two sections. (An untrained
+# critic has a gap near 0, and its sign means nothing.)
 
 # %%
 real_score, fake_score = color_critic(gray, rgb), color_critic(gray, rgb_hat)
@@ -349,11 +340,12 @@ print(f"critic loss {mine.item():+.5f}; the gap, real minus generated, is {-mine
 # %% [markdown]
 # ### The penalty, in one dimension
 #
-# With these two terms alone, a critic can cheat: it multiplies its scores by 1000, and the gap is
-# 1000 times larger. The loss has no lowest value. WGAN-GP, the method behind equation 4, adds a
+# With the first two terms alone, a critic can cheat: if it multiplies its scores by 1000, the gap
+# is 1000 times larger. The loss has no lowest value. WGAN-GP, the method behind equation 4, adds a
 # *gradient penalty* (GP): between generated and real pictures the slope of $D$ should be 1. Take
 # the simplest critic, $D(z) = w z$ with one number $z$: its slope is $w$. Let the real $z$ be
-# larger than the generated one by $\Delta$. Then the loss $L$ and its best slope $w^*$ are
+# larger than the generated one by $\Delta$, and write $\lambda$ for $\lambda_{gp}$. Then the loss
+# $L$ and its best slope $w^*$ are
 #
 # $$\begin{aligned}
 # L(w) &= -\Delta\, w + \lambda\,(|w| - 1)^2, \\
@@ -377,16 +369,16 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *Without a penalty the loss falls for ever; with λ = 10 the slope settles a little above 1.* At
+# *Without a penalty the loss falls for ever; with λ = 10 the best slope is a little above 1.* At
 # slope 1, the gap is the distance $\Delta$ between real and generated. That is why chapter 5 plots
-# the gap. (The W in WGAN is for Wasserstein, the name of such a distance.)
+# the gap. (The W in WGAN stands for Wasserstein, the name of such a distance.)
 #
 # ### The penalty on pictures
 #
 # A picture has many numbers, so the slope becomes the norm of the gradient of $D$ with respect to
 # all of them. This gradient is taken at points $z = t\,c + (1-t)\,\hat c$ on the line between a
-# real picture and its generated counterpart, with one random $t$ for each *sample* (each picture of
-# the batch).
+# real picture and its generated counterpart. For each *sample* (each picture of the batch), one $t$
+# is drawn uniformly from 0 to 1, and $\mathbb{E}_z$ is the mean over these points.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 ts = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -395,9 +387,9 @@ viz.strip({f"t = {t}": show((t * rgb + (1 - t) * rgb_hat)[0]) for t in ts})
 # %% [markdown]
 # *The line from the generated picture, t = 0, to the real one, t = 1.*
 #
-# The first half of the cell computes the penalty by hand. An untrained critic is nearly flat (the
-# norms that are printed are near 0), so its penalty is nearly $(0 - 1)^2 = 1$. The second half uses
-# a critic whose gradient is known.
+# The cell computes the penalty by hand, and then for a critic whose gradient is known. The
+# untrained critic is nearly flat (the printed norms are near 0), so its penalty is nearly
+# $(0 - 1)^2 = 1$.
 
 # %%
 t = torch.rand(len(rgb), 1, 1, 1)
@@ -426,24 +418,22 @@ print(f"untrained critic: norms {norm.min():.1e} to {norm.max():.1e}, penalty {m
 #
 # A PatchGAN gives $n$ scores for a picture, but the penalty needs one number. Eq. 3 and 4 average
 # the scores, so here the penalty holds the slope of their **mean** near 1. Many implementations
-# take the **sum** of the scores instead. (`torch.autograd.grad` gives the gradient of the sum if
-# its argument `grad_outputs` is all ones.) The mean is $1/n$ of the sum: if the slope of the sum is
-# held near 1, the slope of the mean is held near $1/n$.
+# take their **sum** (`torch.autograd.grad` with `grad_outputs` all ones). If the slope of the sum
+# is held near 1, the slope of the mean is held near $1/n$.
 #
 # This limits the gap. From $\hat c$ to $c$, the mean score can rise by at most slope times
 # distance. With the penalty on the sum, the gap is therefore at most about
 # $\lVert c - \hat c\rVert_2 / n$, and the gradients that reach the generator are $n$ times smaller.
 #
-# In the code, `patches` says which of the two the penalty is on, and `bound` is the penalty, with a
-# weight $\lambda_{gp}$ of 10. The printed words "mean bound" and "sum bound" mean: the penalty is
-# on the mean, or on the sum. `learn` trains a small critic to distinguish the photos of the batch
-# from our stand-in.
+# `learn` trains a small critic to distinguish the photos of the batch from our stand-in; `patches`
+# says which of the two the penalty is on.
 
 # %%
 n_scores = real_score[0].numel()
 distance = (rgb - rgb_hat).flatten(1).norm(dim=1).mean()
 print(f"{n_scores} scores a picture; distance to the stand-in {distance:.2f}")
-print(f"the gap is at most {distance:.2f} (mean bound), {distance / n_scores:.4f} (sum bound)")
+print(f"the gap is at most {distance:.2f} with the penalty on the mean,")
+print(f"and at most {distance / n_scores:.4f} with the penalty on the sum")
 
 
 def learn(patches, steps=30):
@@ -453,8 +443,8 @@ def learn(patches, steps=30):
     gaps = []
     for _ in range(steps):
         real_score, fake_score = critic(gray, rgb), critic(gray, rgb_hat)
-        bound = losses.gradient_penalty(critic, gray, rgb, rgb_hat, patches=patches)
-        loss = losses.critic_loss(real_score, fake_score) + 10 * bound
+        penalty = losses.gradient_penalty(critic, gray, rgb, rgb_hat, patches=patches)
+        loss = losses.critic_loss(real_score, fake_score) + 10 * penalty
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -476,30 +466,24 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# *The same small critic, the same batch, the same λ of the penalty. Only one thing differs: the
-# penalty looks at the mean of the scores or at their sum.* So the weight of the adversarial loss,
-# $\lambda_{adv}$ ($\lambda_3$ in equation 6), means nothing by itself. One must also know whether
-# the penalty is on the mean or on the sum, and how many scores there are. The profile's setting
-# `penalty_patches` makes this choice here, and chapter 5 shows what the small profile's λ does.
+# *The same small critic, batch and $\lambda_{gp}$; only the penalty differs.* Both gaps are still
+# below their limits. So the weight of the adversarial loss, $\lambda_{adv}$ ($\lambda_3$ in
+# equation 6), means nothing by itself. One must also know whether the penalty is on the mean or on
+# the sum (the setting `penalty_patches`), and how many scores there are.
 #
 # ### Why BatchNorm breaks it
 #
-# The penalty is about the gradient *at one point*. BatchNorm mixes the samples: the score of a
-# picture depends on the other pictures in its batch. Then "the gradient of this sample" is not
-# defined. We measure three things on a small critic, for each kind of normalisation (`instance`
-# normalises each channel of each sample by itself):
+# The penalty needs the gradient of each sample's own score. With BatchNorm, the score and the
+# gradient of a picture depend on the other pictures in its batch. We measure three things on a
+# small critic, for each kind of normalisation (`instance` normalises each channel of each sample by
+# itself):
 #
 # 1. *leak*: how strongly the score of sample 0 depends on the pixels of the other samples, divided
 #    by how strongly it depends on its own;
 # 2. *company*: how much the gradient of sample 0 changes when the rest of its batch is replaced by
 #    other pictures;
-# 3. *sum*: the penalty does not take a gradient for each sample. It takes one gradient, that of all
-#    samples' scores added up, because this is quicker. (This is a sum over samples, not over
-#    patches.) How far is it, for sample 0, from the gradient of sample 0's own score?
-#
-# In the code, `alone` is the gradient of sample 0's score, `together` that of all scores added up,
-# and `exchanged` is like `alone`, but in a batch of sample 0 and three other pictures. (The term
-# `% len(rgb)` matters only for a batch that is too small.)
+# 3. *sum*: to save time, the penalty takes one gradient for the whole batch, that of all samples'
+#    scores added up. How far is it, for sample 0, from the gradient of sample 0's own score?
 
 
 # %%
@@ -513,10 +497,10 @@ for kind in ("none", "instance", "layer", "batch"):
     critic = networks.PatchCritic(width=8, layers=2, norm=kind)
     z, x = rgb[first % len(rgb)].clone().requires_grad_(), gray[first % len(rgb)]
     score = critic(x, z)
-    (alone,) = torch.autograd.grad(score[0].sum(), z, retain_graph=True)
+    (alone,) = torch.autograd.grad(score[0].sum(), z, retain_graph=True)  # of sample 0's score
     (together,) = torch.autograd.grad(score.sum(), z)
     z2, x2 = rgb[others % len(rgb)].clone().requires_grad_(), gray[others % len(rgb)]
-    (exchanged,) = torch.autograd.grad(critic(x2, z2)[0].sum(), z2)
+    (exchanged,) = torch.autograd.grad(critic(x2, z2)[0].sum(), z2)  # beside other pictures
     leak = float(alone[1:].norm() / alone[0].norm())
     rows.append([kind, leak, relative(exchanged[0], alone[0]), relative(together[0], alone[0])])
 table = pd.DataFrame(rows, columns=["normalisation", "leak", "company", "sum"])
@@ -529,11 +513,13 @@ assert (mixing[["leak", "company", "sum"]] > 1e-3).all(axis=None)
 print("zero but for rounding: none, instance, layer; not zero: batch")
 
 # %% [markdown]
-# For this reason the WGAN-GP paper forbids BatchNorm in the critic. The released code has both,
-# BatchNorm and the penalty. Here the default is a critic that treats each sample by itself.
-# `critic_norm="batch"` repeats the released choice, for comparison.
+# BatchNorm mixes the samples, so the WGAN-GP paper forbids it in the critic. The released code has
+# both, BatchNorm and the penalty. Here the default is a critic that treats each sample by itself;
+# `critic_norm="batch"` repeats the released choice.
 #
-# For comparison, the library has two more kinds of critic loss. Each is a mean over the scores:
+# ### Two other critic losses
+#
+# For comparison, the library has two more kinds. Each is a mean over the scores:
 #
 # - *hinge* (`gan="hinge"`): $\max(0, 1 - D(c)) + \max(0, 1 + D(\hat c))$ for the critic,
 #   $-D(\hat c)$ for the generator;
@@ -556,24 +542,21 @@ plt.show()
 
 # %% [markdown]
 # *Left: the hinge loss (dashed) is zero once a real picture scores more than 1; least squares
-# (`lsgan`) pulls the score to exactly 1; the Wasserstein loss (`wgan-gp`) falls for ever, so it
-# needs the penalty. Right: for the generator, hinge and Wasserstein are the same loss, so the
-# dashed line lies on the other.*
+# (`lsgan`) pulls the score to 1; the Wasserstein loss (`wgan-gp`) falls for ever, so it needs the
+# penalty. Right: for the generator, hinge and Wasserstein are the same loss.*
 #
 # ## Equation 5: the perceptual loss
 #
 # $$ L_{perc} = \lVert \phi_l(c) - \phi_l(G_c(x)) \rVert_1 $$
 #
-# φ is a pre-trained VGG-16. We take the output of its layer conv3_3 (the third convolution of its
-# third group) after the ReLU: its *features*. The loss is small if the network gives both pictures
-# similar features, so it matters what the network was trained for. The usual VGG-16 has learned to
-# recognise things. The cell below prints the name of the network used here. If the name says
-# "fine-tuned for edges", the network may react more to outlines and less to things.
+# $\phi_l$ is the output of layer $l$ of a pre-trained VGG-16: its *features*. The layer is conv3_3
+# (the third convolution of the third group), after the ReLU. The loss is small if the network gives
+# both pictures similar features, so it matters what the network was trained for. The usual VGG-16
+# has learned to recognise things. The one of the shipped run was then fine-tuned to find edges, so
+# it may react more to outlines and less to things.
 #
-# In the cell, `trunk` holds the weights of VGG-16's convolutions. The six numbers are the mean and
-# the standard deviation of ImageNet's three channels, as in chapter 2. `features.features` is the
-# bare stack of layers, so we normalise the picture by hand; `features` itself does that for us. (If
-# the output says that a file "cannot be fetched", nothing has failed: the offline trunk is used.)
+# The picture is first normalised with ImageNet's mean and standard deviation (chapter 2):
+# `features` does this itself, the check does it by hand.
 
 # %%
 trunk = pretrained.vgg16_trunk(p.vgg)
@@ -590,18 +573,14 @@ print(trunk.name)
 print(f"perceptual loss {mine:.4f}; spread of φ on this batch {phi.std():.2f}")
 
 # %% [markdown]
-# **Mind the scale.** There are two possible networks. The published ImageNet weights are used as
-# they are, as in the released code, so that the released $\lambda_4 = 5$ (equation 6) can at least
-# be used as a start. If they cannot be downloaded, as in the shipped run, the *offline trunk* is
-# used: the convolutions of another VGG-16, from a Python package. It was trained on values of
-# 0..255, so its features are many times larger, and we divide them by a constant. The constant
-# makes their standard deviation 1 on the training photos at 256 pixels. (The "spread" printed above
-# is that of this batch of small pictures, and so a little different.) Even so, never compare
-# perceptual losses of runs that used different networks.
+# **Mind the scale.** The published ImageNet weights are used as they are. If they cannot be fetched
+# (a message says so), as in the shipped run, the *offline trunk* is used: the convolutions of
+# another VGG-16, from a Python package. It was trained on values of 0..255, so its features are
+# many times larger. We divide them by a constant that makes their standard deviation 1 on the
+# training photos at 256 pixels. Even so, never compare perceptual losses of runs that used
+# different networks.
 #
 # What does this loss see that the pixel loss does not? We spoil the photos in several ways.
-# (`roll(2, -1)` moves a photo 2 pixels to the right, `flip(1)` puts the channels in reverse order,
-# and `roll(1, 0)` takes the photo before it in the batch.)
 
 # %%
 spoiled = {
@@ -627,11 +606,11 @@ last = len(rgb) - 1
 viz.strip({"real": show(rgb[last])} | {name: show(x[last]) for name, x in spoiled.items()})
 
 # %% [markdown]
-# *One photo, spoiled in each way.* Compare the rows of the table by the last column: where its
-# number is high, the perceptual loss reacts strongly and the pixel loss weakly. On the shipped
-# photos the blur has the highest number: textures are gone, and the pixel loss is small. The colour
-# swap has the lowest: the pixel loss is large, and the perceptual loss reacts less. The others lie
-# between. The map below shows where the features of the gray copy are wrong.
+# *One photo, spoiled in each way.* Where the last column of the table is high, the perceptual loss
+# reacts strongly and the pixel loss weakly. On the shipped photos the blur has the highest number:
+# textures are gone, and the pixel loss is small. The colour swap has the lowest: the pixel loss is
+# large, and the perceptual loss reacts less. The map below shows where the features of the gray
+# copy are wrong.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 with torch.no_grad():
@@ -644,7 +623,8 @@ viz.grid([{"real": show(rgb[i]), "φ error of gray": show(wrong[i])} for i in or
 # *Bright: large errors of the features. The four photos of the batch with the largest mean.*
 #
 # The released code feeds φ with the picture as it is, not normalised, and takes the features
-# *before* the ReLU. That measures something else:
+# *before* the ReLU. That measures something else, so the released $\lambda_4 = 5$ in equation 6 is
+# only a starting point for us:
 
 # %%
 released = VGGFeatures(trunk.state, fidelity="released")
@@ -659,12 +639,11 @@ print(f"the paper's reading {one:.4f}, the released one {two:.4f}: {two / one:.2
 #         &+ \lambda_3 L_{adv} + \lambda_4 L_{perc}
 # \end{aligned}$$
 #
-# $\lambda_1$ to $\lambda_4$ are the numbers in the column λ of the table below, in the order pixel,
-# attention, adversarial, perceptual. Stage 1 of the training (chapter 4) has the first two terms,
-# stage 2 (chapter 5) all four. What a term does in training depends not on its *value* but on its
-# *gradient*: how hard it pulls at the pixels. We measure both on the stand-in: the *pull* is the
-# norm of the term's gradient with respect to the predicted colours $\hat c$ (the map $\hat s$ is
-# held fixed).
+# The column λ of the table below gives $\lambda_1$ to $\lambda_4$. Stage 1 of the training
+# (chapter 4) has the first two terms, stage 2 (chapter 5) all four. What a term does in training
+# depends not on its *value* but on its *gradient*. We measure both on the stand-in: the *pull* is
+# the norm of the term's gradient with respect to the predicted colours $\hat c$ (the map $\hat s$
+# is held fixed).
 
 # %%
 c_hat = rgb_hat.clone().requires_grad_()
@@ -698,40 +677,39 @@ plt.show()
 
 # %% [markdown]
 # *The weighted size of each term, and how hard it pulls at the pixels.* On the shipped photos the
-# perceptual loss pulls more than ten times as hard as the pixel loss: its λ is the released one,
+# perceptual loss pulls more than twenty times as hard as the pixel loss: its λ is the released one,
 # which has not been tuned for these pictures.
 #
-# The adversarial term is nearly 0 only because the critics here are untrained. A trained critic
-# pulls harder. How hard can it pull, if its slope is 1, and how hard does the pixel loss pull?
+# The adversarial term is nearly 0 because the critics are untrained. How hard does a critic of
+# slope 1 pull, compared with the pixel loss?
 #
-# - A critic with the penalty on the mean of the scores has slope 1 for each picture. The loss is a
+# - With the penalty on the mean of the scores, a critic has slope 1 for each picture. The loss is a
 #   mean over $B$ pictures, so each picture adds a gradient of norm $1/B$. The norm over all of them
-#   is at most $\sqrt{B \cdot 1/B^2} = 1/\sqrt{B}$.
-# - A critic with the penalty on the sum of $n$ scores pulls $n$ times less.
+#   is $\sqrt{B \cdot 1/B^2} = 1/\sqrt{B}$. For $D_s$ this is an upper bound, because its gradient
+#   reaches $\hat c$ through the factor $\hat s \le 1$.
+# - With the penalty on the sum of $n$ scores, it pulls $n$ times less.
 # - The pixel loss, for pictures of $S \times S$ pixels, is a mean over $N = 3 S^2 B$ values. Each
 #   of them has the gradient $\pm 1/N$, so the norm is $1/\sqrt{N} = 1/\sqrt{B \cdot 3 S^2}$.
 #
-# So when do one critic and the pixel loss (whose own λ is 1) pull equally hard? With the penalty on
-# the mean, at $\lambda_{adv} = 1/(\sqrt3\,S)$; with the penalty on the sum, at
-# $\lambda_{adv} = n/(\sqrt3\,S)$. The cell prints both for this profile, and then for the paper:
-# $S = 256$ pixels, $n = 30 \cdot 30 = 900$ scores. (Printed: "bound on the mean" for a penalty on
-# the mean, "well-kept" for a critic of slope 1.)
+# So one critic and the pixel loss (whose own λ is 1) pull equally hard at
+# $\lambda_{adv} = 1/(\sqrt3\,S)$ with the penalty on the mean, and at
+# $\lambda_{adv} = n/(\sqrt3\,S)$ with the penalty on the sum. The cell prints both for this profile
+# and for the paper's $S = 256$ pixels and $n = 30 \cdot 30 = 900$ scores.
 
 # %%
 pixel_pull = table.loc["pixel", "λ · pull"] / lam["pixel"]
 side = rgb.shape[-1]
-print(f"bound on the mean: one well-kept critic pulls with at most {len(rgb) ** -0.5:.2g},")
+print(f"penalty on the mean: one critic pulls with at most {len(rgb) ** -0.5:.2g},")
 print(f"the pixel loss with {pixel_pull:.2g}: equal at λ = {1 / (3**0.5 * side):.2g}")
-print(f"bound on the sum of {n_scores}: equal at λ = {n_scores / (3**0.5 * side):.2g}")
-for n, bound in ((1, "mean"), (900, "sum")):
-    print(f"256 pixels, 900 scores, bound on the {bound}: {n / (3**0.5 * 256):.2g}")
+print(f"penalty on the sum of {n_scores}: equal at λ = {n_scores / (3**0.5 * side):.2g}")
+for n, kind in ((1, "mean"), (900, "sum")):
+    print(f"256 pixels, 900 scores, penalty on the {kind}: {n / (3**0.5 * 256):.2g}")
 print(f"the released λ is 0.05, this profile's {lam['adversarial']}")
 
 # %% [markdown]
-# At 256 pixels the two weights are 0.0023 and 2. So the released 0.05 is a strong weight if the
-# penalty is on the mean of the scores, and a weak one if it is on their sum. For a short training,
-# λ has to be found by trying, on *validation* photos. Chapter 5 shows the effect of this profile's
-# λ.
+# So at 256 pixels the released 0.05 is a strong weight if the penalty is on the mean of the scores,
+# and a weak one if it is on their sum. For a short training, λ has to be found by trying, on
+# *validation* photos. Chapter 5 shows the effect of this profile's λ.
 #
 # ## All six, and where they live
 
@@ -749,24 +727,23 @@ paper.show_deviations("03")
 # ## Try it
 #
 # **1.** The branch predicts an empty map, $\hat s = 0$. What is the attention loss then? And what
-# would it be if equation 2 used the predicted map on both sides, $\lVert c \odot \hat s - \hat c
-# \odot \hat s \rVert_1$?
+# would it be if equation 2 used the predicted map on both sides,
+# $\lVert c \odot \hat s - \hat c \odot \hat s \rVert_1$?
 # <details><summary>Solution</summary>
 #
-# `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)` is the mean of $|c \odot s|$: an
-# empty map costs something wherever the teacher's map is above 0 and the photo is not mid-gray.
-#
-# With $\hat s$ on both sides, `losses.attention_loss(rgb_hat, 0 * saliency, rgb, 0 * saliency)`, it
-# is 0, whatever the colours are. The branch would only have to empty its map. So $s$ must come from
-# outside, from a teacher.
+# `losses.attention_loss(rgb_hat, 0 * saliency, rgb, saliency)` is the mean of $|c \odot s|$. With
+# $\hat s$ on both sides, `losses.attention_loss(rgb_hat, 0 * saliency, rgb, 0 * saliency)`, it is
+# 0, whatever the colours are: the branch would only have to empty its map. So $s$ must not come
+# from the branch itself.
 # </details>
 #
 # **2.** A critic has four layers with stride 2. How many pixels does a score see? How large must a
 # picture be if a patch is to be only a part of it?
 # <details><summary>Solution</summary>
 #
-# `receptive_field(networks.PatchCritic(layers=4))` is 133. Below about 133 pixels a score sees the
-# whole picture, reflections included, and PatchGAN becomes an ordinary critic.
+# `receptive_field(networks.PatchCritic(layers=4))` is 133, so the picture must have more than 133
+# pixels a side. In a smaller one, the scores in the middle see almost all of it or all of it, as
+# those of an ordinary critic do.
 # </details>
 #
 # **3.** Show that a constant critic, $D(z) = 0 \cdot z$, does not give `nan` in the penalty.
@@ -775,18 +752,18 @@ paper.show_deviations("03")
 # ```python
 # losses.gradient_penalty(lambda g, z: 0 * z.sum((1, 2, 3))[:, None], gray, rgb, rgb_hat)
 # ```
-# It is (0 − 1)² = 1. The library adds $10^{-12}$ to the sum of squares before it takes the root, so
-# the gradient of the root stays finite where the sum is 0.
+# It is (0 − 1)² = 1. The library adds $10^{-12}$ under the root, so the root's gradient stays
+# finite.
 # </details>
 #
-# **Exercises:** four functions to write, each with a test that checks yours. `make exercises`
-# puts them in `build/exercises/student/`; the solutions are in
+# **Exercises:** four functions to write, each with a test that checks yours. `make exercises` puts
+# them in `build/exercises/student/`; the solutions are in
 # [exercises/03_losses_and_critics.py](exercises/03_losses_and_critics.py).
 #
 # ## Three lines to remember
 #
-# 1. The absolute error prefers the median of all possible colours, so the pixel loss alone gives
-#    pale pictures.
+# 1. The absolute error prefers the median of all possible colours, which is often near gray. So the
+#    pixel loss alone gives pale pictures.
 # 2. A critic's gap means something only while the gradient penalty holds the slope of the critic
 #    near 1, and the penalty needs a critic that treats each sample by itself.
 # 3. What a loss term does depends on λ times its gradient, not on its value.
