@@ -474,7 +474,8 @@ assert -0.25 < least[0] < 0 < most[0] < 1.1
 # 1.0). So most of the gain over the gray copies comes from stage 1. In short: at this
 # colourfulness, stage 2 is about one point better for the judge than stage 1 with stronger chroma,
 # and about 0.1 dB worse in PSNR. The lead is small: the real photographs are 16.5 points ahead of
-# SCGAN.
+# SCGAN. And it depends on the judge: a second one, a VGG-16, does not show it
+# ([chapter 11](11_verdict.ipynb)).
 #
 # **What this does not show.** Stage 2 differs from stage 1 by the critics, the perceptual loss and
 # more training steps; [chapter 8](08_ablations.ipynb) leaves out one part at a time. We measured

@@ -837,12 +837,13 @@ for a, b in (("stage1", "gray"), ("scgan", "gray"), ("scgan", "stage1")):
 # is lower than stage 1's: stage 2 loses a part of stage 1's gain over gray in `mini`, and all of it
 # in `tiny`. There, multiplying the chroma of stage 1 by 1.75 gives about the same colourfulness and
 # a slightly higher PSNR (23.25 dB against 23.11 dB). But the judge recognises about one point more
-# of SCGAN's pictures than of those; no lead over stage 1 itself is shown (chapter 5). Three things
-# are not known. Would a longer, tuned stage 2 do better? In `tiny`, only one short training was
-# scored here. Which pictures do people prefer? Nobody was asked. What does the saliency guidance
-# add in `tiny`? In a first *ablation* (a training without one part of the method), the colour error
-# on the labelled object did not change in one direction, but these trainings had 100 steps.
-# [Chapter 8](08_ablations.ipynb) has the ablations, [chapter 11](11_verdict.ipynb) the verdict.
+# of SCGAN's pictures than of those (a second judge does not, chapter 11); no lead over stage 1
+# itself is shown (chapter 5). Three things are not known. Would a longer, tuned stage 2 do better?
+# In `tiny`, only one short training was scored here. Which pictures do people prefer? Nobody was
+# asked. What does the saliency guidance add in `tiny`? In a first *ablation* (a training without
+# one part of the method), the colour error on the labelled object did not change in one direction,
+# but these trainings had 100 steps. [Chapter 8](08_ablations.ipynb) has the ablations, [chapter
+# 11](11_verdict.ipynb) the verdict.
 #
 # ## What may be concluded
 #
