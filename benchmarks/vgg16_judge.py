@@ -49,7 +49,7 @@ class Arrays(pickle.Unpickler):
     """Reads dicts of numpy arrays and nothing else: no code of a file is run."""
 
     def find_class(self, module: str, name: str) -> object:
-        if name == "_reconstruct":
+        if module.startswith("numpy.") and name == "_reconstruct":
             return np._core.multiarray._reconstruct
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
@@ -108,7 +108,8 @@ def blocks(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Features of the photographs `order`, block by block; `see`: pictures -> their versions."""
     starts = range(0, len(order), BLOCK)
-    paths = [args.out / f"{name}-{start:05d}.npz" for start in starts]
+    sizes = [len(order[start : start + BLOCK]) for start in starts]  # the last may be a short one
+    paths = [args.out / f"{name}-{i:05d}-{n}.npz" for i, n in zip(starts, sizes, strict=True)]
     turn = [*zip(starts, paths, strict=True)]
     for start, path in progress(turn[::-1] if args.backwards else turn, desc=name, unit="block"):
         if path.is_file():

@@ -142,7 +142,7 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
 
 
 def inference_form(generator: Generator) -> Generator:
-    """A copy of `generator` that gives the same pictures (within 2e-5) with less work.
+    """A copy of `generator` that gives the same pictures (but for rounding) with less work.
 
     Spectral norm and BatchNorm are folded into the convolutions; it cannot be trained or saved.
     `fidelity="released"` is only set to eval mode: its power iteration goes on at inference.
