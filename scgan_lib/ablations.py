@@ -1,7 +1,8 @@
 """Ablations: the same run with one thing changed, under one budget, with several seeds.
 
-Every variant gets the same number of generator updates on as many pictures. Stage 1 is trained
-once for all variants that share its settings. A rerun goes on with training, and scores anew.
+ablations.yaml lists the variants. Each gets the same number of generator updates on as many
+pictures. Stage 1 is trained once for all variants that share its settings. A rerun goes on with
+training, and scores anew.
 """
 
 from __future__ import annotations
@@ -16,35 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from scgan_lib import config, evaluation, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, output_root
 
-# Fewer updates than the profile's own run, for there are seven variants and three seeds.
-BUDGET: dict[str, dict[str, Any]] = {
-    "smoke": dict(stage1_steps=6, stage2_steps=3, samples=0),
-    "mini": dict(stage1_steps=240, stage2_steps=60, samples=0),
-}
-# What each variant changes; `loss` names the λ of eq. 6. `full` is the method as it is.
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "no-saliency": {"saliency_guidance": False, "salient_critic": False},
-    "no-salient-critic": {"salient_critic": False},
-    "no-perceptual": {"loss": {"perceptual": 0.0}},
-    "no-adversarial": {"loss": {"adversarial": 0.0}},
-    "no-global": {"global_encoder": "none", "global_weights": ""},
-    "no-stage1": {"stage1_steps": 0},  # and its updates go to stage 2: see `variant`
-}
-MEANING = {
-    "full": "the method as it is",
-    "no-saliency": "no attention loss (eq. 2) or salient critic; the saliency branch is untrained",
-    "no-salient-critic": "one critic, on the whole picture; the attention loss stays",
-    "no-perceptual": "stage 2 without VGG-16's features (eq. 5)",
-    "no-adversarial": "stage 2 without critics (eq. 3, 4)",
-    "no-global": "the generator gets no global features",
-    "no-stage1": "all updates are in stage 2, at its rate; each takes longer than in stage 1",
-}
+_FILE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+BUDGET: dict[str, dict[str, Any]] = _FILE["budget"]
+VARIANTS: dict[str, dict[str, Any]] = _FILE["variants"]
+MEANING: dict[str, str] = _FILE["meaning"]
 
 
 def budgeted(name: str, **overrides: Any) -> Profile:

@@ -232,25 +232,7 @@ def weights_of(path_or_name: str | Path) -> Path:
     return newest_weights(profile) or profile.runs / "stage2" / "final.safetensors"
 
 
-CARD = """---
-{{ card_data }}
----
-# Colours for gray pictures
-
-A generator of scgan-replicated, the replication of SCGAN. The colours are guesses of a model, not
-what was there. The library and `scgan colorize --weights generator.safetensors` use it:
-
-```python
-from scgan_lib.colorize import Colorizer
-
-Colorizer.from_pretrained("OWNER/NAME")("old.jpg").save("new.png")
-```
-
-| | |
-|---|---|
-{% for name, value in facts.items() -%}
-| {{ name }} | {{ value }} |
-{% endfor %}"""
+CARD = Path(__file__).with_name("hub_card.md").read_text(encoding="utf-8")
 
 
 class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-image"):

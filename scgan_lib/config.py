@@ -1,4 +1,4 @@
-"""Profiles: the numbers of a run. Profiles differ in numbers, never in code paths.
+"""Profiles: the numbers of a run. Profiles differ in numbers (profiles.yaml), never in code paths.
 
 `smoke` proves in CI that everything runs; `mini` is the shipped photographs on a laptop; `tiny` is
 Tiny ImageNet on a GPU; `folder` is any directory of pictures; `imagenet` is the paper's setting
@@ -171,52 +171,22 @@ NETWORK = (
     "width", "saliency_width", "levels", "global_encoder", "generator_norm", "generator_spectral",
     "keep_luminance", "fidelity",
 )  # fmt: skip
-# What the small trainings have in common.
-_SMALL: dict[str, Any] = dict(
-    image_size=64, levels=7, generator_spectral=False, critic_layers=2, critic_norm="none",
-    keep_luminance=True, schedule="cosine", optimizer="adamw", betas=(0.9, 0.999),
-)  # fmt: skip
-_MINI: dict[str, Any] = _SMALL | dict(
-    min_scale=0.5, composites=0.125, width=24, saliency_width=24, critic_width=24,
-    global_encoder="folded_vgg16", batch=16, stage1_steps=640, stage2_steps=100,
-    stage1_lr=1.5e-3, stage2_lr=2e-4, critic_lr=1e-3, weight_decay=0.01,
-    # Found on validation photos: the released 0.05 outruns the critics in so short a stage.
-    loss=dict(adversarial=0.01),
-    stage0_steps=400, stage0_batch=32, stage0_tenth_every=160, log_every=2,
-)  # fmt: skip
-PROFILES: dict[str, dict[str, Any]] = {
-    "smoke": _MINI | dict(
-        width=8, saliency_width=8, critic_width=8, train_images=24, test_images=8, batch=8,
-        stage1_steps=30, stage2_steps=10, samples=2, log_every=1,
-        stage0_steps=20, stage0_batch=8, stage0_tenth_every=8,
-    ),
-    "mini": _MINI | dict(beside="tiny"),
-    # Tiny ImageNet, 200 labelled classes at 64 pixels, with the numbers of the weights that travel.
-    # Those were trained by benchmarks/gpu.py, which has a short warm-up, half a cosine in stage 0,
-    # too, and crops every other picture only; with this profile the whole data was not trained on.
-    "tiny": _SMALL | dict(
-        data="", judge_size=64, min_scale=0.6, width=32, saliency_width=32, critic_width=32,
-        global_weights="stage0", stage0_steps=3309, stage0_lr=0.1, stage0_tenth_every=1103,
-        batch=256, stage1_steps=2447, stage1_lr=1e-3, stage2_batch=16, stage2_steps=1368,
-        stage2_lr=5e-5, critic_lr=5e-4, weight_decay=0.02, ema=0.998,
-        loss=dict(adversarial=0.005),
-    ),
-    # Any directory of pictures; the same networks as `mini`, as many steps as you give it.
-    "folder": _MINI | dict(data="", composites=0.0, teacher="u2netp"),
-    # The authors' first public version: one ImageNet image in ten, 10 and 30 epochs of batch 8;
-    # ten test photos of each class and a pre-trained global encoder, as the paper.
-    "imagenet": dict(
-        data="", teacher="u2netp", train_every=10, global_weights="stage0", stage1_steps=160_000,
-        stage2_steps=480_000, workers=8, samples=40, test_images=10_000,
-    ),
-}  # fmt: skip
 
-# What `fidelity="released"` changes besides what the modules look up themselves: the settings with
-# which the released code differs from the paper (paper.DEVIATIONS). Explicit overrides win.
-RELEASED: dict[str, Any] = dict(
-    generator_norm="batch", generator_spectral=True,
-    critic_norm="batch", critic_spectral=True, salient_critic=False,
-)  # fmt: skip
+
+class _Numbers(yaml.SafeLoader):
+    """YAML that also reads 1e-4 as a number, and no as a word, as everybody else does."""
+
+
+_Numbers.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), None
+)
+for letter in "yYnNoO":  # yes, no, on, off
+    kinds = _Numbers.yaml_implicit_resolvers[letter]
+    _Numbers.yaml_implicit_resolvers[letter] = [k for k in kinds if not k[0].endswith(":bool")]
+
+_FILE = yaml.load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"), _Numbers)
+PROFILES: dict[str, dict[str, Any]] = _FILE["profiles"]
+RELEASED: dict[str, Any] = _FILE["released"]
 
 
 def load(name: str = "mini", seed: int = 0, **overrides: Any) -> Profile:
@@ -256,18 +226,6 @@ def from_environment(name: str, seed: int = 0, **overrides: Any) -> Profile:
         given["data"] = os.path.abspath(Path(given["data"]).expanduser())
     given["device"] = os.environ.get("DEVICE")
     return load(name, seed, **({k: v for k, v in given.items() if v not in (None, "")} | overrides))
-
-
-class _Numbers(yaml.SafeLoader):
-    """YAML that also reads 1e-4 as a number, and no as a word, as everybody else does."""
-
-
-_Numbers.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), None
-)
-for letter in "yYnNoO":  # yes, no, on, off
-    kinds = _Numbers.yaml_implicit_resolvers[letter]
-    _Numbers.yaml_implicit_resolvers[letter] = [k for k in kinds if not k[0].endswith(":bool")]
 
 
 def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
