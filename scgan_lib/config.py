@@ -190,7 +190,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         stage1_steps=30, stage2_steps=10, samples=2, log_every=1,
         stage0_steps=20, stage0_batch=8, stage0_tenth_every=8,
     ),
-    "mini": _MINI | dict(beside="tiny"),
+    "mini": _MINI | dict(teacher="u2netp", beside="tiny"),
     # Tiny ImageNet, 200 labelled classes at 64 pixels, with the numbers of the weights that travel.
     # Those were trained by benchmarks/gpu.py, which has a short warm-up, half a cosine in stage 0,
     # too, and crops every other picture only; with this profile the whole data was not trained on.
