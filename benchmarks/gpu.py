@@ -1,6 +1,5 @@
 """`tiny` on one GPU in a given number of seconds a task: data on the card, bf16, channels-last.
 
-    python benchmarks/gpu.py judge  --seconds 80          # VGG-16 over the 200 classes, in colour
     python benchmarks/gpu.py stage0 --seconds 60          # VGG-16-Gray, over the same classes
     python benchmarks/gpu.py stage1 --seconds 150         # starts from stage 0's encoder
     python benchmarks/gpu.py stage2 --seconds 100 --set adversarial=0.01
@@ -43,7 +42,7 @@ from scgan_lib.metrics import cci, psnr, ssim
 from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic, luma
 from scgan_lib.progress import progress
 from scgan_lib.saliency import robust_background
-from scgan_lib.vgg import CONV3_3, IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, vgg16_layers
+from scgan_lib.vgg import VGGFeatures
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations a second
 
@@ -132,27 +131,6 @@ class Clock:
         return True
 
 
-class VGGJudge(nn.Module):
-    """VGG-16 over the 200 classes: rgb (B,3,64,64) in [-1,1], seen at 128 pixels -> logits."""
-
-    def __init__(self, state: dict[str, Tensor], classes: int = 200) -> None:
-        super().__init__()
-        self.features = vgg16_layers(3, 29)
-        self.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items()})
-        for layer in self.features[: CONV3_3 + 1]:
-            layer.requires_grad_(False)
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(512, classes))
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        x = ((rgb + 1) / 2 - self.mean) / self.std
-        x = F.interpolate(x, scale_factor=2, mode="bilinear")
-        with torch.no_grad():
-            x = self.features[: CONV3_3 + 3](x)
-        return self.head(self.features[CONV3_3 + 3 :](x).mean((2, 3)))
-
-
 def gray_classifier(profile: config.Profile) -> nn.Sequential:
     """Stage 0: VGG-16-Gray, average, dropout, linear."""
     encoder = GlobalEncoder(profile.width, profile.generator_norm, profile.generator_spectral)
@@ -182,16 +160,16 @@ def flops_of(step) -> float:
     return counter.get_total_flops()
 
 
-def classify(args, card: Card, model: nn.Module, key: str, optimizer, lr: float, out: Path) -> None:
-    """Train a classifier on `key` (gray or rgb) for the time given; held-back top-1 and top-5."""
+def classify(args, card: Card, model: nn.Module, optimizer, out: Path) -> None:
+    """Train a classifier of gray pictures for the time given; held-back top-1 and top-5."""
     model.to(card.device, memory_format=torch.channels_last).train()
     clock, batch, flops = Clock(args), 256, 0.0
     precision = dict(device_type=card.device, dtype=torch.bfloat16, enabled=card.device == "cuda")
     for index in card.order(args.seed, batch):
-        if not clock.rate((optimizer, lr)):
+        if not clock.rate((optimizer, 0.1)):
             break
         made = card.batch(index, 0.6)
-        x = made[key].contiguous(memory_format=torch.channels_last)
+        x = made["gray"].contiguous(memory_format=torch.channels_last)
 
         def step(x=x, made=made):
             with torch.autocast(**precision):
@@ -208,22 +186,21 @@ def classify(args, card: Card, model: nn.Module, key: str, optimizer, lr: float,
             loss = step()
         if clock.steps % 100 == 0:
             print(args.task, clock.steps, f"{float(loss.detach()):.3f}", flush=True)
-    facts = {s: accuracy(model, card, key, s) for s in ("held", "val")}
+    facts = {s: accuracy(model, card, s) for s in ("held", "val")}
     report(args.task, clock, batch, flops, card, **facts)
     state = {k: v.half().contiguous() for k, v in model.state_dict().items()}
-    frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
-    save_file({k: v for k, v in state.items() if k not in frozen}, out)
+    save_file(state, out)
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, card: Card, key: str, split: str) -> list[float]:
+def accuracy(model: nn.Module, card: Card, split: str) -> list[float]:
     """[top-1, top-5] in percent on `split`."""
     model.eval()
     hits = torch.zeros(2)
     for index in card.split[split].split(500):
         made = card.batch(index)
         with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
-            order = model(made[key]).float().topk(5, 1).indices == made["label"][:, None]
+            order = model(made["gray"]).float().topk(5, 1).indices == made["label"][:, None]
         hits += torch.tensor([order[:, :1].sum().item(), order.sum().item()])
     model.train()
     return [round(float(h), 2) for h in 100 * hits / len(card.split[split])]
@@ -369,11 +346,8 @@ VARIANTS = {
 
 
 @torch.inference_mode()
-def rows_of(generator: Generator, card: Card, judge) -> dict[str, Tensor]:
-    """Numbers a picture on the validation split: PSNR, CCI, error inside the box, right or not.
-
-    `judge` is the VGG-16 of this script, a `pretrained.Judge`, or None.
-    """
+def rows_of(generator: Generator, card: Card, judge: pretrained.Judge | None) -> dict[str, Tensor]:
+    """Numbers a picture on the validation split: PSNR, CCI, error inside the box, right or not."""
     index = card.split["val"]
     made, saliency_hat = colorized(generator, card, index)
     real = card.rgb[index]
@@ -393,11 +367,7 @@ def rows_of(generator: Generator, card: Card, judge) -> dict[str, Tensor]:
     if judge is not None:
         hits = []
         for part, label in zip(made.split(500), card.label[index].split(500), strict=True):
-            if isinstance(judge, pretrained.Judge):
-                logits = pretrained.restrict(judge(part.cpu()), card.data.wnids)
-            else:
-                with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
-                    logits = judge(part.float() / 127.5 - 1)
+            logits = pretrained.restrict(judge(part.cpu()), card.data.wnids)
             hits.append(logits.argmax(1).cpu() == label.cpu())
         rows["top1"] = torch.cat(hits).float()
     return {k: v.float() for k, v in rows.items()}
@@ -411,8 +381,7 @@ def ablate(args, card: Card, make) -> None:
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
     the 95 % interval of that over images; and the difference of each seed.
     """
-    judge = load_vgg_judge(args.out / "judge.safetensors", card.device)
-    judge = judge or pretrained.load_judge("efficientnet-lite0")
+    judge = pretrained.load_judge("efficientnet-lite0")
     target = args.out / f"ablations{args.tag}.npz"
     kept = dict(np.load(target)) if target.is_file() else {}
 
@@ -518,18 +487,10 @@ def validate(args, card: Card) -> None:
     print(json.dumps(facts))
 
 
-def load_vgg_judge(path: Path, device: str) -> nn.Module | None:
-    if not path.is_file():
-        return None
-    judge = VGGJudge(pretrained.vgg16_trunk("hed").state)
-    judge.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
-    return judge.to(device, memory_format=torch.channels_last).eval()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "task", choices=["bench", "judge", "stage0", "stage1", "stage2", "ablate", "validate"]
+        "task", choices=["bench", "stage0", "stage1", "stage2", "ablate", "validate"]
     )
     parser.add_argument("--source", default="tiny-imagenet-200.zip")
     parser.add_argument("--cache", default=None)
@@ -554,7 +515,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     # its trials cost stage 2, with its double backward, ten seconds before the first step
-    torch.backends.cudnn.benchmark = args.task in ("judge", "stage0", "stage1")
+    torch.backends.cudnn.benchmark = args.task in ("stage0", "stage1")
 
     given = dict(pair.split("=", 1) for pair in args.set)
     given = {k: json.loads(v) for k, v in given.items()}
@@ -574,15 +535,10 @@ def main() -> None:
     card = Card(data, device, with_saliency, args.limit, args.lazy)
     target = args.out / f"{args.task}{args.tag}.safetensors"
     torch.manual_seed(args.seed)
-    if args.task == "judge":
-        model = VGGJudge(pretrained.vgg16_trunk("hed").state)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, 2e-4, weight_decay=0.05)
-        classify(args, card, model, "rgb", optimizer, 2e-4, target)
-    elif args.task == "stage0":
+    if args.task == "stage0":
         model = gray_classifier(profile)
         optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
-        classify(args, card, model, "gray", optimizer, 0.1, target)
+        classify(args, card, model, optimizer, target)
     elif args.task == "ablate":
         card.split["val"] = card.split["val"][:: args.every]
         ablate(args, card, make)
@@ -609,7 +565,8 @@ def bench(args, device: str, make) -> None:
     gray = card.batch(index)["gray"]
     for form in ("fused", "literal"):
         for memory in (torch.contiguous_format, torch.channels_last):
-            generator = build_generator(profile).to(device, memory_format=memory)
+            generator = build_generator(replace(profile, global_weights=""))
+            generator.to(device, memory_format=memory)
             if form == "literal":
                 literal(generator)
             seconds = []
@@ -623,13 +580,9 @@ def bench(args, device: str, make) -> None:
                 seconds.append(time.monotonic() - begun)
             speed = len(index) / float(np.median(seconds[4:]))
             print("BENCH", form, str(memory), f"{speed:.0f} images/s", flush=True)
-    model = VGGJudge(pretrained.vgg16_trunk("hed").state)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    judge = torch.optim.AdamW(trained, 2e-4)
-    classify(args, card, model, "rgb", judge, 2e-4, args.out / "bench.safetensors")
     model = gray_classifier(profile)
     sgd = torch.optim.SGD(model.parameters(), 0.1, 0.9)
-    classify(args, card, model, "gray", sgd, 0.1, args.out / "bench.safetensors")
+    classify(args, card, model, sgd, args.out / "bench.safetensors")
     for stage in (1, 2):
         generator, _ = run_stage(args, card, profile, stage, "", quiet=False)
     print({k: float(v.mean()) for k, v in rows_of(generator, card, None).items()})

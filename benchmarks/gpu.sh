@@ -25,10 +25,9 @@ import sys, time
 t = time.time(); tiny.open_tiny(sys.argv[1], sys.argv[2]).saliency(); print('saliency', time.time() - t, flush=True)
 " "$source" "$cache" >"$out/saliency.log" 2>&1 &
 maps=$!
-run judge --seconds ${JUDGE:-80} >"$out/judge.log" 2>&1 & judge=$!
 run stage0 --seconds ${STAGE0:-80} >"$out/stage0.log" 2>&1
-wait $judge $maps
-tail -n 1 "$out"/{judge,stage0,saliency}.log
+wait $maps
+tail -n 1 "$out"/{stage0,saliency}.log
 start="--start $out/stage0.safetensors --seconds ${STAGE1:-140}"
 run stage1 $start --tag -a --set min_scale=0.6 stage1_lr=0.001 >"$out/stage1-a.log" 2>&1 & a=$!
 run stage1 $start --tag -b --set min_scale=0.6 stage1_lr=0.002 weight_decay=0.05 batch=128 >"$out/stage1-b.log" 2>&1

@@ -267,9 +267,15 @@ print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean(
 #
 # **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
 # used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to
-# reproduce them. So we choose another detector, our *teacher*. The default is a classical method
-# that needs no weights: **robust background** (Zhu, Liang, Wei, Sun, CVPR 2014). It looks for the
-# background, not for the object.
+# reproduce them. So we choose another detector, our *teacher*. There are two:
+#
+# - `u2netp`, the small U²-Net (Qin et al., Pattern Recognition 2020), is a deep network that was
+#   trained for salient objects. `mini`, `folder` and `imagenet` use it.
+# - `robust-background` (Zhu, Liang, Wei, Sun, CVPR 2014) is a classical method without weights.
+#   `smoke` and `tiny` use it.
+#
+# The second one can be built in one page, which we do now. It looks for the background, not for
+# the object.
 #
 # **Step 1: superpixels.** Cut the picture into about 200 patches of similar colour (*superpixels*).
 # From here on, a patch is a node with a position and a mean colour in Lab. In Lab, distance
@@ -376,7 +382,7 @@ np.testing.assert_allclose(s[label], saliency.superpixel_saliency(small, lab, 20
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 final = saliency.robust_background(small)
 stages = {"background $w^{bg}$": w_bg, "foreground $w^{fg}$": unit(w_fg), "solved": s}
-viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"teacher's map": final})
+viz.strip({"photo": small} | {n: v[label] for n, v in stages.items()} | {"final map": final})
 
 # %% [markdown]
 # *Step 2 ($w^{bg}$), step 3 ($w^{fg}$, stretched) and step 4 (solved). The assertion above checks
@@ -413,20 +419,18 @@ viz.grid(rows, ["confident"] * len(best) + ["unsure"] * len(worst), blocks=4)
 # %% [markdown]
 # *Left: confident maps. Right: unsure maps.* What to look for (in the shipped run of `mini`):
 #
-# - **Good:** the photo has one object in a colour that differs from its surroundings. The object
-#   touches little of the border, or nothing.
-# - **Bad:** the lower part of a large building touches the border, and counts as background. The
-#   windows of a house are brighter in the map than its walls. On the giraffe, the patches of its
-#   coat are brighter than the coat between them. The furniture behind a drum is as bright as the
-#   drum.
+# - **Good:** whole animals, flowers, tools and towers with a clear outline, also where they touch
+#   the border.
+# - **Bad:** a confident map can be empty: on the reef, the network finds no object, and under the
+#   dark sky almost none. The church is gray, and so is the mountain, except for its peak. Part of
+#   the sky between the tower and the arch counts as object.
 #
 # ### Scored against the truth
 #
-# Composites have exact masks, so on them we can score the teacher. *MAE* is the mean absolute error
-# (0 is perfect). *IoU* cuts the map at one half and compares it with the mask: the area of their
-# intersection divided by the area of their union (1 is perfect). Two maps that ignore the picture
-# serve as baselines. `u2netp`, the small U²-Net, is a deep network and shows what learned weights
-# can do.
+# Composites have exact masks, so on them we can score both teachers. *MAE* is the mean absolute
+# error (0 is perfect). *IoU* cuts the map at one half and compares it with the mask: the area of
+# their intersection divided by the area of their union (1 is perfect). Two maps that ignore the
+# picture serve as baselines.
 
 
 # %%
@@ -468,9 +472,9 @@ viz.grid(rows, blocks=2)
 # pictures, and "nothing stands out" is right everywhere else. The IoU of the empty map is 0. Six
 # composites are few: they can show a large difference, but not a small one.
 #
-# In `mini`, $G_s$ learns from the maps of the classical teacher, and from the exact masks of
-# composites. Random errors of the teacher can average out in training, but the network also learns
-# the systematic errors.
+# In `mini`, $G_s$ learns from the maps of `u2netp`, and from the exact masks of composites. Random
+# errors of the teacher can average out in training, but the network also learns the systematic
+# errors.
 #
 # ### The cache
 #
@@ -485,9 +489,7 @@ assert where.stem == items.photos[0].path.name
 
 # %% [markdown]
 # Other teachers have the same interface. `folder:DIR` reads existing maps from a folder (those of
-# PFAN, if you have them). `u2netp` was trained for salient objects. It is the teacher of the
-# profiles `folder` and `imagenet`; `smoke`, `mini` and `tiny` use the classical one. An unknown
-# name is an error:
+# PFAN, if you have them). An unknown name is an error:
 
 # %%
 try:
@@ -529,7 +531,8 @@ paper.show_deviations("01")
 # patches are neighbours, the two halves of the sky are one region again.
 # </details>
 #
-# **3.** Does the IoU of the teacher rise if you cut the map at its own mean instead of one half?
+# **3.** Does the IoU of the classical teacher rise if you cut the map at its own mean, not at one
+# half?
 #
 # <details><summary>Solution</summary>
 #
@@ -547,7 +550,8 @@ paper.show_deviations("01")
 #    does not determine the colour.
 # 2. A composite has an exact saliency map, because we made it. It is not a real scene, so at most a
 #    fifth of a batch are composites.
-# 3. The saliency teacher finds the background by its connection to the image border. Its maps have
-#    errors, and the network learns from these maps.
+# 3. On photographs, the saliency maps come from a teacher: a deep network, or a classical method
+#    that finds the background by its connection to the image border. Both make errors, and the
+#    generator learns from their maps.
 #
 # **Next:** [chapter 2, the generator](02_generator.ipynb).

@@ -243,7 +243,7 @@ viz.grid(rows, blocks=2)
 #
 # ## What the saliency branch learned
 #
-# On photographs, the branch learns from a classical teacher (chapter 1). How close are its maps to
+# On photographs, the branch learns from the teacher `u2netp` (chapter 1). How close are its maps to
 # the teacher's maps on the validation photos? The baseline is a map that ignores the picture: the
 # mean of the teacher's maps of the *training* photos. It is the same for every photo.
 
