@@ -92,7 +92,7 @@ for rgb, file in zip(colors, files, strict=False):
 viz.grid(rows, blocks=2)
 
 # %% [markdown]
-# *Photo, saliency map from this project's teacher ([chapter 1](01_data_and_saliency.ipynb)), and
+# *Photo, saliency map from the teacher of this run ([chapter 1](01_data_and_saliency.ipynb)), and
 # their product pixel by pixel (⊙). Colours lie in [−1, 1], so a saliency of 0 gives 0, which is
 # mid-gray.*
 #

@@ -148,8 +148,8 @@ for name in [x for x in ("pixel", "attention") if x in log]:
 # %% [markdown]
 # *Table: `lr` is the learning rate, `generator` the weighted sum of the two losses. Thin lines:
 # every logged batch. Thick lines: running mean.* Read the thick lines, because some batches are
-# much harder than others. In the shipped run, the mean pixel loss fell by 20 % from the first to
-# the last tenth of the log, and the attention loss by 26 %. The pictures show more.
+# much harder than others. In the shipped run, the mean pixel loss fell by 19 % from the first to
+# the last tenth of the log, and the attention loss by 22 %. The pictures show more.
 #
 # ## How the colours emerged
 #
@@ -185,9 +185,10 @@ viz.grid(rows, width=min(viz.PAGE, 1.2 * len(rows[0])))
 # %% [markdown]
 # *Above: the colours, with the real photo on the right. Below: the saliency maps of the same
 # photos, with the teacher's map on the right.* Read each row from left to right. In the shipped
-# run, three of the four photos first become a pale brown. Then strong wrong colours appear, such as
-# a blue background, and disappear again. At the end, most colours are pale. The maps begin as an
-# even gray, become a blur, and then take the rough shape of the animal.
+# run, three of the four photos first become a pale brown. Then wrong colours appear, such as blue
+# backgrounds. Some disappear again, but part of the meerkats' background is still blue at the end.
+# Most colours are then pale. The maps begin as an even gray, become nearly black, and then take the
+# rough shape of the animal.
 #
 # ## On validation photos
 #
@@ -236,10 +237,10 @@ viz.grid(rows, blocks=2)
 
 # %% [markdown]
 # *Left block: the three largest gains. Right block: the three smallest.* In the shipped run, two of
-# the largest gains are blue skies. The largest losses are a gray-blue sky painted bright blue, and
-# a cat painted green with its background (in the photo both are gray to blue). A missing colour
-# costs nothing relative to the gray copy, but a wrong colour lowers the PSNR. The mean gain of 0.5
-# dB is not distinguishable from 0 on 22 photos (interval −1.0 to +1.9).
+# the largest gains are blue skies. The largest losses are a cat painted olive green with its
+# background (in the photo both are gray to blue), and a gray-blue sky painted bright blue. A
+# missing colour costs nothing relative to the gray copy, but a wrong colour lowers the PSNR. The
+# mean gain of 0.8 dB is not distinguishable from 0 on 22 photos (interval −0.7 to +2.1).
 #
 # ## What the saliency branch learned
 #
@@ -273,10 +274,11 @@ pd.DataFrame(cells, index=[*compared, "difference"]).style.set_uuid("saliency")
 # %% [markdown]
 # *Means over the validation photos.* The correlation over the pixels of a photo measures whether
 # the bright places are the right ones, independent of the overall brightness. The brackets contain
-# the 95 % interval of the difference over photos. In the shipped run, both intervals contain 0:
-# these 22 photos do not show that the branch is better than a map that ignores the picture. (One
-# training.) Stage 2 computes the salient area from the branch's maps. Remember this in chapters 5
-# and 8.
+# the 95 % interval of the difference over photos. In the shipped run, the branch has a smaller
+# error, but the interval reaches 0. Its correlation is lower, and that interval excludes 0. So
+# these 22 photos do not show that the branch is better than a map that ignores the picture; by
+# correlation, it is worse. (One training.) Stage 2 computes the salient area from the branch's
+# maps. Remember this in chapters 5 and 8.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = []

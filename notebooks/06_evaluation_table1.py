@@ -529,7 +529,8 @@ bleeding
 # inside and outside? That is bleeding: a colour that does not stop where the thing ends. Is it
 # bright *all over* the object? Then the object has the wrong colour or none. In that case the inner
 # half of the band is wrong too, even without any bleeding. So read the boundary error together with
-# the salient error. In the shipped run both flowers are gray or brown: their own colour is missing.
+# the salient error. In the shipped run the seahorse and the flower are gray or brown: their own
+# colour is missing.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 chroma = exact.groupby("method", sort=False)[both].mean()
@@ -639,8 +640,8 @@ tables.table1_html(p.results)
 # it. The table shows top-1 if all photos have labels, and otherwise agreement. A number is bold
 # only if it is the best of the trained methods and the mean colour, and if the interval of its
 # paired difference to the second best excludes 0. In the shipped run no number is bold. Stage 1 has
-# the highest PSNR, but its lead over `tiny` could be chance. In agreement, the mean colour and all
-# trained methods are below the gray copy; SCGAN's loss could be chance (see the sign test).
+# the highest PSNR, but its lead over `tiny` could be chance. In agreement, no method is above the
+# gray copy; SCGAN equals it (see the sign test).
 #
 # In plain counts of photos:
 

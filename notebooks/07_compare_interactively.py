@@ -232,7 +232,7 @@ print(
 # defines it). *Falsest object* sorts by the *salient chroma error*, the same distance inside it. A
 # wrong colour of the object raises the boundary error even without bleeding. In the shipped run,
 # the same composite is first in both orders: a magenta flower became pale brown. Its boundary error
-# is about that of the gray copy (37.6 and 37.9).
+# is about that of the gray copy (38.2 and 37.9).
 
 
 # %%
@@ -295,9 +295,9 @@ viz.numbers(places.corr(), 2, "agreement")
 # %% [markdown]
 # *Rank correlation between the orders, over all test photos: 1 is the same order, 0 is no relation,
 # −1 is the reverse order.* In the shipped run (66 photos), low PSNR and large colour error agree
-# well (0.95): the brightness is given, so the PSNR measures the distance of the colours from those
+# well (0.96): the brightness is given, so the PSNR measures the distance of the colours from those
 # of one real picture. Chapter 6 explains what this means for Table 1. The gain over gray and the
-# change by stage 2 agree little with the other orders (−0.29 to 0.36).
+# change by stage 2 agree little with the other orders (−0.32 to 0.37).
 
 # %% [markdown]
 # ## Chroma strength and luminance
@@ -418,7 +418,7 @@ Explore(overlay, photo=photos, opacity=(0.0, 1.0, 0.05), examples=steps, kind="o
 # *Pixels* is the side of the picture that the network sees. It was trained with one size. **Look
 # at** the effect of a larger size: do borders become finer, and do large plain areas keep their
 # colour? In the shipped run, most of the sky of this photo is olive at 256 pixels, and the PSNR is
-# 15.3 dB (23.5 dB at the trained 64 pixels).
+# 14.3 dB (24.0 dB at the trained 64 pixels).
 
 # %%
 mixed = copy.deepcopy(stages["SCGAN"])
@@ -490,8 +490,8 @@ paper.show_deviations("working-size", "luminance")
 #     print(k, strength(photos[0], k)[1])
 # ```
 # PSNR penalises a strong wrong colour more than a missing one, so we expect the first strength to
-# be smaller. In the shipped run, this photo has 27.7 dB as a gray copy, and 26.5 dB with a CCI of
-# 22 at strength 1. The CCI of the real photo is 20.
+# be smaller. In the shipped run, this photo has 27.7 dB as a gray copy, and 25.2 dB with a CCI of
+# 27 at strength 1. The CCI of the real photo is 20.
 # </details>
 #
 # **3.** Send a friend a comparison that opens in any browser, without Python.

@@ -405,12 +405,13 @@ print(f"largest difference: {difference:.0e}")
 # learning rate should grow with the batch.
 #
 # **Before the first step**, the saliency maps of all training photos are computed once. The teacher
-# `u2netp` took 0.85 seconds per photo on one core (measured once, on 32 photos of ImageNet's size,
-# on a busy machine). This is about thirty core-hours for 128,000 photos; the classical teacher took
-# about a third of a second per photo. The maps are stored in the folder `SCGAN_CACHE`. You can
-# compute them before you rent a GPU: run the trial above with `DEVICE=cpu` and one step a stage,
-# and copy the folder to the GPU machine. There, the photos must have the same absolute path, and
-# must not be newer than the maps. The data loader's workers decode the photos again in each epoch.
+# is `u2netp`, as in `mini`. It took 0.85 seconds per photo on one core (measured once, on 32 photos
+# of ImageNet's size, on a busy machine). This is about thirty core-hours for 128,000 photos; the
+# classical teacher, that of `tiny`, took about a third of a second per photo. The maps are stored
+# in the folder `SCGAN_CACHE`. You can compute them before you rent a GPU: run the trial above with
+# `DEVICE=cpu` and one step a stage, and copy the folder to the GPU machine. There, the photos must
+# have the same absolute path, and must not be newer than the maps. The data loader's workers decode
+# the photos again in each epoch.
 #
 # **If the cluster stops the run,** the same command resumes from the last checkpoint. The number of
 # processes must be the same, because the checkpoint contains the random state of each process.

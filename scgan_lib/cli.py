@@ -243,7 +243,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
     "--chroma": dict(default=1.0, type=factor, help="strength of the colours"),
     "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
-    "--teacher": dict(default="robust-background", help="who draws the maps"),
+    "--teacher": dict(default="u2netp", help="who draws the maps: u2netp, robust-background "
+                      "(no weights; for pictures of less than about 200 pixels) or folder:DIR"),
     "--profile": dict(default="mini", choices=[*PROFILES], help="whose numbers"),
     "--seed": dict(default=0, type=int, help="of every random choice"),
     "--set": MANY | dict(metavar="KEY=VALUE", help="override a number: --set stage1_lr=1e-4"),
