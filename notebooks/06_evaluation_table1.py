@@ -640,8 +640,8 @@ tables.table1_html(p.results)
 # it. The table shows top-1 if all photos have labels, and otherwise agreement. A number is bold
 # only if it is the best of the trained methods and the mean colour, and if the interval of its
 # paired difference to the second best excludes 0. In the shipped run no number is bold. Stage 1 has
-# the highest PSNR, but its lead over `tiny` could be chance. In agreement, no method is above the
-# gray copy; SCGAN equals it (see the sign test).
+# the highest PSNR, but its lead over `tiny` could be chance. In agreement, the mean colour, stage 1
+# and `tiny` are below the gray copy, and SCGAN equals it (see the sign test).
 #
 # In plain counts of photos:
 
