@@ -267,15 +267,14 @@ print(f"{(alpha == 0).mean():.0%} of the pixels untouched, {(alpha == 255).mean(
 #
 # **What the paper says:** the ground truth $s$ comes from a salient-object detector; the authors
 # used PFAN (Zhao & Wu, CVPR 2019). **What was published:** neither their maps nor a way to
-# reproduce them. So we choose another detector, our *teacher*. There are two:
+# reproduce them. So we choose another detector, our *teacher*. We use two:
 #
 # - `u2netp`, the small U²-Net (Qin et al., Pattern Recognition 2020), is a deep network that was
 #   trained for salient objects. `mini`, `folder` and `imagenet` use it.
 # - `robust-background` (Zhu, Liang, Wei, Sun, CVPR 2014) is a classical method without weights.
 #   `smoke` and `tiny` use it.
 #
-# The second one can be built in one page, which we do now. It looks for the background, not for
-# the object.
+# We now build the second one, in one page of code. It looks for the background, not for the object.
 #
 # **Step 1: superpixels.** Cut the picture into about 200 patches of similar colour (*superpixels*).
 # From here on, a patch is a node with a position and a mean colour in Lab. In Lab, distance
@@ -421,9 +420,9 @@ viz.grid(rows, ["confident"] * len(best) + ["unsure"] * len(worst), blocks=4)
 #
 # - **Good:** whole animals, flowers, tools and towers with a clear outline, also where they touch
 #   the border.
-# - **Bad:** a confident map can be empty: on the reef, the network finds no object, and under the
-#   dark sky almost none. The church is gray, and so is the mountain, except for its peak. Part of
-#   the sky between the tower and the arch counts as object.
+# - **Bad:** a confident map can be empty: on the reef, the network finds no object. The unsure map
+#   of the dark sky is almost empty, too. The church is gray, and so is the mountain, except for its
+#   peak. Part of the sky between the tower and the arch counts as object.
 #
 # ### Scored against the truth
 #
@@ -488,8 +487,8 @@ print(f"{items.photos[0].path.name}\n -> {where.parts[0]}/{where.parts[1]}/…/{
 assert where.stem == items.photos[0].path.name
 
 # %% [markdown]
-# Other teachers have the same interface. `folder:DIR` reads existing maps from a folder (those of
-# PFAN, if you have them). An unknown name is an error:
+# There is a third teacher with the same interface: `folder:DIR` reads existing maps from a folder
+# (those of PFAN, if you have them). An unknown name is an error:
 
 # %%
 try:

@@ -233,14 +233,15 @@ print(f"{len(held)} rows; verdicts:")
 print(held.filter(like="verdict").stack().value_counts().drop("").to_string())
 
 # %% [markdown]
-# - **Supported:** the critics make the colours stronger, on both. On `tiny`, they lower the PSNR.
+# - **Supported:** the critics make the colours stronger, on `mini` and on `tiny`. On `tiny`, they
+#   lower the PSNR.
 # - **Hints:** on `mini`, the critics lower the PSNR (the t interval ends at +0.02 dB), and stage 1
-#   raises SSIM. On both, the second critic makes the colours stronger, and so does the guidance.
-#   But the row of the guidance includes the second critic: 0.42 is less than the 0.62 of the second
-#   critic alone on `tiny`, 2.9 is more than 1.5 on `mini`. So for the guidance itself, there is at
-#   most a hint on `mini`. There is one hint of the opposite: on `tiny`, the error in the object is
-#   larger with the second critic, by 0.07 on a scale of 255. That is far too little to see (in the
-#   file, the error itself is about 14).
+#   raises SSIM. On both, the second critic makes the colours stronger, and so do guidance and
+#   second critic together. For the guidance itself, stronger colours are not shown: on `mini` it
+#   adds 1.4, but one of three seeds has the other sign; on `tiny` it takes 0.2 away. There is one
+#   hint of the opposite: on `tiny`, the error in the object is larger with the second critic, by
+#   0.07 on a scale of 255. That is far too little to see (in the file, the error itself is about
+#   14).
 #
 # Everything else is not shown. Three examples:
 #
@@ -358,7 +359,7 @@ pd.DataFrame(cells).style.set_uuid("judges")
 # one training of stage 1, so the rule is not applied.)
 #
 # **The critics give stronger colours: supported. PSNR falls: supported on `tiny`, a hint on
-# `mini`.** All six pairs of trainings, on two sets of photographs, agree about both. The paper,
+# `mini`.** In all six pairs of trainings, the colours are stronger and PSNR is lower. The paper,
 # too, reports a PSNR below that of other methods. In recognition, the ablations show no gain from
 # the critics (on `tiny`, top-1 is 1.0 point lower, from −2.1 to 0.0). In the longer training of
 # `tiny` (1,368 steps of stage 2), SCGAN has 0.4 points more than stage 1, from −0.2 to +1.0: not
@@ -366,9 +367,9 @@ pd.DataFrame(cells).style.set_uuid("judges")
 #
 # **Stage 1 should come before stage 2: a hint, on `mini`.** Without it, SSIM is 0.003 lower, with
 # every seed. That variant also has the learning rate of stage 2 throughout, so the cause may be
-# either. A higher PSNR or a smaller error at edges with stage 1 is not shown. (An earlier ablation,
-# at commit e39bac2, had the saliency maps of the classical teacher. In it, SSIM and the error at
-# edges were findings. Trained again, they are not: so findings of three seeds can be lost, too.)
+# either. A higher PSNR or a smaller error at edges with stage 1 is not shown. (In an earlier
+# ablation, with other maps and older code, SSIM and the error at edges were findings. A finding
+# from three seeds may not hold in a second ablation: chapter 8.)
 #
 # **Saliency guidance and the second critic, the main idea of the paper:** less error, at edges or
 # inside objects, is **not shown**; for the second critic there is a hint of the opposite on `tiny`,
@@ -377,12 +378,12 @@ pd.DataFrame(cells).style.set_uuid("judges")
 # and 10.9). Guidance and second critic together add 0.4 on `tiny` and 2.9 on `mini`.
 #
 # **Global features against semantic confusion: not shown** by the ablation. On `mini`, PSNR is 0.5
-# dB higher with them, but not with every seed, and agreement shows nothing. Stage 1 of `tiny` does
-# *use* its global features: with those of a photograph of another class, PSNR falls by 0.6 dB, with
-# those of another photograph of the same class by 0.2 dB (chapter 8). No fall of top-1 is shown.
-# After 700 further steps of stage 1 without them, PSNR is 0.17 ± 0.04 dB lower than that of a copy
-# that kept them (chapter 8; one training). So they help this network a little with the colours. A
-# training without them from the start was not done.
+# dB higher with them, but not with every seed, and no gain in agreement is shown. Stage 1 of `tiny`
+# does *use* its global features: with those of a photograph of another class, PSNR falls by 0.6 dB,
+# with those of another photograph of the same class by 0.2 dB (chapter 8). No fall of top-1 is
+# shown. After 700 further steps of stage 1 without them, PSNR is 0.17 ± 0.04 dB lower than that of
+# a copy that kept them (chapter 8; one training). So they help this network a little with the
+# colours. A training without them from the start was not done.
 #
 # In summary, stage 1 of `tiny` gains 1.0 dB over gray copies, and 2.3 points of top-1 for one of
 # two judges. Stage 2 makes the colours stronger, loses the whole gain in PSNR, and ends at 2.7
@@ -397,10 +398,10 @@ pd.DataFrame(cells).style.set_uuid("judges")
 #   authors sees 3.8 million (480,000 steps of 8, chapter 10).
 # - **One training.** The whole method was compared with one seed. Another seed may change these
 #   numbers by more than the intervals show.
-# - **Saliency.** The authors' maps were never published. Ours come from the small U²-Net on `mini`
-#   and from a method without learned weights on `tiny`. The maps that the generator itself predicts
-#   for new photos are not shown to be better than a map that ignores the picture (chapter 4).
-#   Guidance may fail with poor maps and work with good ones.
+# - **Saliency.** The authors' maps were never published. Ours come from the small U²-Net and from
+#   exact cut-outs on `mini`, and from a method without learned weights on `tiny`. The maps that the
+#   generator itself predicts for new photos are not shown to be better than a map that ignores the
+#   picture (chapter 4). Guidance may fail with poor maps and work with good ones.
 # - **Judges.** In the ablations, top-1 is the answer of one classifier, EfficientNet-Lite0. Where
 #   two judges were asked, they differ.
 # - **No people.** Nobody was asked which picture looks better.
@@ -418,15 +419,15 @@ pd.DataFrame(cells).style.set_uuid("judges")
 #    The command of the short ablation (in the card) measures the error in the box; it needs
 #    `--steps 1368` to train as long.
 # 2. **Better predicted saliency maps**: the maps of the teacher `u2netp` are good on many photos
-#    (chapter 1), but 174 of them taught the generator little about new photos (chapter 4).
+#    (chapter 1), but those of 174 photos taught the generator little about new photos (chapter 4).
 #    `DATA=DIR scgan ablate --profile folder --only no-saliency no-salient-critic` uses the same
 #    teacher on any folder of larger photographs. If the guidance helps then, poor predicted maps
-#    may be the reason why it does not here. (This profile has no composites: only CCI, PSNR, SSIM
-#    and agreement are measured.)
+#    (or the few photos) may be the reason why it does not here. (This profile has no composites:
+#    only CCI, PSNR, SSIM and agreement are measured.)
 # 3. **Global features**: `scgan ablate --profile tiny --only no-global`. The network that gives
 #    these features finds the right class of 26 % of the gray photographs, among 200 classes. The
 #    authors' network finds it for 57.5 to 58 %, among 1,000 classes (according to its author's
-#    page). Better features may change the result.
+#    page). Better features added to its own gain a tenth of a dB in a short training (chapter 8).
 # 4. **The paper's setting**, its data, sizes and steps: `make reproduce PROFILE=imagenet`.
 #
 # ## Try it
@@ -435,11 +436,11 @@ pd.DataFrame(cells).style.set_uuid("judges")
 # have different signs, or both. How often would three seeds have the claimed sign by chance?
 # <details><summary>Solution</summary>
 #
-# Only the seeds: the guidance, error in the object on `tiny`; the guidance, CCI on `mini`. Only the
-# interval: the critics' top-1 on `tiny`; the guidance, error in the object on `mini`; both rows of
-# the global features; stage 1, PSNR. Both: the critics' agreement; the errors at edges of the
-# guidance and of the second critic; the second critic, error in the object on `mini`. Three seeds
-# have the claimed sign by chance in $2^{-3} = 12.5$ % of cases.
+# Only the seeds: the guidance, error in the object on `tiny`; the global features, PSNR. Only the
+# interval: the critics' top-1 on `tiny`. Both: all others, which are rows of `mini`: the critics'
+# agreement; both errors of the guidance and of the second critic; the global features, agreement;
+# stage 1, PSNR and error at edges. Three seeds have the claimed sign by chance in $2^{-3} = 12.5$ %
+# of cases.
 # </details>
 #
 # **2.** How many photographs would you need for a 95 % interval of ± 0.5 points around the
