@@ -526,7 +526,8 @@ pd.DataFrame(cells).T.style.set_uuid("without")
 # (`benchmarks/better_global.py`). Each keeps its own global features and gets something on top of
 # them: *nothing*; the features of an *ImageNet VGG-16* that sees the gray photograph at 128 pixels,
 # at the 2x2 positions where ours join, or at 8x8 positions, as many as in the paper; or the *true
-# class*, which no encoder can know for certain.
+# class*, which no encoder can know for certain. (This VGG-16 was trained on ImageNet, perhaps also
+# on these photographs.)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 facts = json.loads((paths.ROOT / "results/tiny/better-global.json").read_text("utf-8"))

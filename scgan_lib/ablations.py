@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from scgan_lib import config, evaluation, training
 from scgan_lib.config import Profile
 from scgan_lib.paths import UserError, atomic_write, output_root
 
-_FILE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_FILE = config.read_yaml("ablations.yaml")
 BUDGET: dict[str, dict[str, Any]] = _FILE["budget"]
 VARIANTS: dict[str, dict[str, Any]] = _FILE["variants"]
 MEANING: dict[str, str] = _FILE["meaning"]

@@ -184,7 +184,13 @@ for letter in "yYnNoO":  # yes, no, on, off
     kinds = _Numbers.yaml_implicit_resolvers[letter]
     _Numbers.yaml_implicit_resolvers[letter] = [k for k in kinds if not k[0].endswith(":bool")]
 
-_FILE = yaml.load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"), _Numbers)
+
+def read_yaml(name: str) -> dict[str, Any]:
+    """A file of this package that holds settings."""
+    return yaml.load(Path(__file__).with_name(name).read_text(encoding="utf-8"), _Numbers)
+
+
+_FILE = read_yaml("profiles.yaml")
 PROFILES: dict[str, dict[str, Any]] = _FILE["profiles"]
 RELEASED: dict[str, Any] = _FILE["released"]
 
