@@ -1,7 +1,5 @@
 """Many pictures in one go: which ones, under which names, and nothing written over."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """`scgan`: colorize, saliency, train, evaluate, table, convert, export and info."""
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import multiprocessing

@@ -7,8 +7,6 @@ What item i of a training run shows depends on (seed, stage, i) alone, so that a
 step k sees what an unbroken one would have seen, with any number of workers.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A batch as one self-contained page: thumbnails, and each picture before and after."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io

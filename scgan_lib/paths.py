@@ -1,7 +1,5 @@
 """Where things live, how files appear (whole or not at all), and wheels that are only read."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Picture files and pixels: any file in, upright RGB out; and the ranges that networks work in."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """One progress bar for notebooks, terminals and logs."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ The authors' maps (PFAN's output) were never published, so the teacher is a choi
 and its name goes wherever its maps go. One interface: `teacher(name)(rgb_u8, path)`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

@@ -4,8 +4,6 @@ Stanford's layout (`wnids.txt`, `train/WNID/images`, boxes, `val/images`, `val_a
 read straight from the zip or from the unpacked folder; 80,000 small files are never written.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
