@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import math
 import multiprocessing
 import os
 import platform
@@ -200,25 +201,15 @@ def info(arguments: argparse.Namespace) -> None:
     print(yaml.safe_dump(profile.settings(), sort_keys=False, default_flow_style=None).rstrip())
 
 
-def factor(text: str) -> float:
-    """A factor of the chroma."""
-    if not 0 <= (value := float(text)) <= 100:
-        raise ValueError(text)
-    return value
+def within(low: float, high: float, kind: type = int) -> Callable[[str], float]:
+    """What reads the number of an option, which must lie in `low`..`high`."""
 
+    def number(text: str) -> float:
+        if not low <= (value := kind(text)) <= high:
+            raise argparse.ArgumentTypeError(f"{text} does not lie in {low}..{high}")
+        return value
 
-def positive(text: str) -> int:
-    """A count of pixels."""
-    if (value := int(text)) < 1:
-        raise ValueError(text)
-    return value
-
-
-def quality(text: str) -> int:
-    """That of a JPEG or WebP."""
-    if not 1 <= (value := int(text)) <= 100:
-        raise ValueError(text)
-    return value
+    return number
 
 
 MANY: dict[str, Any] = dict(action="append", default=[])  # may be given again
@@ -229,7 +220,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--overwrite": dict(action="store_true", help="make finished results anew"),
     "--list": dict(type=Path, metavar="FILE", help="a new csv: source, result"),
     "--quiet": dict(action="store_true", help="say nothing but errors"),
-    "--max-pixels": dict(type=positive, metavar="N",
+    "--max-pixels": dict(type=within(1, math.inf), metavar="N",
                          help="of a picture, where more than Pillow's 179 million are meant"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
     "--compare": dict(type=Path, metavar="FILE.html", help="a page of originals and results"),
@@ -237,9 +228,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         default="png", choices=("png", "jpg", "webp", "tiff", "same"),
         help="of the results; same: as the source, if it is one of these",
     ),
-    "--quality": dict(default=90, type=quality, metavar="N", help="of jpg and webp, 1 to 100"),
+    "--quality": dict(default=90, type=within(1, 100), metavar="1..100", help="of jpg and webp"),
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
-    "--chroma": dict(default=1.0, type=factor, help="strength of the colours"),
+    "--chroma": dict(default=1.0, type=within(0, 100, float), help="strength of the colours"),
     "--device": dict(default="auto", help="auto, cpu, cuda or mps"),
     "--teacher": dict(default="u2netp", help="who draws the maps: u2netp, robust-background "
                       "(no weights; for pictures of less than about 200 pixels) or folder:DIR"),
