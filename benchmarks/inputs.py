@@ -29,6 +29,7 @@ from PIL import ExifTags, Image, ImageCms
 from scgan_lib import batch, cli, config
 from scgan_lib.colorize import Colorizer, build_generator, save_generator
 from scgan_lib.paths import ROOT
+from scgan_lib.pictures import read_picture
 
 NOBODY = 65534
 RNG = np.random.default_rng(0)
@@ -389,7 +390,7 @@ def speed(threads: int, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for path in itertools.islice(photos, count):
             marks = [time.perf_counter()]
-            image, words, _ = batch.read_picture(path, path.read_bytes())
+            image, words, _ = read_picture(path, path.read_bytes())
             marks.append(time.perf_counter())
             result = colorizer(image)
             marks.append(time.perf_counter())

@@ -9,33 +9,19 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scgan_lib import page
+from scgan_lib import page, pictures
 from scgan_lib.colorize import Colorizer, weights_of
 from scgan_lib.paths import UserError, atomic_write
-from scgan_lib.pictures import (
-    IMAGE_SUFFIXES,
-    OURS,
-    PAGED,
-    SOFTWARE,
-    is_ours,
-    list_files,
-    mark_of,
-    on_white,
-    pages_of,
-    read_file,
-    read_picture,
-)
+from scgan_lib.pictures import IMAGE_SUFFIXES, OURS, is_ours, on_white, pages_of
 from scgan_lib.progress import progress
 
 DESCRIPTION, XMP = 270, 700  # tags of EXIF and TIFF
-NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}  # of files, in any encoding
 STANDARD = Path("-")  # as an input or the output: the standard one
 # Formats of results: those that hold 8-bit colours and a mark.
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -68,9 +54,6 @@ def run(arguments: Namespace) -> int:
     make, note = maker(arguments)
     counts: Counter[str] = Counter()
     work = collect(arguments.inputs, arguments.output, arguments.format, counts)
-    for path in (arguments.list, arguments.compare):
-        if path and os.path.realpath(path) in {os.path.realpath(item[2]) for item in work}:
-            raise UserError(f"{path}: the name of a result; choose another")
     ending = f"of {len(work)} pictures written to {arguments.output}"
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
     done, skipped = [], []
@@ -91,7 +74,8 @@ def run(arguments: Namespace) -> int:
         stop.add_note(f"{counts['written']} {ending}; the same command does the rest")
         raise
     if arguments.list and not arguments.dry_run:
-        with atomic_write(arguments.list) as part, open(part, "w", newline="", **NAMES) as file:
+        names = {"encoding": "utf-8", "errors": "surrogateescape"}  # in any encoding
+        with atomic_write(arguments.list) as part, open(part, "w", newline="", **names) as file:
             csv.writer(file).writerows([("source", "result"), *done])
     if arguments.compare and not arguments.dry_run:
         page.write(arguments.compare, done, quiet)
@@ -113,7 +97,7 @@ def _one(
     if arguments.dry_run:
         print(f"{source} -> {target}")
         return []
-    content = sys.stdin.buffer.read() if source == STANDARD else read_file(source)
+    content = sys.stdin.buffer.read() if source == STANDARD else pictures.read_file(source)
     same = f"; source {hashlib.sha256(content).hexdigest()[:16]}"
     named = content if source == STANDARD else os.fsencode(os.path.abspath(source))
     place, mark = f" at {hashlib.sha256(named).hexdigest()[:8]}", f"{OURS}: {note}{same}"
@@ -125,8 +109,8 @@ def _one(
             "--overwrite"
         )
     mark += place
-    image, words, several = read_picture(source, content, number)
-    several = several and (target == STANDARD or source.suffix.lower() not in PAGED)
+    image, words, several = pictures.read_picture(source, content, number)
+    several = several and (target == STANDARD or source.suffix.lower() not in pictures.PAGED)
     words["quality"] = arguments.quality
     result = encoded(make(image, source), ending_of(target, arguments.format), words, mark, note)
     if target == STANDARD:
@@ -162,7 +146,7 @@ def maker(arguments: Namespace) -> tuple[Callable[[Image.Image, Path], Image.Ima
 def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) -> bytes:
     """The file of a result, in the format of `suffix`; `words`: see `read_picture`."""
     kind, exif, file = FORMATS[suffix], words["exif"], io.BytesIO()
-    exif[SOFTWARE] = mark
+    exif[pictures.SOFTWARE] = mark
     exif.setdefault(DESCRIPTION, note)
     if kind == "PNG":
         text = words["pnginfo"] = PngInfo()
@@ -184,7 +168,7 @@ def find(target: Path, note: str) -> str:
     UserError where something else lies there: a foreign file, or a result of another kind than
     that of `note`.
     """
-    found = mark_of(target)
+    found = pictures.mark_of(target)
     if os.path.lexists(target) and not found.startswith(f"{OURS}: {note.split()[0]} "):
         raise UserError(
             f"{target}: exists already and is not a result of this command, kept; "
@@ -211,7 +195,7 @@ def collect(
     for path in inputs:
         if path != STANDARD and os.path.isdir(path):
             os.listdir(path)  # a folder that may not be read says so
-            every = list_files(path, counts)
+            every = pictures.list_files(path, counts)
             inside = [p for p in every if p.suffix.lower() in IMAGE_SUFFIXES or p.is_dir()]
             counts["other"] += len(every) - len(inside)
             every, inside = inside, [p for p in inside if not is_ours(p)]
@@ -231,20 +215,14 @@ def collect(
         if len({source for source, *_ in work}) != 1:
             raise UserError(f"-o -: takes one picture, not {len(work)}; give a folder's name")
         return [(*work[0][:2], STANDARD)]
-    real = lru_cache(os.path.realpath)
-    taken = {_place(source, real) for source, *_ in work}
+    taken = {os.path.realpath(source) for source, *_ in work}
     for i, (source, number, place) in enumerate(work):  # a.jpg and a.png, or a/x and b/x: apart
         page_name = f"{place.stem}-page{number + 1}" if number else place.stem
         more = (f"{page_name}-{k}" for k in itertools.count(2))
         for name in itertools.chain([page_name, *[place.name] * (not number)], more):
             target = place.with_name(name + ending_of(source, wanted))
-            if (there := _place(target, real)) not in taken:
+            if (there := os.path.realpath(target)) not in taken:
                 break
         taken.add(there)
         work[i] = (source, number, target)
     return work
-
-
-def _place(path: Path, real: Callable) -> str:
-    """Where a file lies, its links followed; `real`: what tells it of folders, kept in mind."""
-    return real(path) if path.is_symlink() else os.path.join(real(path.parent), path.name)
