@@ -84,7 +84,7 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
             f"kinds {', '.join(sorted(pictures.IMAGE_SUFFIXES))}"
         )
     if split == "train":
-        return _readable(found[:: profile.train_every][: profile.train_images or None])
+        return [*_readable(tuple(found[:: profile.train_every][: profile.train_images or None]))]
     return found[: profile.test_images or None] if split == "test" else found
 
 
@@ -106,16 +106,43 @@ def _number(text: str) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
-def _readable(found: list[Photo]) -> list[Photo]:
-    """Training photos without the damaged ones, of which there may be a share of `DAMAGED`.
+@lru_cache(maxsize=8)
+def _readable(found: tuple[Photo, ...]) -> tuple[Photo, ...]:
+    """Training photos without the damaged ones; `gray` is set where there is no colour.
 
-    Not asked of photos with a hash, nor of Tiny ImageNet, which is read as a whole.
+    All are read once; the cache then knows which have a fault, and only they are tried again. Not
+    asked of photos with a hash, nor of Tiny ImageNet, which is read as a whole. UserError where
+    more than a share of `DAMAGED` cannot be read.
     """
     if found[0].sha256 or found[0].row >= 0:
         return found
-    faults = _faults(tuple(str(p.path) for p in found))
-    known = [p for p in found if faults.get(str(p.path), GRAY) == GRAY]
-    return [replace(p, gray=str(p.path) in faults) for p in known]
+    paths = tuple(str(p.path) for p in found)
+    memory = cache_dir() / "damaged" / f"{_number(str(paths)):x}.json"
+    tried = json.loads(memory.read_text()) if memory.is_file() else paths
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = progress(pool.map(_fault, tried), total=len(tried), desc="check", unit="photo")
+        faults = {path: fault for path, fault in zip(tried, bar, strict=True) if fault}
+    with atomic_write(memory) as part:
+        part.write_text(json.dumps([*faults]))
+    damaged = {path: fault for path, fault in faults.items() if fault != GRAY}
+    first = "; ".join([*damaged.values()][:3])
+    share = f"{len(damaged)} of {len(found)} training pictures are damaged"
+    if len(damaged) > DAMAGED * len(found):
+        raise UserError(f"{share}, more than {DAMAGED:.0%}: {first}")
+    if damaged:
+        print(f"{share} and left out: {first}", file=sys.stderr)
+    return tuple(
+        replace(photo, gray=path in faults)
+        for path, photo in zip(paths, found, strict=True)
+        if path not in damaged
+    )
+
+
+def _fault(path: str) -> str:
+    try:
+        return "" if np.ptp(read_rgb(path).astype(np.int16), axis=2).max() > 8 else GRAY
+    except UserError as error:
+        return str(error)
 
 
 def _coloured(found: list[Photo]) -> list[Photo]:
@@ -129,36 +156,6 @@ def _coloured(found: list[Photo]) -> list[Photo]:
     return left
 
 
-@lru_cache(maxsize=8)
-def _faults(paths: tuple[str, ...]) -> dict[str, str]:
-    """Those without colour (`GRAY`) or unreadable (why); UserError for too many of the latter.
-
-    All are read once; the cache then knows which these are, and only they are tried again.
-    """
-    memory = cache_dir() / "damaged" / f"{_number(str(paths)):x}.json"
-    tried = json.loads(memory.read_text()) if memory.is_file() else paths
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = progress(pool.map(_error, tried), total=len(tried), desc="check", unit="photo")
-        errors = {path: error for path, error in zip(tried, bar, strict=True) if error}
-    with atomic_write(memory) as part:
-        part.write_text(json.dumps([*errors]))
-    damaged = [error for error in errors.values() if error != GRAY]
-    first = "; ".join(damaged[:3])
-    share = f"{len(damaged)} of {len(paths)} training pictures are damaged"
-    if len(damaged) > DAMAGED * len(paths):
-        raise UserError(f"{share}, more than {DAMAGED:.0%}: {first}")
-    if damaged:
-        print(f"{share} and left out: {first}", file=sys.stderr)
-    return errors
-
-
-def _error(path: str) -> str:
-    try:
-        return "" if np.ptp(read_rgb(path).astype(np.int16), axis=2).max() > 8 else GRAY
-    except UserError as error:
-        return str(error)
-
-
 def unlisted(profile: Profile) -> dict[str, str]:
     """What `profile.test_list` names and the test cannot use -> why; empty without a list."""
     return _listed(profile)[1] if profile.test_list else {}
@@ -168,13 +165,10 @@ def _listed(profile: Profile) -> tuple[list[Photo], dict[str, str]]:
     """The photos that `test_list` names, in its order, and line -> reason for all others.
 
     One path a line, relative to the data folder or to its `val/`; # begins a comment. Training
-    pictures are none of them. UserError without a list, or if nothing of it is left.
+    pictures are none of them. OSError without a list, UserError if nothing of it is left.
     """
     path, root = Path(profile.test_list).expanduser(), data_root(profile)
-    try:
-        lines = [x.partition("#")[0].strip() for x in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no readable list of pictures ({error})") from None
+    lines = [x.partition("#")[0].strip() for x in path.read_text("utf-8", "replace").splitlines()]
     every = [p for p in _all_photos(profile) if p.split != "train"]
     known = {p.path.relative_to(root).as_posix(): replace(p, split="test") for p in every}
     found = {line: known.get(line) or known.get(f"val/{line}") for line in lines if line}
