@@ -211,7 +211,7 @@ def test_labels(profile: Profile) -> dict[str, int]:
     wnids = sorted({p.label for p in photos.values() if p.label})
     index = {wnid: i for i, wnid in enumerate(wnids)}
     if len(wnids) != 1000:
-        index = pretrained.imagenet_class_index(wnids)[0] | pretrained.tiny_classes()
+        index = pretrained.imagenet_class_index(wnids) | pretrained.tiny_classes()
     return {stem: index[p.label] for stem, p in photos.items() if p.label in index}
 
 

@@ -201,11 +201,9 @@ def class_names(indices: Iterable[int]) -> dict[str, str]:
     return {str(i): _categories()[i] for i in sorted(map(int, indices))}
 
 
-def imagenet_class_index(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Class names (torchvision's spelling) -> logit index, and the names that are none of them."""
-    names = list(dict.fromkeys(names))
-    known = {name: _categories().index(name) for name in names if name in _categories()}
-    return known, [name for name in names if name not in known]
+def imagenet_class_index(names: Iterable[str]) -> dict[str, int]:
+    """Class name (torchvision's spelling) -> logit index; names of no class are left out."""
+    return {name: _categories().index(name) for name in names if name in _categories()}
 
 
 @lru_cache
