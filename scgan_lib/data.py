@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from scgan_lib import pictures, tiny
 from scgan_lib import saliency as saliency_maps
@@ -35,7 +35,6 @@ from scgan_lib.pictures import center_crop, luma_u8, open_picture, read_rgb, to_
 from scgan_lib.progress import progress
 
 LUMA = pictures.LUMA
-FREE_LICENCES = ("public-domain", "CC0")  # only over these may a cut-out be laid
 GRAY = "have no colour"
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 _is_ours = lru_cache(maxsize=1_000_000)(pictures.is_ours)
@@ -50,7 +49,7 @@ class Photo:
     split: str
     label: str = ""
     gallery: bool = False
-    free: bool = False  # public domain or CC0
+    free: bool = False  # public domain or CC0: only over these may a cut-out be laid
     sha256: str = ""
     kind: str = "photo"
     gray: bool = False  # known to have no colour
@@ -225,7 +224,7 @@ def _credited(root: Path) -> tuple[Photo, ...]:
                 split=row["split"],
                 label=row["imagenet_class"],
                 gallery=row["gallery"] == "1",
-                free=row["licence"].startswith(FREE_LICENCES),
+                free=row["licence"].startswith(("public-domain", "CC0")),
                 sha256=row["sha256"],
                 kind=row["kind"],
             )
@@ -317,19 +316,13 @@ class TrainingSet(Dataset):
             pixels = random_crop(self.picture(self._shuffled(item)), self.profile, rng)
         return {"u8": torch.from_numpy(pixels)}
 
+    def raw_batch(self, items: Sequence[int]) -> dict[str, Tensor]:
+        """Items as a batch of uint8: a fifth of the bytes for workers to hand over."""
+        return default_collate([self.raw(int(item)) for item in items])
+
     def _shuffled(self, item: int) -> int:
         n = len(self.photos)
         return int(_permutation(self.profile.seed, self.stage, item // n, n)[item % n])
-
-
-@dataclass
-class RawItems:
-    """A training set's items as uint8: a fifth of the bytes for workers to hand over."""
-
-    items: TrainingSet
-
-    def __getitem__(self, item: int) -> dict[str, Tensor]:
-        return self.items.raw(item)
 
 
 def random_crop(picture: Image.Image, profile: Profile, rng: np.random.Generator) -> np.ndarray:

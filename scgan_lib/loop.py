@@ -23,11 +23,11 @@ from accelerate.utils import broadcast, set_seed
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from scgan_lib.colorize import pick_device
 from scgan_lib.config import Profile
-from scgan_lib.data import RawItems, make_batch
+from scgan_lib.data import make_batch
 from scgan_lib.paths import UserError, atomic_write
 from scgan_lib.progress import progress
 
@@ -207,8 +207,9 @@ def batches(
     if shares > 1:
         order = np.array(order).reshape(-1, size // shares, shares).swapaxes(1, 2).ravel()
     loader = DataLoader(
-        Subset(RawItems(items), order),
+        order,
         batch_size=size // shares,
+        collate_fn=items.raw_batch,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=accelerator.device.type == "cuda",
