@@ -224,10 +224,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
                          help="of a picture, where more than Pillow's 179 million are meant"),
     "--dry-run": dict(action="store_true", help="list source -> result, write nothing"),
     "--compare": dict(type=Path, metavar="FILE.html", help="a page of originals and results"),
-    "--format": dict(
-        default="png", choices=("png", "jpg", "webp", "tiff", "same"),
-        help="of the results; same: as the source, if it is one of these",
-    ),
+    "--format": dict(default="png", choices=("png", "jpg", "webp", "tiff", "same"),
+                     help="of the results; same: as the source, if it is one of these"),
     "--quality": dict(default=90, type=within(1, 100), metavar="1..100", help="of jpg and webp"),
     "--weights": dict(default="tiny", help="a weight file or a profile's name"),
     "--chroma": dict(default=1.0, type=within(0, 100, float), help="strength of the colours"),
@@ -258,14 +256,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--range": dict(default="pm1", choices=("pm1", "01"),
                     help="trained with [-1,1] (first public version) or [0,1]"),
 }  # fmt: skip
-FILES = (
-    "inputs -o/--output --overwrite --list --quiet --dry-run --compare --format --quality "
-    "--max-pixels"
-)
+FILES = "-o/--output --overwrite --list --quiet --dry-run --compare --format --quality --max-pixels"
 RUN = "--profile --seed --set"
 COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
-    colorize: ("old/ -o coloured/ --chroma 1.2", f"{FILES} --weights --chroma --device"),
-    saliency: ("photos/ -o maps/", f"{FILES} --teacher"),
+    colorize: ("old/ -o coloured/ --chroma 1.2", f"inputs {FILES} --weights --chroma --device"),
+    saliency: ("photos/ -o maps/", f"inputs {FILES} --teacher"),
     train: ("--stage 1 --seed 1", f"{RUN} --stage --steps --init"),
     evaluate: ("--method theirs=pictures/", f"{RUN} --method --list"),
     table: ("--seeds 1 2", f"{RUN} --seeds"),
@@ -274,8 +269,6 @@ COMMANDS: dict[Callable, tuple[str, str]] = {  # function -> (example, options)
     export: ("results/tiny/generator.safetensors tiny.onnx", "source target --torch"),
     info: ("--profile tiny", RUN),
 }
-
-
 STATUS = "Exit status: 0 done; 1 some pictures were skipped; 2 a wrong call or input; 130 Ctrl-C."
 
 
