@@ -36,7 +36,6 @@ class Tiny:
     split: np.ndarray
     names: list[str]  # inside the zip or folder
     wnids: list[str]
-    words: list[str]
     boxes: np.ndarray  # (N,4): left, top, right, bottom of the labelled object; -1 unknown
     folder: Path
 
@@ -97,12 +96,10 @@ def fetch() -> Path:
 def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
     """The data set of a zip or folder, decoded once into `cache` (default: the library's).
 
-    The last `HELD` training photographs of each class are `held` back. UserError names what is
-    missing or damaged, labels of the validation pictures included.
+    The last `HELD` training photographs of each class are `held` back. OSError without `source`;
+    UserError names what is missing or damaged in it, labels of the validation pictures included.
     """
     source = Path(source).expanduser().absolute()
-    if not source.exists():
-        raise UserError(f"{source}: no such file or folder; give the zip or its unpacked folder")
     stat = source.stat()
     folder = Path(cache or cache_dir()) / f"tiny-{stat.st_size}-{int(stat.st_mtime)}"
     index_file = folder / "photos.json"
@@ -113,9 +110,9 @@ def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
         with atomic_write(index_file) as part:
             part.write_text(json.dumps(index))
     index = json.loads(index_file.read_text())
-    arrays = {k: np.array(index.pop(k)) for k in ("label", "split", "boxes")}
+    label, split, boxes = (np.array(index[k]) for k in ("label", "split", "boxes"))
     rgb = np.load(folder / "rgb.npy", mmap_mode="r")
-    return Tiny(rgb=rgb, folder=folder, **arrays, **index)
+    return Tiny(rgb, label, split, index["names"], index["wnids"], boxes, folder)
 
 
 def _index(source: Path) -> dict[str, list]:
@@ -127,7 +124,7 @@ def _index(source: Path) -> dict[str, list]:
     for path in files:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             inside[path.parent].append(path)
-    wnids, words = _text(top / "wnids.txt").split(), _table(top / "words.txt")
+    wnids = _text(top / "wnids.txt").split()
     rows = []  # (path, class, split, box)
     for wnid in wnids:
         folder = top / "train" / wnid
@@ -148,7 +145,6 @@ def _index(source: Path) -> dict[str, list]:
     return dict(
         names=[path.relative_to(source).as_posix() for path in paths],
         wnids=wnids,
-        words=[words.get(wnid, [wnid])[0].split(",")[0] for wnid in wnids],
         label=[wnids.index(wnid) for wnid in classes],
         split=split,
         boxes=[[int(v) for v in box] for box in boxes],

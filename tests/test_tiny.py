@@ -27,7 +27,7 @@ def jpeg(level: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def layout() -> dict[str, bytes]:
-    files = {"wnids.txt": "\n".join(WNIDS).encode(), "words.txt": b"n02124075\tEgyptian cat, cat\n"}
+    files = {"wnids.txt": "\n".join(WNIDS).encode()}
     for k, wnid in enumerate(WNIDS):
         for i in range(TRAIN):
             files[f"train/{wnid}/images/{wnid}_{i}.JPEG"] = jpeg(100 * k + i)
@@ -64,7 +64,6 @@ def test_zip_and_folder_give_the_same_arrays_which_are_made_once(layout, tmp_pat
     assert reds.tolist() == pytest.approx([TRAIN - 1, 101], abs=3)
     assert a.label.tolist() == [0] * TRAIN + [1] * TRAIN + [0, 1, 0]
     assert a.boxes[4].tolist() == [1, 2, 34, 40] and a.boxes[-1].tolist() == [5, 6, 7, 8]
-    assert a.words == ["Egyptian cat", "n04067472"]
     # the last training photographs of each class are held back
     assert a.indices("train").tolist() == [0, 1, TRAIN, TRAIN + 1]
     assert len(a.indices("held")) == 2 * tiny.HELD and len(a.indices("val")) == VAL
@@ -99,7 +98,7 @@ def test_wrong_parts_are_named(layout, tmp_path, change, named):
 def test_a_cut_zip_and_a_missing_path_are_named(layout, tmp_path, name):
     path = as_zip(layout, tmp_path / "cut.zip")
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(UserError, match=name):
+    with pytest.raises((UserError, FileNotFoundError), match=name):
         tiny.open_tiny(tmp_path / name, tmp_path / "cache")
 
 
