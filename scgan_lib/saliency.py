@@ -204,8 +204,7 @@ def u2netp(rgb_u8: np.ndarray) -> np.ndarray:
     x = np.asarray(small, np.float32) / max(rgb_u8.max(), 1)
     x = ((x - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)[None].astype(np.float32)
     session = _u2netp()
-    first = session.get_outputs()[0].name
-    (answer,) = session.run([first], {session.get_inputs()[0].name: x})
+    answer, *_ = session.run(None, {session.get_inputs()[0].name: x})  # the others: coarser
     return fitted(Image.fromarray(as_u8(_unit(answer[0, 0]))), rgb_u8) / np.float32(255)
 
 
