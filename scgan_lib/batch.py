@@ -92,8 +92,18 @@ def run(arguments: Namespace) -> int:
 def _one(
     source: Path, number: int, target: Path, make: Callable, note: str, arguments: Namespace
 ) -> list[str]:
-    """The result of one page, if it is not there already. -> what to count, see `SAID`."""
-    found = "" if target == STANDARD else find(target, note)
+    """The result of one page, if it is not there already. -> what to count, see `SAID`.
+
+    UserError where something else lies there: a foreign file, a result of another picture, or of
+    another kind than that of `note`.
+    """
+    there = target != STANDARD and os.path.lexists(target)
+    found = pictures.mark_of(target) if there else ""
+    if there and not found.startswith(f"{OURS}: {note.split()[0]} "):
+        raise UserError(
+            f"{target}: exists already and is not a result of this command, kept; "
+            "choose another --output"
+        )
     if arguments.dry_run:
         print(f"{source} -> {target}")
         return []
@@ -160,21 +170,6 @@ def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) 
             exif[XMP] = words["xmp"]
     (on_white(image) if kind == "JPEG" else image).save(file, kind, **words)
     return file.getvalue()
-
-
-def find(target: Path, note: str) -> str:
-    """The mark of the result at `target`, "" if nothing is there.
-
-    UserError where something else lies there: a foreign file, or a result of another kind than
-    that of `note`.
-    """
-    found = pictures.mark_of(target)
-    if os.path.lexists(target) and not found.startswith(f"{OURS}: {note.split()[0]} "):
-        raise UserError(
-            f"{target}: exists already and is not a result of this command, kept; "
-            "choose another --output"
-        )
-    return found
 
 
 def ending_of(source: Path, wanted: str) -> str:
