@@ -38,6 +38,7 @@ LUMA = pictures.LUMA
 GRAY = "have no colour"
 DAMAGED = 0.05  # largest share of the training photos that may be unreadable
 _is_ours = lru_cache(maxsize=1_000_000)(pictures.is_ours)
+_cutout = lru_cache(maxsize=256)(open_picture)
 TEST_SEED = 0  # of what is tested: all runs, whatever their seed, are judged on the same pictures
 
 
@@ -69,7 +70,7 @@ def photos(profile: Profile, split: str, kind: str = "photo") -> list[Photo]:
     UserError when the folder is missing or has no such pictures.
     """
     if kind == "photo" and split == "test" and profile.test_list:
-        return _listed(profile)[0]
+        return listed(profile)[0]
     found = [p for p in _all_photos(profile, kind) if p.split == split]
     if split == "test":
         if kind == "photo" and profile.test_images and not any(p.gallery for p in found):
@@ -155,12 +156,7 @@ def _coloured(found: list[Photo]) -> list[Photo]:
     return left
 
 
-def unlisted(profile: Profile) -> dict[str, str]:
-    """What `profile.test_list` names and the test cannot use -> why; empty without a list."""
-    return _listed(profile)[1] if profile.test_list else {}
-
-
-def _listed(profile: Profile) -> tuple[list[Photo], dict[str, str]]:
+def listed(profile: Profile) -> tuple[list[Photo], dict[str, str]]:
     """The photos that `test_list` names, in its order, and line -> reason for all others.
 
     One path a line, relative to the data folder or to its `val/`; # begins a comment. Training
@@ -388,22 +384,17 @@ def _merged(rgb: np.ndarray, saliency: np.ndarray | None) -> Image.Image:
     return Image.fromarray(np.dstack([rgb, saliency]), "RGBX")
 
 
-@lru_cache(maxsize=256)
-def _cutout(path: Path) -> Image.Image:
-    return open_picture(path).convert("RGBA")
-
-
 def composite(
     background: np.ndarray, cutout: Image.Image, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay `cutout` (RGBA) on uint8 (S,S,3): longer side 45-90 % of S, anywhere, flipped or not.
+    """Lay `cutout` (as RGBA) on uint8 (S,S,3): longer side 45-90 % of S, anywhere, flipped or not.
 
     -> picture uint8 (S,S,3) and its exact saliency, the alpha, uint8 (S,S).
     """
     size = background.shape[0]
     scale = size * rng.uniform(0.45, 0.9) / max(cutout.size)
     w, h = (max(1, round(extent * scale)) for extent in cutout.size)
-    small = cutout.resize((w, h), Image.BICUBIC)  # Pillow weighs RGBA by alpha
+    small = cutout.convert("RGBA").resize((w, h), Image.BICUBIC)  # Pillow weighs it by alpha
     if rng.random() < 0.5:
         small = ImageOps.mirror(small)
     layer = Image.new("RGBA", (size, size))
@@ -456,6 +447,6 @@ def test_composites(profile: Profile) -> list[Composite]:
     for i, cutout in enumerate(cutouts[: profile.test_images or None]):
         background = test_picture(free[order[i % len(free)]], profile.judge_size)
         rng = np.random.default_rng([TEST_SEED, i])
-        picture = composite(background, open_picture(cutout.path).convert("RGBA"), rng)
+        picture = composite(background, open_picture(cutout.path), rng)
         made.append(Composite(cutout.stem, *picture))
     return made

@@ -235,7 +235,8 @@ def evaluate(
     if ours:
         shipped = {profile.beside: ROOT / "results" / profile.beside / colorize.SHIPPED}
         weights = (shipped if profile.beside else {}) | own
-    unlisted = [Skipped("list", line, why) for line, why in data.unlisted(profile).items()]
+    refused = data.listed(profile)[1] if profile.test_list else {}
+    unlisted = [Skipped("list", line, why) for line, why in refused.items()]
     methods, damaged = write_outputs(profile, weights)
     methods |= extra or {}
     judge, judge_name = _judge_for(profile)

@@ -317,7 +317,7 @@ def test_a_list_names_the_test_photos_and_what_it_cannot_use(tmp_path):
     chosen = photos(p, "test")
     assert [x.path.name for x in chosen] == ["n02_val_3.JPEG", "n01_val_0.JPEG"]
     assert {x.split for x in chosen} == {"test"} and [x.label for x in chosen] == ["n02", "n01"]
-    assert [*data.unlisted(p)] == ["train/n01/n01_train_0.JPEG"]
+    assert [*data.listed(p)[1]] == ["train/n01/n01_train_0.JPEG"]
     assert len(photos(replace(p, train_every=1), "train")) == 24  # the list is of test photos alone
     file.write_text("nowhere.png\n")
     with pytest.raises(UserError, match=r"list\.txt: names no test picture \(nowhere\.png"):
