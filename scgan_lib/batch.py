@@ -164,10 +164,8 @@ def encoded(image: Image.Image, suffix: str, words: dict, mark: str, note: str) 
         text.add_text("Comment", note)
         if "xmp" in words:
             text.add_itxt("XML:com.adobe.xmp", words["xmp"].decode(errors="replace"))
-    if kind == "TIFF":
-        del words["quality"]  # uncompressed: libtiff cannot write dates and places
-        if "xmp" in words:
-            exif[XMP] = words["xmp"]
+    if kind == "TIFF" and "xmp" in words:  # not compressed: libtiff cannot write dates and places
+        exif[XMP] = words["xmp"]
     (on_white(image) if kind == "JPEG" else image).save(file, kind, **words)
     return file.getvalue()
 
