@@ -302,14 +302,12 @@ class TrainingSet(Dataset):
     def raw(self, item: int) -> dict[str, Tensor]:
         """Item i before it becomes numbers: `u8` (S,S,4), colour and saliency in one."""
         rng = np.random.default_rng([self.profile.seed, self.stage, item])
-        if item % self.profile.batch < self.in_batch:
-            index = int(rng.choice(self.backgrounds))
-            pixels = random_crop(self.picture(index), self.profile, rng)
+        covered = item % self.profile.batch < self.in_batch
+        index = int(rng.choice(self.backgrounds)) if covered else self._shuffled(item)
+        pixels = random_crop(self.picture(index), self.profile, rng)
+        if covered:
             cutout = _cutout(self.cutouts[int(rng.integers(len(self.cutouts)))].path)
-            rgb, saliency = composite(pixels[..., :3], cutout, rng)
-            pixels = np.dstack([rgb, saliency])
-        else:
-            pixels = random_crop(self.picture(self._shuffled(item)), self.profile, rng)
+            pixels = np.dstack(composite(pixels[..., :3], cutout, rng))
         return {"u8": torch.from_numpy(pixels)}
 
     def raw_batch(self, items: Sequence[int]) -> dict[str, Tensor]:
