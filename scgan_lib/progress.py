@@ -13,12 +13,8 @@ MARK = "… "  # a log line that starts so is progress: shown while it runs, not
 class _Lines:
     """A stream for tqdm that turns each redraw (carriage return) into one marked line."""
 
-    last = ""
-
     def write(self, text: str) -> None:
-        text = text.strip("\r\n ")
-        if text and text != self.last:
-            self.last = text
+        if text := text.strip("\r\n "):
             print(MARK + text, file=sys.stderr, flush=True)
 
 
