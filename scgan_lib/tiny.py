@@ -6,7 +6,6 @@ read straight from the zip or from the unpacked folder; 80,000 small files are n
 
 import json
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -128,7 +127,7 @@ def _index(source: Path) -> dict[str, list]:
     rows = []  # (path, class, split, box)
     for wnid in wnids:
         folder = top / "train" / wnid
-        found = sorted(inside[folder / "images"], key=_number)
+        found = sorted(inside[folder / "images"], key=lambda p: (len(p.name), p.name))  # 10 after 9
         if not found:
             raise UserError(f"{source}: no pictures of {wnid} in {folder}/images")
         boxes = _table(folder / f"{wnid}_boxes.txt")
@@ -149,10 +148,6 @@ def _index(source: Path) -> dict[str, list]:
         split=split,
         boxes=[[int(v) for v in box] for box in boxes],
     )
-
-
-def _number(path: Path) -> list[int]:
-    return [int(digits) for digits in re.findall(r"\d+", path.name)]  # 10 comes after 9
 
 
 def _table(path: Path) -> dict[str, list[str]]:
