@@ -107,7 +107,7 @@ def save_generator(
 
     `half` rounds them to float16: half the size, for files that travel.
     """
-    state = {k: v.detach().cpu().contiguous() for k, v in generator.trainable_state().items()}
+    state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     facts |= {"unit_range": True} if generator.unit_range else {}
@@ -133,9 +133,9 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
     # the file holds the whole encoder: where it once started from is not asked for
     generator = build_generator(replace(profile, global_weights=""))
     with _blaming(path, cure):
-        generator.load_trainable_state(state)
+        generator.load_state_dict(state)
     generator.unit_range = metadata.get("unit_range") == "True"
-    for name, value in generator.trainable_state().items():
+    for name, value in generator.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: {name} holds NaN or infinity; these weights are of no use")
     return generator.to(device).eval(), profile, metadata

@@ -124,6 +124,6 @@ def test_folded_encoder_is_frozen_and_its_projection_is_not():
     assert not any(p.requires_grad for p in encoder.trunk.parameters())
     for name, value in encoder.trunk.state_dict().items():
         assert torch.equal(value, folded[name]), name
-    state = generator.trainable_state()
+    state = generator.state_dict()
     assert not [name for name in state if ".trunk." in name]
     assert "global_encoder.project.weight" in state
