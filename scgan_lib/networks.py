@@ -71,11 +71,6 @@ class FoldedGlobal(nn.Module):
             maps = [F.adaptive_avg_pool2d(f, size) for f in self.trunk(gray)]
         return F.leaky_relu(self.project(self.norm(torch.cat(maps, 1))), 0.2)
 
-    def train(self, mode: bool = True) -> FoldedGlobal:
-        super().train(mode)
-        self.trunk.eval()
-        return self
-
 
 def _leave_out_trunk(module: FoldedGlobal, state: dict, prefix: str, _) -> None:
     """Of 60 MB, and the same for all runs: a state dict holds what is trained."""
