@@ -85,7 +85,9 @@ def fit(
     start, seconds = _resume(folder, accelerator)
     if final.is_file() and not 0 < start <= steps:
         raise UserError(f"{folder}: no checkpoint up to step {steps}; begin with --init {final}")
-    log, watched = folder / "log.csv", _watched_steps(steps, profile.samples)
+    log, count = folder / "log.csv", profile.samples
+    # dense at the start, where most happens; the last step is always watched
+    watched = {max(1, round(steps * (i / count) ** 2)) for i in range(1, count)} | {steps}
     if main:
         _cut_log(log, start)
         if not start:
@@ -102,7 +104,7 @@ def fit(
         values = job.step(batch, step)
         bar.update(size)
         now = time.monotonic()
-        report = step % profile.log_every == 0 or step in watched or step == steps
+        report = step % profile.log_every == 0 or step in watched
         due = _due(now - saved > profile.checkpoint_seconds, report, accelerator)
         save = (due or step == until) and step < steps
         if report or save:
@@ -116,7 +118,7 @@ def fit(
         if report and main:
             pace = {"seconds": seconds + now - begun}
             pace["images_per_s"] = (step - start) * size / (now - begun)
-            row |= job.watch(step) if step in watched or step == steps else {}
+            row |= job.watch(step) if step in watched else {}
             _add_to_log(log, {"step": step} | pace | {"lr": rates[0] * job.rate(step - 1)} | row)
             bar.set_postfix({name: row[name] for name in list(row)[:1]}, refresh=False)
         if save:
@@ -170,11 +172,6 @@ def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
     if accelerator.num_processes == 1:
         return flag
     return ask and bool(broadcast(torch.tensor(int(flag), device=accelerator.device)))
-
-
-def _watched_steps(steps: int, count: int) -> set[int]:
-    """`count` steps, dense at the start, where most happens, and the last."""
-    return {max(1, round(steps * (i / count) ** 2)) for i in range(1, count + 1)}
 
 
 def batches(
