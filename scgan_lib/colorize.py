@@ -74,7 +74,7 @@ def build_generator(profile: Profile) -> Generator:
 def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
     """Fill VGG-16-Gray from the author's file (`.pth`) or from stage 0's (`.safetensors`).
 
-    UserError for no file, another kind of file, or one that does not fit; nothing is loaded then.
+    UserError for no file, another kind of file, or one that does not fit.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -85,10 +85,8 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
         load_author_encoder(path, encoder)
         return
     need = "the author's .pth, or the .safetensors of stage 0 with the same width and norms"
-    with _blaming(path, f"none of it was loaded, global_weights is {need}"):
-        state = load_file(path)
-        copy.deepcopy(encoder).load_state_dict(state)  # fails before anything is filled
-    encoder.load_state_dict(state)
+    with _blaming(path, f"global_weights is {need}"):
+        encoder.load_state_dict(load_file(path))
 
 
 @contextmanager
