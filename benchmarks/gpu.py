@@ -254,9 +254,9 @@ def players_for(profile: config.Profile, stage: int, start: str, device: str) ->
             inner = {k.removeprefix("encoder."): v for k, v in state.items() if "encoder." in k}
             generator.global_encoder.load_state_dict(inner)
         else:
-            generator.load_trainable_state(state)
+            generator.load_state_dict(state)
     average = build_generator(replace(profile, global_weights=""))
-    average.load_trainable_state(generator.trainable_state())
+    average.load_state_dict(generator.state_dict())
     players = training.Players(
         generator, average=average.requires_grad_(False).eval(),
         generator_optimizer=torch.optim.AdamW(

@@ -217,7 +217,7 @@ def load(plain: nn.Module, ours: nn.Module) -> nn.Module:
     names = {".parametrizations.weight.original": ".weight"}
     names |= {f".conv.parametrizations.weight.0._{x}": f".{x}" for x in "uv"}
     state = {}
-    for name, value in ours.state_dict().items():
+    for name, value in [*ours.named_parameters(), *ours.named_buffers()]:  # frozen ones, too
         for theirs, mine in names.items():
             name = name.replace(theirs, mine)
         state[name] = value.detach().contiguous()

@@ -632,7 +632,7 @@ else:
 
 # %%
 viz.save(viz.gallery(p.results), p.figures, "gallery")  # the pictures behind the numbers, as a file
-tables.table1_html(p.results)
+tables.style(tables.table1(p.results))
 
 # %% [markdown]
 # The table is made from `metrics.csv` and `manifest.json` (the settings of the run) alone and is

@@ -422,13 +422,13 @@ Explore(overlay, photo=photos, opacity=(0.0, 1.0, 0.05), examples=steps, kind="o
 
 # %%
 mixed = copy.deepcopy(stages["SCGAN"])
-one, two = (stages[name].trainable_state() for name in ("stage 1", "SCGAN"))
+one, two = (stages[name].state_dict() for name in ("stage 1", "SCGAN"))
 sizes = [p.image_size * n // 2 for n in (2, 3, 4, 8) if p.image_size * n // 2 <= 512]
 
 
 def knobs(photo=star, t=1.0, pixels=p.image_size):
     state = {k: torch.lerp(one[k].double(), two[k].double(), t).to(two[k].dtype) for k in one}
-    mixed.load_trainable_state(state)
+    mixed.load_state_dict(state)
     gray, real = (viz.picture(p.results, m, photo) for m in ("gray", "real"))
     rgb, _ = colorize.render(mixed, torch.from_numpy(gray[..., 0].copy())[None, None], pixels)
     result = rgb[0].permute(1, 2, 0).numpy()

@@ -74,7 +74,7 @@ def build_generator(profile: Profile) -> Generator:
 def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
     """Fill VGG-16-Gray from the author's file (`.pth`) or from stage 0's (`.safetensors`).
 
-    UserError for no file, another kind of file, or one that does not fit; nothing is loaded then.
+    UserError for no file, another kind of file, or one that does not fit.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -85,10 +85,8 @@ def load_global_weights(encoder: GlobalEncoder, path: str | Path) -> None:
         load_author_encoder(path, encoder)
         return
     need = "the author's .pth, or the .safetensors of stage 0 with the same width and norms"
-    with _blaming(path, f"none of it was loaded, global_weights is {need}"):
-        state = load_file(path)
-        copy.deepcopy(encoder).load_state_dict(state)  # fails before anything is filled
-    encoder.load_state_dict(state)
+    with _blaming(path, f"global_weights is {need}"):
+        encoder.load_state_dict(load_file(path))
 
 
 @contextmanager
@@ -107,7 +105,7 @@ def save_generator(
 
     `half` rounds them to float16: half the size, for files that travel.
     """
-    state = {k: v.detach().cpu().contiguous() for k, v in generator.trainable_state().items()}
+    state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     facts |= {"unit_range": True} if generator.unit_range else {}
@@ -133,9 +131,9 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, Pr
     # the file holds the whole encoder: where it once started from is not asked for
     generator = build_generator(replace(profile, global_weights=""))
     with _blaming(path, cure):
-        generator.load_trainable_state(state)
+        generator.load_state_dict(state)
     generator.unit_range = metadata.get("unit_range") == "True"
-    for name, value in generator.trainable_state().items():
+    for name, value in generator.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: {name} holds NaN or infinity; these weights are of no use")
     return generator.to(device).eval(), profile, metadata

@@ -15,12 +15,6 @@ MOST_NARROW = 4  # output channels: above, a convolution is left to the library
 FACTORS = [[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
 
 
-def is_narrow(conv: nn.Conv2d, padding: int) -> bool:
-    """Whether `narrow_convolve` fits: few output channels, as many pixels out as in."""
-    same = conv.stride[0] == 1 and conv.kernel_size[0] == 2 * padding + 1
-    return same and conv.out_channels <= MOST_NARROW
-
-
 def convolve(block: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
     """What the block's convolution makes of x; None where the literal form is the faster one."""
     if block.upsample and x[:, 0].numel() >= LEAST_PIXELS and 1 not in x.shape[-2:]:

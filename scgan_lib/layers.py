@@ -56,7 +56,8 @@ class ConvBlock(nn.Module):
         self.conv = spectral_norm(conv) if spectral else conv
         self.padding = kernel // 2 if padding is None else padding
         self.upsample, self.fused = upsample, True
-        self.narrow = not upsample and fast.is_narrow(conv, self.padding)
+        same_size = stride == 1 and kernel == 2 * self.padding + 1 and not upsample
+        self.narrow = same_size and c_out <= fast.MOST_NARROW  # `fast.narrow_convolve` fits
         self.norm = normalisation(norm, c_out)
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation
 

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.utils import broadcast, set_seed
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
@@ -84,7 +85,9 @@ def fit(
     start, seconds = _resume(folder, accelerator)
     if final.is_file() and not 0 < start <= steps:
         raise UserError(f"{folder}: no checkpoint up to step {steps}; begin with --init {final}")
-    log, watched = folder / "log.csv", _watched_steps(steps, profile.samples)
+    log, count = folder / "log.csv", profile.samples
+    # dense at the start, where most happens; the last step is always watched
+    watched = {max(1, round(steps * (i / count) ** 2)) for i in range(1, count)} | {steps}
     if main:
         _cut_log(log, start)
         if not start:
@@ -101,7 +104,7 @@ def fit(
         values = job.step(batch, step)
         bar.update(size)
         now = time.monotonic()
-        report = step % profile.log_every == 0 or step in watched or step == steps
+        report = step % profile.log_every == 0 or step in watched
         due = _due(now - saved > profile.checkpoint_seconds, report, accelerator)
         save = (due or step == until) and step < steps
         if report or save:
@@ -115,7 +118,7 @@ def fit(
         if report and main:
             pace = {"seconds": seconds + now - begun}
             pace["images_per_s"] = (step - start) * size / (now - begun)
-            row |= job.watch(step) if step in watched or step == steps else {}
+            row |= job.watch(step) if step in watched else {}
             _add_to_log(log, {"step": step} | pace | {"lr": rates[0] * job.rate(step - 1)} | row)
             bar.set_postfix({name: row[name] for name in list(row)[:1]}, refresh=False)
         if save:
@@ -156,8 +159,6 @@ def accelerator_for(profile: Profile, batch: int) -> Accelerator:
             InitProcessGroupKwargs(timeout=timedelta(days=2)),  # the first to come makes the maps
         ],
     )
-    accelerator.register_save_state_pre_hook(_leave_out_trunk)
-    accelerator.register_load_state_pre_hook(_check_weights)
     if batch % accelerator.num_processes:
         raise UserError(
             f"a batch of {batch} cannot be shared evenly by {accelerator.num_processes} processes; "
@@ -166,32 +167,11 @@ def accelerator_for(profile: Profile, batch: int) -> Accelerator:
     return accelerator
 
 
-def _leave_out_trunk(models: list, states: list[dict], folder: str) -> None:
-    """Of 60 MB, and the same for all runs: checkpoints hold what is trained."""
-    for state in states:
-        for name in [name for name in state if ".trunk." in name]:
-            del state[name]
-
-
-def _check_weights(models: list, folder: str) -> None:
-    """KeyError where a checkpoint lacks weights other than those of the trunk."""
-    for i, model in enumerate(models):
-        with safe_open(Path(folder, f"model{f'_{i}' if i else ''}.safetensors"), "pt") as file:
-            lacking = {k for k in model.state_dict() if ".trunk." not in k} - {*file.keys()}
-        if lacking:
-            raise KeyError(f"no {min(lacking)}")
-
-
 def _due(flag: bool, ask: bool, accelerator: Accelerator) -> bool:
     """What the first process says, when all `ask`: clocks differ, and all must save together."""
     if accelerator.num_processes == 1:
         return flag
     return ask and bool(broadcast(torch.tensor(int(flag), device=accelerator.device)))
-
-
-def _watched_steps(steps: int, count: int) -> set[int]:
-    """`count` steps, dense at the start, where most happens, and the last."""
-    return {max(1, round(steps * (i / count) ** 2)) for i in range(1, count + 1)}
 
 
 def batches(
@@ -280,10 +260,10 @@ def _resume(folder: Path, accelerator: Accelerator) -> tuple[int, float]:
         if empty := [path.name for path in newest.iterdir() if not path.stat().st_size]:
             raise ValueError(f"{empty[0]} is empty")  # Accelerate passes over random states
         state = json.loads((newest / "progress.json").read_text())
-        accelerator.load_state(str(newest), strict=False)  # see `_check_weights`
+        accelerator.load_state(str(newest))
     except Exception as error:  # a damaged file can raise nearly anything
         # torch's own words say how to run what is in a file all the same
-        why = type(error).__name__ if "weights_only" in str(error) else error or "empty"
+        why = type(error).__name__ if "weights_only" in str(error) else shorten(str(error), 300)
         raise UserError(f"{newest}: damaged checkpoint ({why}); remove it to start over") from None
     return state["step"], state["seconds"]
 

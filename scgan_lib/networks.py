@@ -6,7 +6,7 @@ The paper's symbols: x `gray` (B,1,H,W); c, G_c(x) `rgb`, `rgb_hat` (B,3,H,W); s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -63,16 +63,23 @@ class FoldedGlobal(nn.Module):
         self.trunk, self.out_channels = trunk, out_channels
         self.norm = nn.BatchNorm2d(1024, affine=False)
         self.project = nn.Conv2d(1024, out_channels, 1, bias=False)
+        self.register_state_dict_post_hook(_leave_out_trunk)
+        self.register_load_state_dict_post_hook(_miss_no_trunk)
 
     def forward(self, gray: Tensor, size: tuple[int, int]) -> Tensor:
         with torch.no_grad():
             maps = [F.adaptive_avg_pool2d(f, size) for f in self.trunk(gray)]
         return F.leaky_relu(self.project(self.norm(torch.cat(maps, 1))), 0.2)
 
-    def train(self, mode: bool = True) -> FoldedGlobal:
-        super().train(mode)
-        self.trunk.eval()
-        return self
+
+def _leave_out_trunk(module: FoldedGlobal, state: dict, prefix: str, _) -> None:
+    """Of 60 MB, and the same for all runs: a state dict holds what is trained."""
+    for name in [name for name in state if name.startswith(f"{prefix}trunk.")]:
+        del state[name]
+
+
+def _miss_no_trunk(module: FoldedGlobal, keys: NamedTuple) -> None:
+    keys.missing_keys[:] = [name for name in keys.missing_keys if "trunk." not in name]
 
 
 class SaliencyBranch(nn.Module):
@@ -175,16 +182,6 @@ class Generator(nn.Module):
         if self.keep_luminance:
             rgb_hat = rgb_hat + (gray - luma(rgb_hat))
         return rgb_hat, saliency_hat
-
-    def trainable_state(self) -> dict[str, Tensor]:
-        """The state dict without the frozen trunk, which lies in the cache once for all runs."""
-        return {k: v for k, v in self.state_dict().items() if ".trunk." not in k}
-
-    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what `trainable_state` gave; KeyError names what is missing or unexpected."""
-        missing, unexpected = self.load_state_dict(state, strict=False)
-        if wrong := [k for k in missing if ".trunk." not in k] + unexpected:
-            raise KeyError(f"weights do not fit this generator: {', '.join(wrong[:5])}")
 
 
 class PatchCritic(nn.Module):

@@ -103,11 +103,6 @@ def table2(results_dir: Path) -> Table:
     return _make(path.parent, runs, manifest, reference="full")
 
 
-def table1_html(results_dir: Path, extra_seeds: Sequence[Path] = ()) -> pd.io.formats.style.Styler:
-    """Table 1 as a styled notebook cell, notes below; it writes the files as `table1` does."""
-    return style(table1(results_dir, extra_seeds))
-
-
 def style(table: Table) -> pd.io.formats.style.Styler:
     """A table for a notebook: bold cells, right-aligned, the notes as its caption."""
     cells, notes = _marked(table, "<b>{}</b>", HTML)

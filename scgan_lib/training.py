@@ -225,7 +225,7 @@ def players_of(profile: Profile, stage: int) -> Players:
     players = Players(generator, generator_optimizer=_optimizer(profile, [generator], lr))
     if profile.ema:
         players.average = build_generator(profile)
-        players.average.load_trainable_state(generator.trainable_state())
+        players.average.load_state_dict(generator.state_dict())
         players.average.requires_grad_(False).eval()
     if stage == 1:
         return players
@@ -266,8 +266,6 @@ def rate(profile: Profile, step: int, steps: int) -> float:
 def move_average(average: Generator, generator: Generator, decay: float) -> None:
     state = generator.state_dict()
     for name, value in average.state_dict().items():
-        if ".trunk." in name:
-            continue
         if value.dtype.is_floating_point:
             value.lerp_(state[name], 1 - decay)
         else:

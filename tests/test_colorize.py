@@ -103,7 +103,7 @@ def test_saved_and_loaded_is_the_same_function(tiny, tmp_path, encoder, kind):
 
 def test_files_that_do_not_fit_are_refused_in_one_line(colorizer, tmp_path):
     path, name = tmp_path / "g.safetensors", "to_rgb.conv.weight"
-    state, settings = colorizer.generator.trainable_state(), colorizer.profile.settings()
+    state, settings = colorizer.generator.state_dict(), colorizer.profile.settings()
 
     def refused(why: str) -> None:
         with pytest.raises(UserError, match=f"^{path}: .*{why}") as caught:

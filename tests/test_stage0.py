@@ -108,7 +108,7 @@ def test_the_file_reaches_a_generator_and_changes_what_it_says(small, tmp_path, 
     ("width", "spectral", "change", "word"),
     [
         (3, False, {}, "conv1_1.conv.weight"),
-        (4, True, {}, "none"),
+        (4, True, {}, "conv1_1.conv.weight"),
         (4, False, {"conv3_1.conv.weight": None}, "conv3_1"),
         (4, False, {"extra": torch.zeros(1)}, "extra"),
     ],

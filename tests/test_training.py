@@ -316,7 +316,7 @@ def test_other_settings_and_a_damaged_checkpoint_are_refused_by_name(untied):
     state = load_file(weights)
     del state["to_rgb.conv.weight"]
     save_file(state, weights, {"format": "pt"})
-    with pytest.raises(UserError, match=r"checkpoint-0000002: damaged .*no to_rgb\.conv\.weight"):
+    with pytest.raises(UserError, match=r"checkpoint-0000002: damaged .*Missing.*to_rgb\.conv"):
         training.train(p, 1)
 
 
