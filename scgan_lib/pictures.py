@@ -71,6 +71,8 @@ def read_file(path: str | Path) -> bytes:
     """The bytes of a file, which may lie in a zip: see `zip_of`."""
     if archive := zip_of(path):
         return _archive(archive, os.getpid()).read(Path(path).relative_to(archive).as_posix())
+    if os.path.isdir(path):
+        os.listdir(path)  # a folder in a list of files may not be read: it says why
     return Path(path).read_bytes()
 
 
