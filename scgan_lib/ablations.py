@@ -5,8 +5,6 @@ pictures. Stage 1 is trained once for all variants that share its settings. A re
 training, and scores anew.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -1,7 +1,5 @@
 """From a trained generator to pictures: any size in, the same size out."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os
@@ -10,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -247,7 +245,7 @@ class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-
         self._form = inference_form(generator)
 
     @classmethod
-    def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Colorizer:
+    def load(cls, path_or_name: str | Path = "tiny", device: str = "auto") -> Self:
         """From a weight file, or by a profile's name (`"tiny"`, `"mini"`): see `weights_of`."""
         generator, profile, facts = load_generator(weights_of(path_or_name), pick_device(device))
         made = cls(generator, profile)
@@ -255,7 +253,7 @@ class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-
         return made
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **options: Any) -> Colorizer:
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
         """From a folder of `save_pretrained`, or OWNER/NAME on the Hugging Face Hub.
 
         `options`: those of `ModelHubMixin.from_pretrained` and `device`, `chroma`.
@@ -267,7 +265,7 @@ class Colorizer(ModelHubMixin, model_card_template=CARD, pipeline_tag="image-to-
     @classmethod
     def _from_pretrained(
         cls, *, model_id: str, device: str = "auto", chroma: float = 1.0, **options: Any
-    ) -> Colorizer:
+    ) -> Self:
         local = os.path.isdir(model_id)
         path = Path(model_id, SHIPPED) if local else hf_hub_download(model_id, SHIPPED, **options)
         made = cls.load(path, device)

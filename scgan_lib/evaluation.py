@@ -4,8 +4,6 @@ Every method is a folder of 8-bit pictures, matched to the real ones by name wit
 result is one row for each image and method (`metrics.csv`), from which all tables can be made.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

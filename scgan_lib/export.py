@@ -1,7 +1,5 @@
 """A trained generator as a file that runs without this library: ONNX, or torch's .pt2."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import timeit

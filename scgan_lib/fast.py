@@ -3,8 +3,6 @@
 benchmarks/NOTES.md has the measurements that the two limits below come from.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

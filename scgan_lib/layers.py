@@ -4,8 +4,6 @@ Every convolution of SCGAN is *reflect-pad → convolution without bias (spectra
 normalisation → LeakyReLU(0.2)*; some first double their map by repeating each pixel.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -4,8 +4,6 @@ A stage is a `Job`: what one step does, its items, what is watched. Everything t
 depends on is in a checkpoint, so that a run that was stopped gives what an unbroken one gives.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math

@@ -4,8 +4,6 @@ Colours are in [-1, 1], saliency in [0, 1]; every loss is a mean over all its el
 a scalar. c, s are the real colours and saliency, ĉ, ŝ the generator's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

@@ -4,8 +4,6 @@ Every metric takes uint8 images as (H, W, 3) arrays, and returns a float, or as 
 tensors, and returns a (B,) float64 tensor on the CPU. The real image comes first.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -4,8 +4,6 @@ The paper's symbols: x `gray` (B,1,H,W); c, G_c(x) `rgb`, `rgb_hat` (B,3,H,W); s
 `saliency`, `saliency_hat` (B,1,H,W). Colours and gray lie in [-1, 1], saliency in [0, 1].
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -3,8 +3,6 @@
 The encoder is saved alone, for `global_encoder=vgg16_gray` and `global_weights=<file>`.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """The paired bootstrap over images: how far a mean, or a difference of means, can be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit

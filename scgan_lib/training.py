@@ -4,8 +4,6 @@ Stage 1 trains the generator with eq. 1 and 2; stage 2 alternates it with the tw
 is `loop.fit`. Under a launcher (`torchrun`) each process takes its share of every batch.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

@@ -5,8 +5,6 @@ a matplotlib Figure, which a notebook shows as the last expression of a cell; `s
 JPEG for screens and PDF for print. What one chapter alone shows is drawn there.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Comparison sliders: one ES module, live in a notebook (anywidget) and in self-contained HTML."""
 
-from __future__ import annotations
-
 import base64
 import html
 import inspect
