@@ -4,6 +4,7 @@ Stanford's layout (`wnids.txt`, `train/WNID/images`, boxes, `val/images`, `val_a
 read straight from the zip or from the unpacked folder; 80,000 small files are never written.
 """
 
+import hashlib
 import json
 import os
 from collections import defaultdict
@@ -100,7 +101,12 @@ def open_tiny(source: str | Path, cache: str | Path | None = None) -> Tiny:
     """
     source = Path(source).expanduser().absolute()
     stat = source.stat()
-    folder = Path(cache or cache_dir()) / f"tiny-{stat.st_size}-{int(stat.st_mtime)}"
+    mark = f"{stat.st_mtime:.0f}"
+    if source.is_file():  # a zip ends with checksums of what is in it: a copy is the same data
+        with source.open("rb") as file:
+            file.seek(-min(stat.st_size, 2**20), os.SEEK_END)
+            mark = hashlib.sha256(file.read()).hexdigest()[:12]
+    folder = Path(cache or cache_dir()) / f"tiny-{stat.st_size}-{mark}"
     index_file = folder / "photos.json"
     if not index_file.is_file():
         index = _index(source)
