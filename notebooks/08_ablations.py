@@ -546,10 +546,10 @@ pd.DataFrame(cells).T.style.set_uuid("better")
 
 # %% [markdown]
 # *Means over photographs. In brackets: the difference from "nothing" ± half the width of its 95 %
-# interval.* The features of the ImageNet VGG-16 and the true class help, but so far by about a tenth
-# of a dB at most. Those of the random VGG-16 do harm. So the gain at 8x8 positions does not come
-# from more parameters alone: what VGG-16 has learned helps. Even the true class gives little, so
-# the class alone is hardly what this network lacks. 8x8 positions give the largest gain; whether
+# interval.* The features of the ImageNet VGG-16 and the true class help, but so far by about a
+# tenth of a dB at most. Those of the random VGG-16 do harm. So the gain at 8x8 positions does not
+# come from more parameters alone: what VGG-16 has learned helps. Even the true class gives little,
+# so the class alone is hardly what this network lacks. 8x8 positions give the largest gain; whether
 # they beat the true class was not tested. Only 12,800 photographs were seen,
 # in one training, and the encoder and the first four convolutions were frozen. Whether the gains
 # grow with more training is open.
