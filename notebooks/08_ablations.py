@@ -527,7 +527,8 @@ pd.DataFrame(cells).T.style.set_uuid("without")
 # them: *nothing*; the features of an *ImageNet VGG-16* that sees the gray photograph at 128 pixels,
 # at the 2x2 positions where ours join, or at 8x8 positions, as many as in the paper; those of a
 # *random VGG-16*, which has learned nothing, at 8x8 positions; or the *true class*, which no
-# encoder can know for certain. (The ImageNet VGG-16 was trained perhaps also on these photographs.)
+# encoder can know for certain. (ImageNet may contain these photographs, so the trained VGG-16 may
+# know them.)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 facts = json.loads((paths.ROOT / "results/tiny/better-global.json").read_text("utf-8"))
@@ -547,10 +548,10 @@ pd.DataFrame(cells).T.style.set_uuid("better")
 # %% [markdown]
 # *Means over photographs. In brackets: the difference from "nothing" ± half the width of its 95 %
 # interval.* The features of the ImageNet VGG-16 and the true class help, but so far by about a
-# tenth of a dB at most. Those of the random VGG-16 do harm. So the gain at 8x8 positions does not
-# come from more parameters alone: what VGG-16 has learned helps. Even the true class gives little,
-# so the class alone is hardly what this network lacks. 8x8 positions give the largest gain; whether
-# they beat the true class was not tested. Only 12,800 photographs were seen,
+# tenth of a dB at most. Those of the random VGG-16 (one draw of its weights) do harm in so short a
+# training. So the gain at 8x8 positions does not come from more parameters alone. Even the true
+# class gives little, so the class alone is hardly what this network lacks. 8x8 positions give the
+# largest gain; whether they beat the true class was not tested. Only 12,800 photographs were seen,
 # in one training, and the encoder and the first four convolutions were frozen. Whether the gains
 # grow with more training is open.
 #

@@ -54,6 +54,9 @@ def run(arguments: Namespace) -> int:
     make, note = maker(arguments)
     counts: Counter[str] = Counter()
     work = collect(arguments.inputs, arguments.output, arguments.format, counts)
+    for path in (arguments.list, arguments.compare):
+        if path and os.path.realpath(path) in {os.path.realpath(item[2]) for item in work}:
+            raise UserError(f"{path}: the name of a result; choose another")
     ending = f"of {len(work)} pictures written to {arguments.output}"
     quiet = arguments.quiet or arguments.dry_run or arguments.output == STANDARD
     done, skipped = [], []
