@@ -106,10 +106,10 @@ def test_torchvision_weights_from_the_network_from_the_cache_and_not_at_all(
     served = made.rename(empty_caches / f"vgg16-{digits}.pth")
     url, trunk = served.as_uri(), pretrained.vgg16_trunk.__wrapped__
     monkeypatch.setattr(pretrained, "TORCHVISION_URL", url)
-    with monkeypatch.context() as offline:
-        offline.setenv("SCGAN_OFFLINE", "1")
-        with pytest.raises(UserError, match=f"{url}: .*SCGAN_OFFLINE is set"):
-            trunk("torchvision")
+    monkeypatch.setenv("SCGAN_OFFLINE", "1")
+    with pytest.raises(UserError, match=f"{url}: .*SCGAN_OFFLINE is set"):
+        trunk("torchvision")
+    monkeypatch.setenv("SCGAN_OFFLINE", "0")
     assert [*trunk().state] == ["features.0.weight"] and trunk().source == "torchvision"
     cached = empty_caches / "torch" / "hub" / "checkpoints" / served.name
     cached.write_bytes(b"damaged")
