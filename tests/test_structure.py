@@ -15,8 +15,8 @@ from scgan_lib.paths import ROOT
 LIBRARY = ROOT / "scgan_lib"
 LAYERS = [
     {"__init__", "paths", "paper", "config", "progress"},
-    {"pictures", "tiny", "data", "saliency", "fast", "layers", "losses", "metrics"},
-    {"statistics", "vgg"},
+    {"pictures", "tiny", "data", "saliency", "fast", "layers", "losses", "metrics"}
+    | {"statistics", "vgg"},
     {"networks", "pretrained", "authors"},
     {"page", "colorize", "loop", "training", "stage0", "evaluation"},
     {"ablations", "batch", "export"},
