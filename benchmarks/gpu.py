@@ -14,6 +14,7 @@ losses and steps are the library's. Rows and weights go to --out.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import time
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -373,6 +375,28 @@ def rows_of(generator: Generator, card: Card, judge: pretrained.Judge | None) ->
     return {k: v.float() for k, v in rows.items()}
 
 
+def quick_judge() -> pretrained.Judge:
+    """EfficientNet-Lite0; on a CPU run by onnxruntime: logits within 1e-4, in a third of the time.
+
+    Needs the extra `export`. torch leaves the 1x1 convolutions of one thread to a slow kernel.
+    """
+    judge = pretrained.load_judge("efficientnet-lite0")
+    if torch.cuda.is_available():
+        return judge
+    file = io.BytesIO()
+    names = dict(input_names=["rgb"], dynamic_axes={"rgb": {0: "batch"}})
+    judge.network.requires_grad_(False)
+    torch.onnx.export(judge.network, (torch.zeros(8, 3, 256, 256),), file, dynamo=False, **names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file.getvalue(), options)
+
+    def network(rgb: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"rgb": rgb.numpy()})[0])
+
+    return judge._replace(network=network)
+
+
 def ablate(args, card: Card, make) -> None:
     """Every variant with every seed, stage 1 and stage 2 for --seconds or --steps each; one npz.
 
@@ -381,7 +405,7 @@ def ablate(args, card: Card, make) -> None:
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
     the 95 % interval of that over images; and the difference of each seed.
     """
-    judge = pretrained.load_judge("efficientnet-lite0")
+    judge = quick_judge()
     target = args.out / f"ablations{args.tag}.npz"
     kept = dict(np.load(target)) if target.is_file() else {}
 
@@ -444,7 +468,7 @@ def validate(args, card: Card) -> None:
     writes the csv alone.
     """
     generator = inference_form(load_generator(args.start, card.device)[0])
-    judge = pretrained.load_judge("efficientnet-lite0")
+    judge = quick_judge()
     rows: dict[str, list] = {}
     judged = max(1, 10 // args.every)
     chosen = card.split[args.split][:: args.every]
