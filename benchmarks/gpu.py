@@ -403,7 +403,8 @@ def ablate(args, card: Card, make) -> None:
     With `--stage1 WEIGHTS` all start from those weights, and the variants differ in stage 2 alone.
     A run that was cut off goes on where it was; `--only` names the variants. The json holds, for
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
-    the 95 % interval of that over images; and the difference of each seed.
+    the 95 % interval of that over images; and the difference of each seed. "guidance alone" is
+    no-salient-critic minus no-guidance.
     """
     judge = quick_judge()
     target = args.out / f"ablations{args.tag}.npz"
@@ -442,18 +443,31 @@ def ablate(args, card: Card, make) -> None:
             keep(name, seed, run_stage(args, card, profile, 2, start, quiet=True)[0])
     if "full" not in variants:  # nothing to compare with
         return
+
+    def numbers(own: np.ndarray, gaps: np.ndarray) -> list[float]:
+        mean, by_seed = gaps.mean(0), gaps.mean(1)
+        half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
+        return [round(float(x), 4) for x in (own.mean(), mean.mean(), half, *by_seed)]
+
     facts = {"seeds": args.seeds, "steps": args.steps, "batch": make({}).batch}
     for name in ("stage1", *variants):
         seeds = args.seeds if name != "stage1" or not args.stage1 else [0]
         facts[name] = {}
         for k in sorted(k.split("/")[2] for k in kept if k.startswith(f"{name}/{seeds[0]}/")):
             own = np.stack([kept[f"{name}/{s}/{k}"] for s in seeds])
-            gaps = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds]) - own  # same photographs
-            mean, by_seed = gaps.mean(0), gaps.mean(1)
-            half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
-            numbers = (own.mean(), mean.mean(), half, *by_seed)
-            facts[name][k] = [round(float(x), 4) for x in numbers]
+            full = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds])
+            facts[name][k] = numbers(own, full - own)  # same photographs
             facts[name]["n"] = own.shape[1]
+    if {"no-salient-critic", "no-guidance"} <= variants.keys():
+        own, other = (
+            {
+                k: np.stack([kept[f"{name}/{s}/{k}"] for s in args.seeds])
+                for k in facts["full"]
+                if k != "n"
+            }
+            for name in ("no-guidance", "no-salient-critic")
+        )
+        facts["guidance alone"] = {k: numbers(own[k], other[k] - own[k]) for k in own}
     (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
