@@ -344,6 +344,8 @@ VARIANTS = {
     "full": {}, "no-guidance": {"saliency_guidance": False},
     "no-salient-critic": {"salient_critic": False}, "no-global": {"global_encoder": "none"},
     "no-adversarial": {"loss": {"adversarial": 0.0}}, "no-stage1": {"stage1_steps": 0},
+    # a control: no guidance, and its L1 spread evenly: 1 + 0.5 times the mean of the maps, 0.26
+    "even-l1": {"saliency_guidance": False, "loss": {"pixel": 1.13}},
 }  # fmt: skip
 
 
@@ -404,7 +406,7 @@ def ablate(args, card: Card, make) -> None:
     A run that was cut off goes on where it was; `--only` names the variants. The json holds, for
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
     the 95 % interval of that over images; and the difference of each seed. "guidance alone" is
-    no-salient-critic minus no-guidance.
+    no-salient-critic minus no-guidance, "saliency of it" no-salient-critic minus even-l1.
     """
     judge = quick_judge()
     target = args.out / f"ablations{args.tag}.npz"
@@ -458,16 +460,17 @@ def ablate(args, card: Card, make) -> None:
             full = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds])
             facts[name][k] = numbers(own, full - own)  # same photographs
             facts[name]["n"] = own.shape[1]
-    if {"no-salient-critic", "no-guidance"} <= variants.keys():
-        own, other = (
-            {
-                k: np.stack([kept[f"{name}/{s}/{k}"] for s in args.seeds])
-                for k in facts["full"]
-                if k != "n"
-            }
-            for name in ("no-guidance", "no-salient-critic")
-        )
-        facts["guidance alone"] = {k: numbers(own[k], other[k] - own[k]) for k in own}
+    for title, name in (("guidance alone", "no-guidance"), ("saliency of it", "even-l1")):
+        if {"no-salient-critic", name} <= variants.keys():
+            own, other = (
+                {
+                    k: np.stack([kept[f"{v}/{s}/{k}"] for s in args.seeds])
+                    for k in facts[name]
+                    if k != "n"
+                }
+                for v in (name, "no-salient-critic")
+            )
+            facts[title] = {k: numbers(own[k], other[k] - own[k]) for k in own}
     (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
