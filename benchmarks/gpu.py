@@ -406,7 +406,7 @@ def ablate(args, card: Card, make) -> None:
     A run that was cut off goes on where it was; `--only` names the variants. The json holds, for
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
     the 95 % interval of that over images; and the difference of each seed. "guidance alone" is
-    no-salient-critic minus no-guidance, "saliency of it" no-salient-critic minus even-l1.
+    no-salient-critic minus no-guidance, "saliency alone" no-salient-critic minus even-l1.
     """
     judge = quick_judge()
     target = args.out / f"ablations{args.tag}.npz"
@@ -460,7 +460,7 @@ def ablate(args, card: Card, make) -> None:
             full = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds])
             facts[name][k] = numbers(own, full - own)  # same photographs
             facts[name]["n"] = own.shape[1]
-    for title, name in (("guidance alone", "no-guidance"), ("saliency of it", "even-l1")):
+    for title, name in (("guidance alone", "no-guidance"), ("saliency alone", "even-l1")):
         if {"no-salient-critic", name} <= variants.keys():
             own, other = (
                 {
