@@ -461,14 +461,16 @@ def ablate(args, card: Card, make) -> None:
             facts[name][k] = numbers(own, full - own)  # same photographs
             facts[name]["n"] = own.shape[1]
     for title, name in (("guidance alone", "no-guidance"), ("saliency alone", "even-l1")):
-        if {"no-salient-critic", name} <= variants.keys():
+        pair = (name, "no-salient-critic")
+        seeds = [s for s in args.seeds if all(f"{v}/{s}/psnr" in kept for v in pair)]
+        if seeds:
             own, other = (
                 {
-                    k: np.stack([kept[f"{v}/{s}/{k}"] for s in args.seeds])
-                    for k in facts[name]
+                    k: np.stack([kept[f"{v}/{s}/{k}"] for s in seeds])
+                    for k in facts["full"]
                     if k != "n"
                 }
-                for v in (name, "no-salient-critic")
+                for v in pair
             )
             facts[title] = {k: numbers(own[k], other[k] - own[k]) for k in own}
     (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
