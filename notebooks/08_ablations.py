@@ -376,13 +376,16 @@ for name, row in NAMES.items():
     for key, (title, scale) in HEADS.items():
         _, full_minus, half, *by_seed = (scale * x for x in short[name][key])
         alike = max(sum(x > 0 for x in by_seed), sum(x < 0 for x in by_seed))
-        cells[row][title] = f"{-full_minus:+.2f} ± {half:.2f} ({alike}/{len(by_seed)})"
+        digits = 3 if key in ("psnr", "box_error") else 2
+        cells[row][title] = f"{-full_minus:+.{digits}f} ± {half:.{digits}f}"
+        cells[row][title] += f" ({alike}/{len(by_seed)})"
 pd.DataFrame(cells).T.style.set_uuid("short")
 
 # %% [markdown]
 # *Variant minus full, as in Table 2: mean over 10,000 photographs and five seeds ± half the width
 # of the 95 % interval over photographs; in brackets, how many of the five seeds have the more
-# common sign. The last two rows compare two variants each.*
+# common sign. The last two rows compare two
+# variants each; the last one has four seeds.*
 #
 # With the critics, every seed gives stronger colours, a lower PSNR, a *larger* error inside the box
 # and a *lower* top-1 (by 0.4 points). The salient critic has the same effects, but smaller; on
