@@ -23,7 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -344,7 +343,8 @@ VARIANTS = {
     "full": {}, "no-guidance": {"saliency_guidance": False},
     "no-salient-critic": {"salient_critic": False}, "no-global": {"global_encoder": "none"},
     "no-adversarial": {"loss": {"adversarial": 0.0}}, "no-stage1": {"stage1_steps": 0},
-    # a control: no guidance, and its L1 spread evenly: 1 + 0.5 times the mean of the maps, 0.26
+    # A control: no guidance, and its L1 spread evenly: 1 + 0.5 times the mean of the training maps,
+    # 0.26 (of every 17th map).
     "even-l1": {"saliency_guidance": False, "loss": {"pixel": 1.13}},
 }  # fmt: skip
 
@@ -385,6 +385,8 @@ def quick_judge() -> pretrained.Judge:
     judge = pretrained.load_judge("efficientnet-lite0")
     if torch.cuda.is_available():
         return judge
+    import onnxruntime  # not needed on a GPU
+
     file = io.BytesIO()
     names = dict(input_names=["rgb"], dynamic_axes={"rgb": {0: "batch"}})
     judge.network.requires_grad_(False)

@@ -384,8 +384,7 @@ pd.DataFrame(cells).T.style.set_uuid("short")
 # %% [markdown]
 # *Variant minus full, as in Table 2: mean over 10,000 photographs and five seeds ± half the width
 # of the 95 % interval over photographs; in brackets, how many of the five seeds have the more
-# common sign. The last two rows compare two
-# variants each; the last one has four seeds.*
+# common sign. The last two rows compare two variants each; the last one has four seeds.*
 #
 # With the critics, every seed gives stronger colours, a lower PSNR, a *larger* error inside the box
 # and a *lower* top-1 (by 0.4 points). The salient critic has the same effects, but smaller; on
@@ -400,7 +399,7 @@ pd.DataFrame(cells).T.style.set_uuid("short")
 # 0.26, the mean of the maps). Against this control (four seeds only), no effect on CCI or PSNR is
 # shown, and about a third of that on the error in the box is left, as a hint (0.013 of 255). Top-1
 # remains 0.15 points higher with every seed: 15 of the 10,000 photographs. So the guidance acts
-# mostly as more L1.
+# mostly as more L1. (Both of these rows were chosen after the other results had been seen.)
 #
 # This table has no t interval over seeds, so it shows only hints; chapter 11 adds it for the claims
 # of the paper. Each of these trainings saw only 1,600 photographs, so this tests the beginning of

@@ -253,8 +253,8 @@ print(held.filter(like="verdict").stack().value_counts().drop("").to_string())
 #   second critic together.
 #
 # The guidance alone and the second critic pull in opposite directions, and the second critic is the
-# stronger of the two. The effect of the guidance has little to do with saliency: its attention
-# loss is one more L1 loss on colour, and against a control with the same amount of L1, spread
+# stronger of the two. Most of the effect of the guidance does not need saliency: its attention loss
+# is one more L1 loss on colour, and against a control with about the same amount of L1, spread
 # evenly over the picture, two thirds of the smaller error are gone. What is left is a hint (0.013
 # of 255; chapter 8).
 #
@@ -268,7 +268,8 @@ print(held.filter(like="verdict").stack().value_counts().drop("").to_string())
 #
 # An earlier version of the file of `tiny` had three of these seeds and every tenth photograph.
 # There, the first two of the three results under "opposite" were not findings (the second was a
-# hint), and the second critic's stronger colours were a hint. The guidance alone was not looked at.
+# hint), and the second critic's stronger colours were a hint. The guidance alone was not looked at:
+# its two rows and its control were chosen after the other results had been seen.
 #
 # ## The whole method
 #
