@@ -161,19 +161,20 @@ def flops_of(step) -> float:
     return counter.get_total_flops()
 
 
-def classify(args, card: Card, model: nn.Module, optimizer, out: Path) -> None:
+def classify(args, card: Card, model: nn.Module, batch: int, out: Path) -> None:
     """Train a classifier of gray pictures for the time given; held-back top-1 and top-5."""
+    peak = 0.1 * batch / 256
+    optimizer = torch.optim.SGD(model.parameters(), peak, 0.9, weight_decay=5e-4, nesterov=True)
     model.to(card.device, memory_format=torch.channels_last).train()
-    clock, batch, flops = Clock(args), 256, 0.0
-    precision = dict(device_type=card.device, dtype=torch.bfloat16, enabled=card.device == "cuda")
+    clock, flops = Clock(args), 0.0
     for index in card.order(args.seed, batch):
-        if not clock.rate((optimizer, 0.1)):
+        if not clock.rate((optimizer, peak)):
             break
         made = card.batch(index, 0.6)
         x = made["gray"].contiguous(memory_format=torch.channels_last)
 
         def step(x=x, made=made):
-            with torch.autocast(**precision):
+            with torch.autocast(card.device, torch.bfloat16, enabled=args.bf16):
                 logits = model(x)
             loss = F.cross_entropy(logits.float(), made["label"], label_smoothing=0.1)
             optimizer.zero_grad(set_to_none=True)
@@ -187,20 +188,20 @@ def classify(args, card: Card, model: nn.Module, optimizer, out: Path) -> None:
             loss = step()
         if clock.steps % 100 == 0:
             print(args.task, clock.steps, f"{float(loss.detach()):.3f}", flush=True)
-    facts = {s: accuracy(model, card, s) for s in ("held", "val")}
+    facts = {s: accuracy(model, card, s, args.bf16) for s in ("held", "val")}
     report(args.task, clock, batch, flops, card, **facts)
     state = {k: v.half().contiguous() for k, v in model.state_dict().items()}
     save_file(state, out)
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, card: Card, split: str) -> list[float]:
+def accuracy(model: nn.Module, card: Card, split: str, bf16: bool) -> list[float]:
     """[top-1, top-5] in percent on `split`."""
     model.eval()
     hits = torch.zeros(2)
     for index in card.split[split].split(500):
         made = card.batch(index)
-        with torch.autocast(card.device, torch.bfloat16, enabled=card.device == "cuda"):
+        with torch.autocast(card.device, torch.bfloat16, enabled=bf16):
             order = model(made["gray"]).float().topk(5, 1).indices == made["label"][:, None]
         hits += torch.tensor([order[:, :1].sum().item(), order.sum().item()])
     model.train()
@@ -291,7 +292,7 @@ def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str,
     players = players_for(profile, stage, start, card.device)
     # The critics stay in full precision: the penalty's double backward needs it.
     accelerator = Accelerator(
-        cpu=card.device == "cpu", mixed_precision="bf16" if card.device == "cuda" else "no"
+        cpu=card.device == "cpu", mixed_precision="bf16" if args.bf16 else "no"
     )
     players.generator = accelerator.prepare(players.generator)
     plain = accelerator.unwrap_model(players.generator)
@@ -552,12 +553,14 @@ def main() -> None:
     parser.add_argument("--split", default="val", choices=["val", "held"], help="validate: of what")
     parser.add_argument("--chroma", type=float, default=1.0, help="validate: strength of colours")
     parser.add_argument("--limit", type=int, default=0, help="so many pictures only: a trial")
+    parser.add_argument("--bf16", action="store_true", help="on a CPU, too; a GPU always has it")
     parser.add_argument("--lazy", action="store_true", help="saliency maps only as they are needed")
     parser.add_argument("--critics", type=Path, help="critics of stage 2 to go on with")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.bf16 |= device == "cuda"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     # its trials cost stage 2, with its double backward, ten seconds before the first step
     torch.backends.cudnn.benchmark = args.task in ("stage0", "stage1")
@@ -582,8 +585,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     if args.task == "stage0":
         model = gray_classifier(profile)
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
-        classify(args, card, model, optimizer, target)
+        classify(args, card, model, profile.stage0_batch, target)
     elif args.task == "ablate":
         card.split["val"] = card.split["val"][:: args.every]
         ablate(args, card, make)
@@ -626,8 +628,7 @@ def bench(args, device: str, make) -> None:
             speed = len(index) / float(np.median(seconds[4:]))
             print("BENCH", form, str(memory), f"{speed:.0f} images/s", flush=True)
     model = gray_classifier(profile)
-    sgd = torch.optim.SGD(model.parameters(), 0.1, 0.9)
-    classify(args, card, model, sgd, args.out / "bench.safetensors")
+    classify(args, card, model, profile.stage0_batch, args.out / "bench.safetensors")
     for stage in (1, 2):
         generator, _ = run_stage(args, card, profile, stage, "", quiet=False)
     print({k: float(v.mean()) for k, v in rows_of(generator, card, None).items()})
