@@ -15,8 +15,9 @@ Trains four networks with each seed, on one CPU thread or a GPU:
 Each network's weights and its rows (a value for each validation photograph) go to `--out`; what is
 there is not made again, so a stopped run goes on, and `--only` and `--seeds` share the work among
 processes. When all is there, `from-start.json` is written: for each network and measure the mean;
-for each comparison the mean difference over seeds, half of its 95 % interval over photographs, and
-the difference of each seed.
+for each comparison, as in the file of `gpu.py ablate`, the mean of the second network, the
+difference first minus second (mean over seeds), half of its 95 % interval over photographs, and the
+difference of each seed.
 """
 
 from __future__ import annotations
@@ -85,10 +86,11 @@ def summary(found: dict[tuple[str, int], dict], args: argparse.Namespace) -> dic
     for title, (one, other) in COMPARISONS.items():
         facts[title] = {"minus": [one, other]}
         for measure in first:
-            gaps = stacked(one, measure) - stacked(other, measure)
+            own = stacked(other, measure)
+            gaps = stacked(one, measure) - own
             mean = gaps.mean(0)
             half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
-            numbers = (mean.mean(), half, *gaps.mean(1))
+            numbers = (own.mean(), mean.mean(), half, *gaps.mean(1))
             facts[title][measure] = [round(float(x), 4) for x in numbers]
     return facts
 

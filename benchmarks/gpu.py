@@ -3,7 +3,7 @@
     python benchmarks/gpu.py stage0 --seconds 60          # VGG-16-Gray, over the same classes
     python benchmarks/gpu.py stage1 --seconds 150         # starts from stage 0's encoder
     python benchmarks/gpu.py stage2 --seconds 100 --set adversarial=0.01
-    python benchmarks/gpu.py ablate --seconds 10          # variants x seeds, rows a picture
+    python benchmarks/gpu.py ablate --steps 100           # of stage 2: variants x seeds
     python benchmarks/gpu.py validate --start results/tiny/generator.safetensors --out results/tiny
 
 Learning rates follow the share of the time that has passed, so a slower card trains for fewer
@@ -41,6 +41,7 @@ from scgan_lib.colorize import (
 from scgan_lib.layers import ConvBlock
 from scgan_lib.metrics import cci, psnr, ssim
 from scgan_lib.networks import Generator, GlobalEncoder, PatchCritic, luma
+from scgan_lib.paths import ROOT
 from scgan_lib.progress import progress
 from scgan_lib.saliency import robust_background
 from scgan_lib.vgg import VGGFeatures
@@ -342,8 +343,8 @@ def run_stage(args, card: Card, profile: config.Profile, stage: int, start: str,
 
 VARIANTS = {
     "full": {}, "no-guidance": {"saliency_guidance": False},
-    "no-salient-critic": {"salient_critic": False}, "no-global": {"global_encoder": "none"},
-    "no-adversarial": {"loss": {"adversarial": 0.0}}, "no-stage1": {"stage1_steps": 0},
+    "no-salient-critic": {"salient_critic": False},
+    "no-adversarial": {"loss": {"adversarial": 0.0}},
     # A control: no guidance, and its L1 spread evenly: 1 + 0.5 times the mean of the training maps,
     # 0.26 (of every 17th map).
     "even-l1": {"saliency_guidance": False, "loss": {"pixel": 1.13}},
@@ -403,13 +404,13 @@ def quick_judge() -> pretrained.Judge:
 
 
 def ablate(args, card: Card, make) -> None:
-    """Every variant with every seed, stage 1 and stage 2 for --seconds or --steps each; one npz.
+    """Stage 2 of every variant with every seed, from `--stage1`, for --seconds or --steps; one npz.
 
-    With `--stage1 WEIGHTS` all start from those weights, and the variants differ in stage 2 alone.
     A run that was cut off goes on where it was; `--only` names the variants. The json holds, for
     each variant and measure: its mean; the difference full minus variant, averaged over seeds; half
     the 95 % interval of that over images; and the difference of each seed. "guidance alone" is
-    no-salient-critic minus no-guidance, "saliency alone" no-salient-critic minus even-l1.
+    no-salient-critic minus no-guidance, "saliency alone" no-salient-critic minus even-l1. For
+    global features and stage 1 see from_start.py.
     """
     judge = quick_judge()
     target = args.out / f"ablations{args.tag}.npz"
@@ -423,29 +424,14 @@ def ablate(args, card: Card, make) -> None:
         np.savez_compressed(target, **{k: v.astype(np.float32) for k, v in kept.items()})
 
     variants = {k: v for k, v in VARIANTS.items() if not args.only or k in args.only}
-    if args.stage1:
-        variants = {k: v for k, v in variants.items() if k not in ("no-global", "no-stage1")}
-        if "stage1/0/psnr" not in kept:
-            keep("stage1", 0, load_generator(args.stage1, card.device)[0])
+    if "stage1/0/psnr" not in kept:
+        keep("stage1", 0, load_generator(args.stage1, card.device)[0])
     for seed in args.seeds:
-        stage1: dict[str, str] = {}
         for name, change in variants.items():
-            if f"{name}/{seed}/psnr" in kept:
-                continue
-            profile = replace(make(change), seed=seed)
-            key = "full" if name in ("no-salient-critic", "no-adversarial") else name
-            start = str(args.start) if profile.global_encoder != "none" else ""
-            if args.stage1:
-                start = str(args.stage1)
-            elif name != "no-stage1":
-                if key not in stage1:
-                    generator, _ = run_stage(args, card, profile, 1, start, quiet=True)
-                    stage1[key] = f"/tmp/ablate-{seed}-{key}.safetensors"
-                    save_generator(generator, profile, Path(stage1[key]))
-                    if key == "full":
-                        keep("stage1", seed, generator)
-                start = stage1[key]
-            keep(name, seed, run_stage(args, card, profile, 2, start, quiet=True)[0])
+            if f"{name}/{seed}/psnr" not in kept:
+                profile = replace(make(change), seed=seed)
+                trained, _ = run_stage(args, card, profile, 2, str(args.stage1), quiet=True)
+                keep(name, seed, trained)
     if "full" not in variants:  # nothing to compare with
         return
 
@@ -456,7 +442,7 @@ def ablate(args, card: Card, make) -> None:
 
     facts = {"seeds": args.seeds, "steps": args.steps, "batch": make({}).batch}
     for name in ("stage1", *variants):
-        seeds = args.seeds if name != "stage1" or not args.stage1 else [0]
+        seeds = [0] if name == "stage1" else args.seeds
         facts[name] = {}
         for k in sorted(k.split("/")[2] for k in kept if k.startswith(f"{name}/{seeds[0]}/")):
             own = np.stack([kept[f"{name}/{s}/{k}"] for s in seeds])
@@ -545,7 +531,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--start", default="", help="weights to begin with")
-    parser.add_argument("--stage1", type=Path, help="ablate: weights where every variant starts")
+    parser.add_argument(
+        "--stage1",
+        type=Path,
+        default=ROOT / "results/tiny/generator.safetensors",
+        help="ablate: where every variant starts",
+    )
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="ablate: these variants")
     parser.add_argument("--every", type=int, default=1, help="ablate, validate: each N-th picture")
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
