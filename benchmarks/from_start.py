@@ -87,11 +87,7 @@ def summary(found: dict[tuple[str, int], dict], args: argparse.Namespace) -> dic
         facts[title] = {"minus": [one, other]}
         for measure in first:
             own = stacked(other, measure)
-            gaps = stacked(one, measure) - own
-            mean = gaps.mean(0)
-            half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
-            numbers = (own.mean(), mean.mean(), half, *gaps.mean(1))
-            facts[title][measure] = [round(float(x), 4) for x in numbers]
+            facts[title][measure] = gpu.compared(own, stacked(one, measure) - own)
     return facts
 
 

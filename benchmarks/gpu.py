@@ -403,6 +403,13 @@ def quick_judge() -> pretrained.Judge:
     return judge._replace(network=network)
 
 
+def compared(own: np.ndarray, gaps: np.ndarray) -> list[float]:
+    """(seeds, photographs): [mean of `own`, mean gap, half its 95 % interval, gap of each seed]."""
+    mean, by_seed = gaps.mean(0), gaps.mean(1)
+    half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
+    return [round(float(x), 4) for x in (own.mean(), mean.mean(), half, *by_seed)]
+
+
 def ablate(args, card: Card, make) -> None:
     """Stage 2 of every variant with every seed, from `--stage1`, for --seconds or --steps; one npz.
 
@@ -435,11 +442,6 @@ def ablate(args, card: Card, make) -> None:
     if "full" not in variants:  # nothing to compare with
         return
 
-    def numbers(own: np.ndarray, gaps: np.ndarray) -> list[float]:
-        mean, by_seed = gaps.mean(0), gaps.mean(1)
-        half = 1.96 * mean.std(ddof=1) / len(mean) ** 0.5
-        return [round(float(x), 4) for x in (own.mean(), mean.mean(), half, *by_seed)]
-
     facts = {"seeds": args.seeds, "steps": args.steps, "batch": make({}).batch}
     for name in ("stage1", *variants):
         seeds = [0] if name == "stage1" else args.seeds
@@ -447,7 +449,7 @@ def ablate(args, card: Card, make) -> None:
         for k in sorted(k.split("/")[2] for k in kept if k.startswith(f"{name}/{seeds[0]}/")):
             own = np.stack([kept[f"{name}/{s}/{k}"] for s in seeds])
             full = np.stack([kept[f"full/{s}/{k}"] for s in args.seeds])
-            facts[name][k] = numbers(own, full - own)  # same photographs
+            facts[name][k] = compared(own, full - own)  # same photographs
             facts[name]["n"] = own.shape[1]
     for title, name in (("guidance alone", "no-guidance"), ("saliency alone", "even-l1")):
         pair = (name, "no-salient-critic")
@@ -461,7 +463,7 @@ def ablate(args, card: Card, make) -> None:
                 }
                 for v in pair
             )
-            facts[title] = {k: numbers(own[k], other[k] - own[k]) for k in own}
+            facts[title] = {k: compared(own[k], other[k] - own[k]) for k in own}
     (args.out / f"ablations{args.tag}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
